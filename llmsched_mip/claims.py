@@ -1,0 +1,63 @@
+"""What a plan file claims (value, bound, gap, status, digest) against what its stages give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from llmsched_mip.instance import OBJECTIVES, Instance
+from llmsched_mip.measures import Measures
+from llmsched_mip.plan import STATUSES, Plan, relative_gap
+from llmsched_mip.violations import Violation
+
+RELATIVE_TOLERANCE = 1e-9
+
+
+def _same(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-12)
+
+
+def check(instance: Instance, plan: Plan, measures: Measures) -> list[Violation]:
+    """Every claim of `plan` that is not true of the schedule with these `measures`.
+
+    Only claims that can be decided from the plan and the instance are checked: a bound is refuted when it lies
+    above the value of a feasible plan, not proven again.
+    """
+    found: list[Violation] = []
+
+    def claim(message: str) -> None:
+        found.append(Violation("claim", message))
+
+    if plan.instance != instance.name:
+        claim(f"instance is {plan.instance!r}, expected {instance.name!r}")
+    if plan.instance_digest != instance.digest:
+        claim(f"instance_digest is {plan.instance_digest}, the instance has {instance.digest}")
+    if plan.status not in STATUSES:
+        claim(f"status is {plan.status!r}, expected one of {', '.join(STATUSES)}")
+    if plan.objective not in OBJECTIVES:
+        claim(f"objective is {plan.objective!r}, expected one of {', '.join(OBJECTIVES)}")
+        return found
+    actual = measures.objective(plan.objective)
+    if plan.value is not None and not math.isnan(actual) and not _same(plan.value, actual):
+        claim(f"value is {plan.value!r}, the stages give {plan.objective} {actual!r}")
+    if plan.bound is not None:
+        _check_bound(plan, plan.bound, actual, claim)
+    elif plan.status == "optimal":
+        claim("status is optimal without a bound")
+    if plan.gap is not None and plan.bound is None:
+        claim("gap given without a bound")
+    return found
+
+
+def _check_bound(plan: Plan, bound: float, actual: float, claim: Callable[[str], None]) -> None:
+    if bound > actual and not _same(bound, actual):
+        claim(f"bound {bound!r} lies above the value {actual!r} of the plan itself")
+    best = max(plan.bounds.values(), default=bound)
+    if not _same(min(best, actual), min(bound, actual)) and not math.isnan(actual):
+        claim(f"bound is {bound!r}, the largest of bounds is {best!r}")
+    if plan.value is not None:
+        gap = relative_gap(plan.value, bound)
+        if plan.gap is None or not math.isclose(plan.gap, gap, rel_tol=1e-9, abs_tol=1e-12):
+            claim(f"gap is {plan.gap!r}, (value - bound) / value is {gap!r}")
+        if plan.status == "optimal" and gap > 1e-6:
+            claim(f"status is optimal at a gap of {gap!r}")

@@ -1,0 +1,393 @@
+"""Read and write instance and plan files (MODEL.md, section 7), plain or gzipped, and publish their JSON schemas."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llmsched_mip.errors import InvalidInputError, UnreadableFileError
+from llmsched_mip.instance import MAX_TOKENS, Instance, Requests, Worker, requests_document, worker_document
+from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
+
+Name = Annotated[str, Field(min_length=1)]
+Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+Limit = Annotated[int, Field(ge=1, le=2**62)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class AffineDocument(_Document):
+    """Affine prefill time: base_s + per_token_s * tokens."""
+
+    kind: Literal["affine"]
+    base_s: Seconds
+    per_token_s: Seconds
+
+
+class LevelDocument(_Document):
+    """One level of a prefill time."""
+
+    tokens: Tokens
+    seconds: Seconds
+
+
+class LevelsDocument(_Document):
+    """Prefill time by levels, increasing in tokens and in seconds."""
+
+    kind: Literal["levels"]
+    levels: Annotated[list[LevelDocument], Field(min_length=1)]
+
+
+class DecodeDocument(_Document):
+    """Decode round time: base_s + per_sequence_s * active + per_kv_token_s * KV tokens."""
+
+    base_s: Seconds
+    per_sequence_s: Seconds = 0.0
+    per_kv_token_s: Seconds = 0.0
+
+
+class WorkerDocument(_Document):
+    """One worker."""
+
+    name: Name
+    slots: Limit | None = None
+    kv_capacity: Limit | None = None
+    prefill_token_cap: Limit | None = None
+    prefill_time: Annotated[AffineDocument | LevelsDocument, Field(discriminator="kind")]
+    decode_time: DecodeDocument
+
+
+class RequestsDocument(_Document):
+    """Request columns of equal length."""
+
+    id: list[Name]
+    arrival_s: list[Seconds] | None = None
+    prefill_tokens: list[Tokens]
+    decode_tokens: list[Tokens]
+    decode_lower: list[Tokens] | None = None
+    decode_upper: list[Tokens] | None = None
+    weight: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+
+
+class InstanceDocument(_Document):
+    """An instance file."""
+
+    format: Literal["llmsched-instance"]
+    version: Literal[1]
+    name: Name
+    description: str = ""
+    source: str = ""
+    semantics: Literal["exclusive"] = "exclusive"
+    objective: Literal["makespan", "total_completion"] = "makespan"
+    workers: Annotated[list[WorkerDocument], Field(min_length=1)]
+    requests: RequestsDocument
+
+
+class StageDocument(_Document):
+    """One prefill iteration, then decode rounds."""
+
+    requests: list[str]
+    slots: list[int] | None = None
+    rounds: Annotated[int, Field(ge=-(2**62), le=2**62)]
+    not_before_s: Number | None = None
+
+
+class WorkerPlanDocument(_Document):
+    """The stages of one worker."""
+
+    name: str
+    stages: list[StageDocument]
+
+
+class PlanDocument(_Document):
+    """A plan file."""
+
+    format: Literal["llmsched-plan"]
+    version: Literal[1]
+    instance: str
+    instance_digest: str
+    objective: str
+    method: str
+    status: str
+    value: Number | None
+    bound: Number | None
+    gap: Number | None
+    bounds: dict[str, Number] = {}
+    seconds: Number = 0.0
+    workers: list[WorkerPlanDocument]
+
+
+_DOCUMENTS: dict[str, type[_Document]] = {"instance": InstanceDocument, "plan": PlanDocument}
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """JSON schema of ``instance`` or ``plan`` files."""
+    schema = _DOCUMENTS[name].model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Read a file, unpacked when it is gzipped; raises `UnreadableFileError` with one line."""
+    name = os.fspath(path)
+    try:
+        content = Path(name).read_bytes()
+    except IsADirectoryError:
+        raise UnreadableFileError(f"{name}: is a directory, expected a file") from None
+    except FileNotFoundError:
+        raise UnreadableFileError(f"{name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(
+            f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error):
+            raise UnreadableFileError(f"{name}: damaged or truncated gzip file") from None
+    elif name.endswith(".gz"):
+        raise UnreadableFileError(f"{name}: is not a gzip file")
+    return content
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file atomically: a reader sees the old or the new content whole; gzipped for ``.gz``."""
+    target = Path(path)
+    if target.suffix == ".gz":
+        content = gzip.compress(content, compresslevel=6, mtime=0)
+    if target.exists() and not target.is_file():
+        _write_through(target, content)
+        return
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UnreadableFileError(f"{target}: cannot be written: {error.strerror or error}") from None
+
+
+def _write_through(target: Path, content: bytes) -> None:
+    """Write to what is not a regular file (a pipe, /dev/stdout), where a rename is not possible."""
+    try:
+        target.write_bytes(content)
+    except OSError as error:
+        raise UnreadableFileError(f"{target}: cannot be written: {error.strerror or error}") from None
+
+
+def _parse(path: str | os.PathLike[str], kind: str) -> Any:
+    name, content = os.fspath(path), read_bytes(path)
+    try:
+        return _DOCUMENTS[kind].model_validate_json(content)
+    except ValidationError as error:
+        raise _one_line(name, content, kind, error) from None
+
+
+def _one_line(name: str, content: bytes, kind: str, error: ValidationError) -> Exception:
+    first = error.errors(include_url=False)[0]
+    where, message = list(first["loc"]), str(first["msg"])
+    if first["type"] == "json_invalid":
+        return UnreadableFileError(f"{name}: not valid JSON: {message.removeprefix('Invalid JSON: ')}")
+    if first["type"] == "model_type":
+        return UnreadableFileError(f"{name}: expected a JSON object of format llmsched-{kind}")
+    if where == ["format"]:
+        message = f"expected 'llmsched-{kind}', got {first['input']!r}"
+    if first["type"] == "extra_forbidden":
+        message = "unknown key"
+    elif first["type"] == "missing":
+        message = "missing"
+    elif first["type"] != "literal_error" and not isinstance(first["input"], dict | list):
+        message = f"{message[:1].lower()}{message[1:]}, got {first['input']!r}"
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
+    more = len(error.errors()) - 1 if error.error_count() < 1000 else error.error_count() - 1
+    note = f" (and {more} more)" if more else ""
+    return InvalidInputError(dotted, message + note, _request_at(content, where), name)
+
+
+def _request_at(content: bytes, where: list[Any]) -> str | None:
+    """Id of the request whose column value is at `where`, if the ids can be read."""
+    if len(where) != 3 or where[0] != "requests" or not isinstance(where[2], int) or where[1] == "id":
+        return None
+    try:
+        return str(json.loads(content)["requests"]["id"][where[2]])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def read_instance(path: str | os.PathLike[str]) -> Instance:
+    """Read an instance file (``.json`` or ``.json.gz``).
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError, InfeasibleInstanceError
+        One line: file, field, request, and what was expected.
+    """
+    document: InstanceDocument = _parse(path, "instance")
+    columns = document.requests.__dict__
+    try:
+        return Instance(
+            name=document.name,
+            requests=Requests(**{k: _array(k, v) for k, v in columns.items()}),
+            workers=tuple(worker_of(w) for w in document.workers),
+            objective=document.objective,
+            semantics=document.semantics,
+            description=document.description,
+            source=document.source,
+        )
+    except InvalidInputError as error:
+        raise error.located(os.fspath(path)) from None
+
+
+def _array(name: str, values: list[Any] | None) -> Any:
+    if values is None or name == "id":
+        return values
+    return np.array(values, dtype=np.float64 if name in ("arrival_s", "weight") else np.int64)
+
+
+def worker_of(document: WorkerDocument) -> Worker:
+    """Make a `Worker` from its file form."""
+    prefill: AffinePrefill | LevelPrefill
+    if isinstance(document.prefill_time, LevelsDocument):
+        levels = document.prefill_time.levels
+        prefill = LevelPrefill(
+            tuple(level.tokens for level in levels), tuple(level.seconds for level in levels)
+        )
+    else:
+        prefill = AffinePrefill(document.prefill_time.base_s, document.prefill_time.per_token_s)
+    decode = DecodeTime(**document.decode_time.__dict__)
+    return Worker(
+        document.name, prefill, decode, document.slots, document.kv_capacity, document.prefill_token_cap
+    )
+
+
+def instance_document(instance: Instance) -> dict[str, Any]:
+    """The file form of an instance; absent intervals are left out."""
+    columns = {k: v for k, v in requests_document(instance.requests).items() if v is not None}
+    return {
+        "format": "llmsched-instance",
+        "version": 1,
+        "name": instance.name,
+        "description": instance.description,
+        "source": instance.source,
+        "semantics": instance.semantics,
+        "objective": instance.objective,
+        "workers": [worker_document(worker) for worker in instance.workers],
+        "requests": columns,
+    }
+
+
+def write_instance(instance: Instance, path: str | os.PathLike[str]) -> None:
+    """Write an instance file atomically."""
+    write_bytes(path, _lines(instance_document(instance), ("requests", "workers")).encode())
+
+
+def _lines(document: dict[str, Any], expand: tuple[str, ...]) -> str:
+    """JSON with one line per key, per member of the keys in `expand`, so that files diff well and stay small."""
+
+    def inner(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{\n  " + ",\n  ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()) + "}"
+        return "[\n  " + ",\n  ".join(json.dumps(v) for v in value) + "]"
+
+    rows = [f" {json.dumps(k)}: {inner(v) if k in expand else json.dumps(v)}" for k, v in document.items()]
+    return "{\n" + ",\n".join(rows) + "\n}\n"
+
+
+def read_plan(path: str | os.PathLike[str], instance: Instance) -> Plan:
+    """Read a plan file for `instance`; ids that the instance does not have are kept for `evaluate` to report."""
+    document: PlanDocument = _parse(path, "plan")
+    index = {name: i for i, name in enumerate(instance.requests.id)}
+    claims = {k: v for k, v in document.__dict__.items() if k not in ("format", "version", "workers")}
+    workers = []
+    for k, own in enumerate(document.workers):
+        try:
+            workers.append(_worker_plan(own, index))
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"workers[{k}].{error.field}", error.message, None, os.fspath(path)
+            ) from None
+    return Plan(workers=tuple(workers), **claims)
+
+
+def _worker_plan(own: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
+    flat = [name for stage in own.stages for name in stage.requests]
+    slots: list[int] = []
+    for k, stage in enumerate(own.stages):
+        given = stage.slots if stage.slots is not None else [-1] * len(stage.requests)
+        if len(given) != len(stage.requests):
+            raise InvalidInputError(
+                f"stages[{k}].slots", f"expected {len(stage.requests)} slots, one a request, got {len(given)}"
+            )
+        if any(abs(s) >= 2**62 for s in given):
+            raise InvalidInputError(f"stages[{k}].slots", "slot number out of range")
+        slots += given
+    requests = np.array([index.get(name, -1) for name in flat], dtype=np.int64)
+    not_before = np.array([stage.not_before_s or 0.0 for stage in own.stages], dtype=np.float64)
+    return WorkerPlan(
+        own.name,
+        requests,
+        np.cumsum([0] + [len(stage.requests) for stage in own.stages]).astype(np.int64),
+        np.array([stage.rounds for stage in own.stages], dtype=np.int64),
+        np.array(slots, dtype=np.int64) if any(s.slots is not None for s in own.stages) else None,
+        not_before if not_before.any() else None,
+        {int(k): flat[k] for k in np.flatnonzero(requests < 0)},
+    )
+
+
+def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
+    """The file form of a plan for `instance`."""
+    ids = instance.requests.id
+    workers = []
+    for own in plan.workers:
+        stages = []
+        for stage in own:
+            entry: dict[str, Any] = {
+                "requests": [ids[i] for i in stage.requests],
+                "slots": stage.slots,
+                "rounds": stage.rounds,
+            }
+            if stage.not_before_s:
+                entry["not_before_s"] = stage.not_before_s
+            stages.append(entry)
+        workers.append({"name": own.name, "stages": stages})
+    return {
+        "format": "llmsched-plan",
+        "version": 1,
+        "instance": plan.instance,
+        "instance_digest": plan.instance_digest,
+        "objective": plan.objective,
+        "method": plan.method,
+        "status": plan.status,
+        "value": plan.value,
+        "bound": plan.bound,
+        "gap": plan.gap,
+        "bounds": plan.bounds,
+        "seconds": plan.seconds,
+        "workers": workers,
+    }
+
+
+def write_plan(plan: Plan, instance: Instance, path: str | os.PathLike[str]) -> None:
+    """Write a plan file atomically."""
+    write_bytes(path, (json.dumps(plan_document(plan, instance), separators=(", ", ": ")) + "\n").encode())

@@ -1,0 +1,361 @@
+"""The problem's data: one immutable, validated object (MODEL.md, section 1).
+
+Requests are columns (NumPy arrays), so that an instance of a million requests costs a few arrays.  Reading
+and writing files is in `llmsched_mip.files`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
+from llmsched_mip.timing import (
+    DecodeTime,
+    FloatArray,
+    IntArray,
+    LevelPrefill,
+    PrefillTime,
+    request_kv_peak,
+    request_kv_volume,
+)
+
+OBJECTIVES = ("makespan", "total_completion")
+MAX_TOKENS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One engine: slots, KV cache, and measured iteration times.
+
+    Parameters
+    ----------
+    name : str
+    prefill_time : AffinePrefill or LevelPrefill
+        Duration of a prefill iteration, seconds.
+    decode_time : DecodeTime
+        Duration of a decode round, seconds.
+    slots : int or None
+        Most requests in decode at once; None: no limit.
+    kv_capacity : int or None
+        KV-cache size in tokens; None: no limit.
+    prefill_token_cap : int or None
+        Most prompt tokens in one prefill iteration; None: no limit.
+    """
+
+    name: str
+    prefill_time: PrefillTime
+    decode_time: DecodeTime
+    slots: int | None = None
+    kv_capacity: int | None = None
+    prefill_token_cap: int | None = None
+
+    @property
+    def max_prefill_tokens(self) -> int | None:
+        """Most prompt tokens that one prefill iteration may hold: the cap or the last level."""
+        limits = [m for m in (self.prefill_token_cap, self.prefill_time.max_tokens) if m is not None]
+        return min(limits) if limits else None
+
+    def fits(self, prefill_tokens: IntArray, decode_tokens: IntArray) -> np.ndarray:
+        """Whether each request alone fits: shape (n,), bool."""
+        fits = np.ones(len(prefill_tokens), dtype=bool)
+        if self.kv_capacity is not None:
+            fits &= request_kv_peak(prefill_tokens, decode_tokens) <= self.kv_capacity
+        if self.max_prefill_tokens is not None:
+            fits &= prefill_tokens <= self.max_prefill_tokens
+        return fits
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """Request columns, all of length n.
+
+    Parameters
+    ----------
+    id : sequence of str
+        Unique, not empty.
+    prefill_tokens, decode_tokens : int array
+        Prompt length p_i and number of decode rounds d_i, tokens, at least 1.
+    arrival_s : float array, optional
+        Earliest start of the prefill in seconds; default 0 (a backlog).
+    decode_lower, decode_upper : int array, optional
+        Prediction interval [l_i, u_i] in tokens; both or neither.  It may miss d_i.
+    weight : float array, optional
+        Weight ω_i > 0; default 1.
+    """
+
+    id: Sequence[str]
+    prefill_tokens: IntArray
+    decode_tokens: IntArray
+    arrival_s: FloatArray = None  # type: ignore[assignment]
+    decode_lower: IntArray | None = None
+    decode_upper: IntArray | None = None
+    weight: FloatArray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        n = len(self.id)
+        if self.arrival_s is None:
+            object.__setattr__(self, "arrival_s", np.zeros(n))
+        if self.weight is None:
+            object.__setattr__(self, "weight", np.ones(n))
+        object.__setattr__(self, "id", tuple(self.id))
+        for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _column(name, getattr(self, name), np.int64, n))
+        for name in ("arrival_s", "weight"):
+            object.__setattr__(self, name, _column(name, getattr(self, name), np.float64, n))
+        self._validate()
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def _validate(self) -> None:
+        if len(set(self.id)) != len(self.id):
+            seen: set[str] = set()
+            twice = next(i for i in self.id if i in seen or seen.add(i))
+            raise InvalidInputError("requests.id", "ids must be unique, this one stands twice", twice)
+        if "" in self.id:
+            raise InvalidInputError("requests.id", "an id must not be empty")
+        for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
+            values = getattr(self, name)
+            if values is not None:
+                self._require(name, values, values >= 1, "expected an integer ≥ 1")
+                self._require(name, values, values <= MAX_TOKENS, f"expected at most {MAX_TOKENS} tokens")
+        self._require(
+            "arrival_s",
+            self.arrival_s,
+            np.isfinite(self.arrival_s) & (self.arrival_s >= 0),
+            "expected a finite number of seconds ≥ 0",
+        )
+        self._require(
+            "weight",
+            self.weight,
+            np.isfinite(self.weight) & (self.weight > 0),
+            "expected a finite number > 0",
+        )
+        if (self.decode_lower is None) != (self.decode_upper is None):
+            missing = "decode_lower" if self.decode_lower is None else "decode_upper"
+            raise InvalidInputError(f"requests.{missing}", "decode_lower and decode_upper go together")
+        if self.decode_lower is not None and self.decode_upper is not None:
+            self._require(
+                "decode_upper",
+                self.decode_upper,
+                self.decode_upper >= self.decode_lower,
+                "expected decode_upper ≥ decode_lower",
+            )
+
+    def _require(self, name: str, values: Any, valid: Any, expected: str) -> None:
+        if not np.all(valid):
+            bad = int(np.argmin(valid))
+            raise InvalidInputError(f"requests.{name}[{bad}]", f"{expected}, got {values[bad]}", self.id[bad])
+
+
+def _column(name: str, values: Any, dtype: type, n: int) -> Any:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise InvalidInputError(f"requests.{name}", "expected a list with one number per request")
+    if len(array) != n:
+        raise InvalidInputError(
+            f"requests.{name}", f"expected {n} values as in requests.id, got {len(array)}"
+        )
+    if dtype is np.int64 and array.dtype.kind not in "iu" and n:
+        raise InvalidInputError(f"requests.{name}", f"expected integers, got {array.dtype}")
+    if dtype is np.float64 and array.dtype.kind not in "iuf" and n:
+        raise InvalidInputError(f"requests.{name}", f"expected numbers, got {array.dtype}")
+    array = array.astype(dtype, copy=True)
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """Requests, workers, semantics and objective.
+
+    Raises
+    ------
+    InvalidInputError
+        When a value is out of its range.
+    InfeasibleInstanceError
+        When a request fits no worker.
+    """
+
+    name: str
+    requests: Requests
+    workers: tuple[Worker, ...]
+    objective: str = "makespan"
+    semantics: str = "exclusive"
+    description: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "workers", tuple(self.workers))
+        if self.objective not in OBJECTIVES:
+            raise InvalidInputError(
+                "objective", f"expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
+            )
+        if self.semantics != "exclusive":
+            raise InvalidInputError(
+                "semantics", f"expected 'exclusive' (others are not supported), got {self.semantics!r}"
+            )
+        if not self.workers:
+            raise InvalidInputError("workers", "expected at least one worker")
+        if not len(self.requests):
+            raise InvalidInputError("requests", "expected at least one request")
+        names = [worker.name for worker in self.workers]
+        for k, worker in enumerate(self.workers):
+            _validate_worker(k, worker)
+            if worker.name in names[:k]:
+                raise InvalidInputError(
+                    f"workers[{k}].name", f"names must be unique, {worker.name!r} stands twice"
+                )
+        self._require_fit()
+
+    def _require_fit(self) -> None:
+        fits = self.fits_worker
+        if not fits.any(axis=1).all():
+            bad = int(np.argmin(fits.any(axis=1)))
+            r = self.requests
+            raise InfeasibleInstanceError(
+                f"requests[{bad}]",
+                f"fits no worker: needs {r.prefill_tokens[bad]} prefill tokens in one iteration and "
+                f"{r.prefill_tokens[bad] + r.decode_tokens[bad]} KV tokens; "
+                + "; ".join(_limits(worker) for worker in self.workers[:3]),
+                r.id[bad],
+            )
+
+    @property
+    def n(self) -> int:
+        """Number of requests."""
+        return len(self.requests)
+
+    @cached_property
+    def fits_worker(self) -> np.ndarray:
+        """Whether request i fits worker w alone: shape (n, W), bool."""
+        r = self.requests
+        return np.stack([w.fits(r.prefill_tokens, r.decode_tokens) for w in self.workers], axis=1)
+
+    @cached_property
+    def kv_volume(self) -> IntArray:
+        """KV token-rounds vol_i of each request: shape (n,)."""
+        return request_kv_volume(self.requests.prefill_tokens, self.requests.decode_tokens)
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:`` of workers, requests and semantics in canonical JSON (MODEL.md, section 7)."""
+        document = {
+            "requests": requests_document(self.requests),
+            "semantics": self.semantics,
+            "workers": [worker_document(worker) for worker in self.workers],
+        }
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    def with_requests(self, requests: Requests) -> Instance:
+        """Return the instance with other request columns."""
+        return replace(self, requests=requests)
+
+    def take(self, order: Any) -> Instance:
+        """Return the instance with the requests `order` (indices), in that order."""
+        r, order = self.requests, np.asarray(order)
+        optional = {
+            name: None if getattr(r, name) is None else getattr(r, name)[order]
+            for name in ("decode_lower", "decode_upper")
+        }
+        return self.with_requests(
+            Requests(
+                [r.id[i] for i in order],
+                r.prefill_tokens[order],
+                r.decode_tokens[order],
+                r.arrival_s[order],
+                weight=r.weight[order],
+                **optional,
+            )
+        )
+
+
+def _limits(worker: Worker) -> str:
+    return (
+        f"worker {worker.name!r} holds kv_capacity {worker.kv_capacity}, "
+        f"prefill tokens in one iteration {worker.max_prefill_tokens}"
+    )
+
+
+def _validate_worker(k: int, worker: Worker) -> None:
+    where = f"workers[{k}]"
+    if not worker.name:
+        raise InvalidInputError(f"{where}.name", "a worker needs a name")
+    for name in ("slots", "kv_capacity", "prefill_token_cap"):
+        value = getattr(worker, name)
+        if value is not None and value < 1:
+            raise InvalidInputError(f"{where}.{name}", f"expected an integer ≥ 1 or null, got {value}")
+    for part in ("prefill_time", "decode_time"):
+        timing = getattr(worker, part)
+        for name in ("base_s", "per_token_s", "per_sequence_s", "per_kv_token_s"):
+            value = getattr(timing, name, 0.0)
+            if not (np.isfinite(value) and value >= 0):
+                raise InvalidInputError(
+                    f"{where}.{part}.{name}", f"expected a finite number of seconds ≥ 0, got {value}"
+                )
+    if isinstance(worker.prefill_time, LevelPrefill):
+        _validate_levels(f"{where}.prefill_time.levels", worker.prefill_time)
+
+
+def _validate_levels(where: str, prefill: LevelPrefill) -> None:
+    if not prefill.tokens:
+        raise InvalidInputError(where, "expected at least one level")
+    if len(prefill.tokens) != len(prefill.level_seconds):
+        raise InvalidInputError(where, "expected as many seconds as token counts")
+    for values, name, least in ((prefill.tokens, "tokens", 1), (prefill.level_seconds, "seconds", 0)):
+        for j, value in enumerate(values):
+            if not (np.isfinite(value) and value >= least):
+                raise InvalidInputError(
+                    f"{where}[{j}].{name}", f"expected a finite number ≥ {least}, got {value}"
+                )
+            if j and value <= values[j - 1]:
+                raise InvalidInputError(
+                    f"{where}[{j}].{name}",
+                    f"expected more than {values[j - 1]}, got {value}: "
+                    "levels increase in tokens and in seconds",
+                )
+
+
+def requests_document(requests: Requests) -> dict[str, Any]:
+    """Request columns as plain lists, defaults filled in (absent intervals are null)."""
+    document: dict[str, Any] = {"id": list(requests.id)}
+    for name in ("arrival_s", "prefill_tokens", "decode_tokens", "decode_lower", "decode_upper", "weight"):
+        values = getattr(requests, name)
+        document[name] = None if values is None else values.tolist()
+    return document
+
+
+def worker_document(worker: Worker) -> dict[str, Any]:
+    """A worker as plain values, defaults filled in, times as floats."""
+    prefill: dict[str, Any]
+    if isinstance(worker.prefill_time, LevelPrefill):
+        pairs = zip(worker.prefill_time.tokens, worker.prefill_time.level_seconds, strict=True)
+        prefill = {"kind": "levels", "levels": [{"tokens": int(t), "seconds": float(s)} for t, s in pairs]}
+    else:
+        prefill = {
+            "kind": "affine",
+            "base_s": float(worker.prefill_time.base_s),
+            "per_token_s": float(worker.prefill_time.per_token_s),
+        }
+    decode = worker.decode_time
+    return {
+        "name": worker.name,
+        "slots": worker.slots,
+        "kv_capacity": worker.kv_capacity,
+        "prefill_token_cap": worker.prefill_token_cap,
+        "prefill_time": prefill,
+        "decode_time": {
+            "base_s": float(decode.base_s),
+            "per_sequence_s": float(decode.per_sequence_s),
+            "per_kv_token_s": float(decode.per_kv_token_s),
+        },
+    }

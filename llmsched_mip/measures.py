@@ -1,0 +1,96 @@
+"""What is measured of an executed schedule, the same for an evaluated plan and for a replay (MODEL.md, section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from llmsched_mip.instance import Instance
+from llmsched_mip.timing import FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """When every request ran; arrays of shape (n,), seconds, NaN where it did not.
+
+    `worker` and `slot` are -1 where a request did not run or where there are no slots.
+    """
+
+    worker: IntArray
+    slot: IntArray
+    prefill_start_s: FloatArray
+    decode_start_s: FloatArray
+    first_token_s: FloatArray
+    completion_s: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTotals:
+    """Totals of one worker: `busy` is Σ duration × requests served over its iterations, slot-seconds."""
+
+    name: str
+    busy: float
+    prefill_iterations: int
+    decode_rounds: int
+    kv_peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Measures of a schedule; times in seconds, `utilization` null without slots.
+
+    `utilization` is over the slots of all workers; `worker_utilization` has each worker's own over the same
+    makespan.
+    """
+
+    makespan: float
+    total_completion: float
+    mean_latency: float
+    p99_latency: float
+    mean_time_to_first_token: float
+    utilization: float | None
+    worker_utilization: dict[str, float | None]
+    prefill_iterations: int
+    decode_rounds: int
+    kv_peak: int
+
+    def objective(self, name: str) -> float:
+        """Value of the objective ``makespan`` or ``total_completion`` in seconds."""
+        return float(getattr(self, name))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, NaN as None."""
+        return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
+
+
+def measure(instance: Instance, schedule: Schedule, totals: list[WorkerTotals]) -> Measures:
+    """Measure a schedule of all requests; the times are NaN when a request did not complete."""
+    requests = instance.requests
+    latency = schedule.completion_s - requests.arrival_s
+    makespan = float(np.max(schedule.completion_s))
+    shares = {
+        t.name: _share(t.busy, worker.slots, makespan)
+        for t, worker in zip(totals, instance.workers, strict=True)
+    }
+    slots = [worker.slots for worker in instance.workers]
+    all_slots = None if any(s is None for s in slots) else sum(s for s in slots if s is not None)
+    return Measures(
+        makespan=makespan,
+        total_completion=float(np.sum(requests.weight * schedule.completion_s)),
+        mean_latency=float(np.mean(latency)),
+        p99_latency=float(np.percentile(latency, 99)),
+        mean_time_to_first_token=float(np.mean(schedule.first_token_s - requests.arrival_s)),
+        utilization=_share(sum(t.busy for t in totals), all_slots, makespan),
+        worker_utilization=shares,
+        prefill_iterations=sum(t.prefill_iterations for t in totals),
+        decode_rounds=sum(t.decode_rounds for t in totals),
+        kv_peak=max(t.kv_peak for t in totals),
+    )
+
+
+def _share(busy: float, slots: int | None, makespan: float) -> float | None:
+    if slots is None or not makespan > 0:
+        return None
+    return busy / (slots * makespan)

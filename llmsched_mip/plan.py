@@ -1,0 +1,170 @@
+"""A plan: for every worker its stages, each one prefill iteration and then decode rounds (MODEL.md, section 7).
+
+In memory the stages of a worker are flat arrays, so that a plan for a million requests stays small; requests
+are indices into the instance's columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from llmsched_mip.instance import Instance
+from llmsched_mip.timing import FloatArray, IntArray
+
+STATUSES = ("optimal", "feasible")
+
+
+class Stage(NamedTuple):
+    """One prefill iteration of `requests` into `slots`, then `rounds` decode rounds."""
+
+    requests: list[int]
+    slots: list[int] | None
+    rounds: int
+    not_before_s: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class WorkerPlan:
+    """The stages of one worker as flat arrays.
+
+    Parameters
+    ----------
+    name : str
+        Name of the worker.
+    requests : int array, shape (m,)
+        Request indices in stage order; -1 stands for an id that is not in the instance (see `unknown`).
+    offsets : int array, shape (S + 1,)
+        Stage k holds ``requests[offsets[k]:offsets[k + 1]]``.
+    rounds : int array, shape (S,)
+        Decode rounds of each stage.
+    slots : int array, shape (m,), or None
+        Slot ("client") of each request; -1 where a stage of the file gives none.
+    not_before_s : float array, shape (S,), or None
+        Earliest start of each stage in seconds.
+    unknown : dict of int to str
+        Ids that are not in the instance, by position in `requests`.
+    """
+
+    name: str
+    requests: IntArray
+    offsets: IntArray
+    rounds: IntArray
+    slots: IntArray | None = None
+    not_before_s: FloatArray | None = None
+    unknown: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_stages(cls, name: str, stages: Sequence[Stage]) -> WorkerPlan:
+        """Pack a list of stages."""
+        sizes = np.array([len(stage.requests) for stage in stages], dtype=np.int64)
+        flat = [i for stage in stages for i in stage.requests]
+        slots: IntArray | None = None
+        if any(stage.slots is not None for stage in stages):
+            slots = np.full(len(flat), -1, dtype=np.int64)
+            slots[:] = [s for stage in stages for s in _padded(stage)]
+        not_before: FloatArray | None = np.array([stage.not_before_s for stage in stages], dtype=np.float64)
+        return cls(
+            name,
+            np.array(flat, dtype=np.int64),
+            np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+            np.array([stage.rounds for stage in stages], dtype=np.int64),
+            slots,
+            not_before if not_before is not None and not_before.any() else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.rounds)
+
+    def __iter__(self) -> Iterator[Stage]:
+        return (self.stage(k) for k in range(len(self)))
+
+    def stage(self, k: int) -> Stage:
+        """Stage k as a tuple of plain lists."""
+        span = slice(self.offsets[k], self.offsets[k + 1])
+        return Stage(
+            self.requests[span].tolist(),
+            None if self.slots is None else self.slots[span].tolist(),
+            int(self.rounds[k]),
+            0.0 if self.not_before_s is None else float(self.not_before_s[k]),
+        )
+
+
+def _padded(stage: Stage) -> list[int]:
+    return list(stage.slots) if stage.slots is not None else [-1] * len(stage.requests)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A plan with what its maker claims of it; `evaluate` says whether that is true.
+
+    Parameters
+    ----------
+    instance, instance_digest : str
+        Name and digest of the instance.
+    objective : str
+        ``makespan`` or ``total_completion``, the objective of `value` and `bound`.
+    method : str
+    status : str
+        ``optimal`` (proven) or ``feasible``.
+    value, bound, gap : float or None
+        Objective value, best proven lower bound, both in seconds, and (value - bound) / value.
+    bounds : dict of str to float
+        Proven lower bounds on the objective by name, seconds; `bound` is the largest.
+    seconds : float
+        Time that the method took.
+    workers : tuple of WorkerPlan
+    """
+
+    instance: str
+    instance_digest: str
+    objective: str
+    method: str
+    workers: tuple[WorkerPlan, ...]
+    status: str = "feasible"
+    value: float | None = None
+    bound: float | None = None
+    gap: float | None = None
+    bounds: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls, instance: Instance, method: str, stages: Sequence[Sequence[Stage]], objective: str | None = None
+    ) -> Plan:
+        """Make a plan without claims from the stages of every worker of `instance`."""
+        workers = tuple(
+            WorkerPlan.from_stages(worker.name, list(own))
+            for worker, own in zip(instance.workers, stages, strict=True)
+        )
+        return cls(instance.name, instance.digest, objective or instance.objective, method, workers)
+
+    def with_claims(
+        self, value: float, bounds: dict[str, float], seconds: float, proven: bool = False
+    ) -> Plan:
+        """Return the plan with its value, bounds and gap filled in.
+
+        The status is ``optimal`` when `proven` or when the best bound meets the value.
+        """
+        bound = max(bounds.values()) if bounds else None
+        closed = bound is not None and value - bound <= 1e-9 * abs(value)
+        if closed or (proven and bound is not None):
+            bound = min(value, bound) if bound is not None else None
+        gap = None if bound is None else relative_gap(value, bound)
+        return replace(
+            self,
+            value=value,
+            bound=bound,
+            gap=gap,
+            bounds=dict(bounds),
+            seconds=seconds,
+            status="optimal" if closed or proven else "feasible",
+        )
+
+
+def relative_gap(value: float, bound: float) -> float:
+    """(value - bound) / value, 0 for a value of 0 (MODEL.md, section 3)."""
+    return (value - bound) / value if value else 0.0

@@ -1,0 +1,165 @@
+"""The only arithmetic of time and KV use: no other file multiplies a coefficient by a token count.
+
+Symbols follow the model: an iteration of prefill over N prompt tokens lasts ``prefill_time(N)``; a decode
+round with |A| active requests that hold K KV tokens lasts ``a + b |A| + c K``.  Over a run of m rounds with
+an unchanged active set the KV tokens grow by |A| a round, so all sums below are closed forms.
+All times are in seconds, all lengths in tokens, all functions accept scalars or NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class AffinePrefill:
+    """Prefill time ``base_s + per_token_s * tokens``; no largest batch."""
+
+    base_s: float
+    per_token_s: float
+
+    max_tokens = None
+    kind = "affine"
+
+    def seconds(self, tokens: Any) -> Any:
+        """Duration in seconds of a prefill iteration over `tokens` prompt tokens."""
+        return self.base_s + self.per_token_s * tokens
+
+
+@dataclass(frozen=True, slots=True)
+class LevelPrefill:
+    """Prefill time by levels: the seconds of the first level that holds the batch.
+
+    Parameters
+    ----------
+    tokens : tuple of int
+        Level sizes in tokens, strictly increasing.
+    level_seconds : tuple of float
+        Duration of each level in seconds, strictly increasing.
+    """
+
+    tokens: tuple[int, ...]
+    level_seconds: tuple[float, ...]
+
+    kind = "levels"
+
+    @property
+    def max_tokens(self) -> int:
+        """Size of the last level in tokens: a larger batch is not allowed."""
+        return self.tokens[-1]
+
+    def seconds(self, tokens: Any) -> Any:
+        """Duration in seconds; infinity above the last level."""
+        if isinstance(tokens, int):
+            level = bisect_left(self.tokens, tokens)
+            return self.level_seconds[level] if level < len(self.tokens) else math.inf
+        durations = np.append(np.asarray(self.level_seconds, dtype=np.float64), math.inf)
+        return durations[np.searchsorted(np.asarray(self.tokens), tokens)]
+
+
+PrefillTime = AffinePrefill | LevelPrefill
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeTime:
+    """Time of a decode round: ``base_s + per_sequence_s * active + per_kv_token_s * kv``."""
+
+    base_s: float
+    per_sequence_s: float = 0.0
+    per_kv_token_s: float = 0.0
+
+    def round_seconds(self, active: Any, kv: Any) -> Any:
+        """Duration of one round with `active` requests that hold `kv` tokens in that round."""
+        return self.base_s + self.per_sequence_s * active + self.per_kv_token_s * kv
+
+    def run_seconds(self, rounds: Any, active: Any, kv_before: Any) -> Any:
+        """Duration of `rounds` rounds with an unchanged active set.
+
+        Parameters
+        ----------
+        rounds, active : int or array
+            Number of rounds m and of active requests |A|.
+        kv_before : int or array
+            KV tokens held before the first of these rounds; round j holds ``kv_before + j * active``.
+        """
+        return rounds * (self.base_s + self.per_sequence_s * active) + self.per_kv_token_s * run_kv_volume(
+            rounds, active, kv_before
+        )
+
+    def rounds_to_pass(self, seconds: float, active: int, kv_before: int) -> int:
+        """Fewest rounds (at least one) whose duration reaches `seconds`.
+
+        A run of zero duration never reaches a positive time: the result is then a very large number.
+        """
+        linear = self.base_s + self.per_sequence_s * active + self.per_kv_token_s * (kv_before + 0.5 * active)
+        square = 0.5 * self.per_kv_token_s * active
+        if seconds <= 0:
+            return 1
+        if square > 0:
+            guess = 2 * seconds / (linear + math.sqrt(linear * linear + 4 * square * seconds))
+        elif linear > 0:
+            guess = seconds / linear
+        else:
+            return 2**62
+        rounds = max(1, min(2**62, math.ceil(guess)))
+        while rounds > 1 and self.run_seconds(rounds - 1, active, kv_before) >= seconds:
+            rounds -= 1
+        while self.run_seconds(rounds, active, kv_before) < seconds:
+            rounds += 1
+        return rounds
+
+
+def run_kv_volume(rounds: Any, active: Any, kv_before: Any) -> Any:
+    """KV token-rounds of a run: the sum over its rounds of the KV tokens held."""
+    return rounds * kv_before + active * (rounds * (rounds + 1) // 2)
+
+
+def run_kv_peak(rounds: Any, active: Any, kv_before: Any) -> Any:
+    """Most KV tokens held in a run of rounds: those of its last round."""
+    return kv_before + rounds * active
+
+
+def rounds_within_kv(active: int, kv_before: int, kv_capacity: int) -> int:
+    """Most rounds that an unchanged active set can run before it would hold more than `kv_capacity`."""
+    return (kv_capacity - kv_before) // active
+
+
+def request_kv_peak(prefill_tokens: Any, decode_tokens: Any) -> Any:
+    """KV tokens that a request holds in its last round: p + d."""
+    return prefill_tokens + decode_tokens
+
+
+def request_kv_volume(prefill_tokens: Any, decode_tokens: Any) -> Any:
+    """KV token-rounds of a whole request: ``p d + d (d + 1) / 2`` (MODEL.md, section 5)."""
+    return run_kv_volume(decode_tokens, 1, prefill_tokens)
+
+
+def conserved_seconds(
+    prefill: AffinePrefill, decode: DecodeTime, prefill_tokens: IntArray, decode_tokens: IntArray
+) -> float:
+    """The part of a one-worker backlog makespan that no plan can change (conserved-work identity).
+
+    ``per_token Σp + b Σd + c Σ(p_i d_i + d_i (d_i + 1) / 2)``; what a plan decides is `varying_seconds`.
+    """
+    volume = float(np.sum(request_kv_volume(prefill_tokens, decode_tokens), dtype=np.float64))
+    return prefill.per_token_s * float(np.sum(prefill_tokens, dtype=np.float64)) + decode_work_seconds(
+        decode, float(np.sum(decode_tokens, dtype=np.float64)), volume
+    )
+
+
+def decode_work_seconds(decode: DecodeTime, decode_tokens: Any, kv_volume: Any) -> Any:
+    """Part of the decode time that does not depend on the batching: ``b Σd + c Σvol``."""
+    return decode.per_sequence_s * decode_tokens + decode.per_kv_token_s * kv_volume
+
+
+def varying_seconds(prefill: AffinePrefill, decode: DecodeTime, rounds: Any, prefills: Any) -> Any:
+    """The part of a one-worker backlog makespan that a plan decides: ``a R + base P``."""
+    return decode.base_s * rounds + prefill.base_s * prefills
