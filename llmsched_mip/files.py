@@ -1,205 +1,53 @@
-"""Read and write instance and plan files (MODEL.md, section 7), plain or gzipped, and publish their JSON schemas."""
+"""Read and write instance and plan files (MODEL.md, section 7), plain or gzipped."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import tempfile
-import zlib
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from llmsched_mip.documents import (
+    DOCUMENTS,
+    InstanceDocument,
+    LevelsDocument,
+    PlanDocument,
+    WorkerDocument,
+    WorkerPlanDocument,
+    json_schema,
+)
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
-from llmsched_mip.instance import MAX_TOKENS, Instance, Requests, Worker, requests_document, worker_document
+from llmsched_mip.instance import (
+    Instance,
+    Requests,
+    Worker,
+    requests_document,
+    validate_worker,
+    worker_document,
+)
 from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.storage import read_bytes, write_bytes
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 
-Name = Annotated[str, Field(min_length=1)]
-Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
-Limit = Annotated[int, Field(ge=1, le=2**62)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class AffineDocument(_Document):
-    """Affine prefill time: base_s + per_token_s * tokens."""
-
-    kind: Literal["affine"]
-    base_s: Seconds
-    per_token_s: Seconds
-
-
-class LevelDocument(_Document):
-    """One level of a prefill time."""
-
-    tokens: Tokens
-    seconds: Seconds
-
-
-class LevelsDocument(_Document):
-    """Prefill time by levels, increasing in tokens and in seconds."""
-
-    kind: Literal["levels"]
-    levels: Annotated[list[LevelDocument], Field(min_length=1)]
-
-
-class DecodeDocument(_Document):
-    """Decode round time: base_s + per_sequence_s * active + per_kv_token_s * KV tokens."""
-
-    base_s: Seconds
-    per_sequence_s: Seconds = 0.0
-    per_kv_token_s: Seconds = 0.0
-
-
-class WorkerDocument(_Document):
-    """One worker."""
-
-    name: Name
-    slots: Limit | None = None
-    kv_capacity: Limit | None = None
-    prefill_token_cap: Limit | None = None
-    prefill_time: Annotated[AffineDocument | LevelsDocument, Field(discriminator="kind")]
-    decode_time: DecodeDocument
-
-
-class RequestsDocument(_Document):
-    """Request columns of equal length."""
-
-    id: list[Name]
-    arrival_s: list[Seconds] | None = None
-    prefill_tokens: list[Tokens]
-    decode_tokens: list[Tokens]
-    decode_lower: list[Tokens] | None = None
-    decode_upper: list[Tokens] | None = None
-    weight: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
-
-
-class InstanceDocument(_Document):
-    """An instance file."""
-
-    format: Literal["llmsched-instance"]
-    version: Literal[1]
-    name: Name
-    description: str = ""
-    source: str = ""
-    semantics: Literal["exclusive"] = "exclusive"
-    objective: Literal["makespan", "total_completion"] = "makespan"
-    workers: Annotated[list[WorkerDocument], Field(min_length=1)]
-    requests: RequestsDocument
-
-
-class StageDocument(_Document):
-    """One prefill iteration, then decode rounds."""
-
-    requests: list[str]
-    slots: list[int] | None = None
-    rounds: Annotated[int, Field(ge=-(2**62), le=2**62)]
-    not_before_s: Number | None = None
-
-
-class WorkerPlanDocument(_Document):
-    """The stages of one worker."""
-
-    name: str
-    stages: list[StageDocument]
-
-
-class PlanDocument(_Document):
-    """A plan file."""
-
-    format: Literal["llmsched-plan"]
-    version: Literal[1]
-    instance: str
-    instance_digest: str
-    objective: str
-    method: str
-    status: str
-    value: Number | None
-    bound: Number | None
-    gap: Number | None
-    bounds: dict[str, Number] = {}
-    seconds: Number = 0.0
-    workers: list[WorkerPlanDocument]
-
-
-_DOCUMENTS: dict[str, type[_Document]] = {"instance": InstanceDocument, "plan": PlanDocument}
-
-
-def json_schema(name: str) -> dict[str, Any]:
-    """JSON schema of ``instance`` or ``plan`` files."""
-    schema = _DOCUMENTS[name].model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a file, unpacked when it is gzipped; raises `UnreadableFileError` with one line."""
-    name = os.fspath(path)
-    try:
-        content = Path(name).read_bytes()
-    except IsADirectoryError:
-        raise UnreadableFileError(f"{name}: is a directory, expected a file") from None
-    except FileNotFoundError:
-        raise UnreadableFileError(f"{name}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error):
-            raise UnreadableFileError(f"{name}: damaged or truncated gzip file") from None
-    elif name.endswith(".gz"):
-        raise UnreadableFileError(f"{name}: is not a gzip file")
-    return content
-
-
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file atomically: a reader sees the old or the new content whole; gzipped for ``.gz``."""
-    target = Path(path)
-    if target.suffix == ".gz":
-        content = gzip.compress(content, compresslevel=6, mtime=0)
-    if target.exists() and not target.is_file():
-        _write_through(target, content)
-        return
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UnreadableFileError(f"{target}: cannot be written: {error.strerror or error}") from None
-
-
-def _write_through(target: Path, content: bytes) -> None:
-    """Write to what is not a regular file (a pipe, /dev/stdout), where a rename is not possible."""
-    try:
-        target.write_bytes(content)
-    except OSError as error:
-        raise UnreadableFileError(f"{target}: cannot be written: {error.strerror or error}") from None
+__all__ = [
+    "json_schema",
+    "read_bytes",
+    "read_instance",
+    "read_plan",
+    "read_worker",
+    "worker_of",
+    "write_bytes",
+    "write_instance",
+    "write_plan",
+]
 
 
 def _parse(path: str | os.PathLike[str], kind: str) -> Any:
     name, content = os.fspath(path), read_bytes(path)
     try:
-        return _DOCUMENTS[kind].model_validate_json(content)
+        return DOCUMENTS[kind].model_validate_json(content)
     except ValidationError as error:
         raise _one_line(name, content, kind, error) from None
 
@@ -210,7 +58,7 @@ def _one_line(name: str, content: bytes, kind: str, error: ValidationError) -> E
     if first["type"] == "json_invalid":
         return UnreadableFileError(f"{name}: not valid JSON: {message.removeprefix('Invalid JSON: ')}")
     if first["type"] == "model_type":
-        return UnreadableFileError(f"{name}: expected a JSON object of format llmsched-{kind}")
+        return UnreadableFileError(f"{name}: expected a JSON object, an llmsched-{kind} file")
     if where == ["format"]:
         message = f"expected 'llmsched-{kind}', got {first['input']!r}"
     if first["type"] == "extra_forbidden":
@@ -263,6 +111,21 @@ def _array(name: str, values: list[Any] | None) -> Any:
     if values is None or name == "id":
         return values
     return np.array(values, dtype=np.float64 if name in ("arrival_s", "weight") else np.int64)
+
+
+def read_worker(path: str | os.PathLike[str]) -> Worker:
+    """Read a named deployment: a worker in the file form of MODEL.md, section 7, with a ``source``.
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError
+    """
+    worker = worker_of(_parse(path, "worker"))
+    try:
+        validate_worker("", worker)
+    except InvalidInputError as error:
+        raise error.located(os.fspath(path)) from None
+    return worker
 
 
 def worker_of(document: WorkerDocument) -> Worker:

@@ -209,7 +209,7 @@ class Instance:
             raise InvalidInputError("requests", "expected at least one request")
         names = [worker.name for worker in self.workers]
         for k, worker in enumerate(self.workers):
-            _validate_worker(k, worker)
+            validate_worker(f"workers[{k}].", worker)
             if worker.name in names[:k]:
                 raise InvalidInputError(
                     f"workers[{k}].name", f"names must be unique, {worker.name!r} stands twice"
@@ -286,24 +286,24 @@ def _limits(worker: Worker) -> str:
     )
 
 
-def _validate_worker(k: int, worker: Worker) -> None:
-    where = f"workers[{k}]"
+def validate_worker(where: str, worker: Worker) -> None:
+    """Raise `InvalidInputError` for a value out of its range; field names begin with `where`."""
     if not worker.name:
-        raise InvalidInputError(f"{where}.name", "a worker needs a name")
+        raise InvalidInputError(f"{where}name", "a worker needs a name")
     for name in ("slots", "kv_capacity", "prefill_token_cap"):
         value = getattr(worker, name)
         if value is not None and value < 1:
-            raise InvalidInputError(f"{where}.{name}", f"expected an integer ≥ 1 or null, got {value}")
+            raise InvalidInputError(f"{where}{name}", f"expected an integer ≥ 1 or null, got {value}")
     for part in ("prefill_time", "decode_time"):
         timing = getattr(worker, part)
         for name in ("base_s", "per_token_s", "per_sequence_s", "per_kv_token_s"):
             value = getattr(timing, name, 0.0)
             if not (np.isfinite(value) and value >= 0):
                 raise InvalidInputError(
-                    f"{where}.{part}.{name}", f"expected a finite number of seconds ≥ 0, got {value}"
+                    f"{where}{part}.{name}", f"expected a finite number of seconds ≥ 0, got {value}"
                 )
     if isinstance(worker.prefill_time, LevelPrefill):
-        _validate_levels(f"{where}.prefill_time.levels", worker.prefill_time)
+        _validate_levels(f"{where}prefill_time.levels", worker.prefill_time)
 
 
 def _validate_levels(where: str, prefill: LevelPrefill) -> None:

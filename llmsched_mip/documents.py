@@ -1,0 +1,139 @@
+"""Layout of the files (MODEL.md, section 7) and their JSON schemas; what a value means is checked elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmsched_mip.instance import MAX_TOKENS
+
+Name = Annotated[str, Field(min_length=1)]
+Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+Limit = Annotated[int, Field(ge=1, le=2**62)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class AffineDocument(_Document):
+    """Affine prefill time: base_s + per_token_s * tokens."""
+
+    kind: Literal["affine"]
+    base_s: Seconds
+    per_token_s: Seconds
+
+
+class LevelDocument(_Document):
+    """One level of a prefill time."""
+
+    tokens: Tokens
+    seconds: Seconds
+
+
+class LevelsDocument(_Document):
+    """Prefill time by levels, increasing in tokens and in seconds."""
+
+    kind: Literal["levels"]
+    levels: Annotated[list[LevelDocument], Field(min_length=1)]
+
+
+class DecodeDocument(_Document):
+    """Decode round time: base_s + per_sequence_s * active + per_kv_token_s * KV tokens."""
+
+    base_s: Seconds
+    per_sequence_s: Seconds = 0.0
+    per_kv_token_s: Seconds = 0.0
+
+
+class WorkerDocument(_Document):
+    """One worker."""
+
+    name: Name
+    slots: Limit | None = None
+    kv_capacity: Limit | None = None
+    prefill_token_cap: Limit | None = None
+    prefill_time: Annotated[AffineDocument | LevelsDocument, Field(discriminator="kind")]
+    decode_time: DecodeDocument
+
+
+class DeploymentDocument(WorkerDocument):
+    """A named deployment: a worker and where its figures come from."""
+
+    source: Annotated[str, Field(min_length=1)]
+
+
+class RequestsDocument(_Document):
+    """Request columns of equal length."""
+
+    id: list[Name]
+    arrival_s: list[Seconds] | None = None
+    prefill_tokens: list[Tokens]
+    decode_tokens: list[Tokens]
+    decode_lower: list[Tokens] | None = None
+    decode_upper: list[Tokens] | None = None
+    weight: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+
+
+class InstanceDocument(_Document):
+    """An instance file."""
+
+    format: Literal["llmsched-instance"]
+    version: Literal[1]
+    name: Name
+    description: str = ""
+    source: str = ""
+    semantics: Literal["exclusive"] = "exclusive"
+    objective: Literal["makespan", "total_completion"] = "makespan"
+    workers: Annotated[list[WorkerDocument], Field(min_length=1)]
+    requests: RequestsDocument
+
+
+class StageDocument(_Document):
+    """One prefill iteration, then decode rounds."""
+
+    requests: list[str]
+    slots: list[int] | None = None
+    rounds: Annotated[int, Field(ge=-(2**62), le=2**62)]
+    not_before_s: Number | None = None
+
+
+class WorkerPlanDocument(_Document):
+    """The stages of one worker."""
+
+    name: str
+    stages: list[StageDocument]
+
+
+class PlanDocument(_Document):
+    """A plan file."""
+
+    format: Literal["llmsched-plan"]
+    version: Literal[1]
+    instance: str
+    instance_digest: str
+    objective: str
+    method: str
+    status: str
+    value: Number | None
+    bound: Number | None
+    gap: Number | None
+    bounds: dict[str, Number] = {}
+    seconds: Number = 0.0
+    workers: list[WorkerPlanDocument]
+
+
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "instance": InstanceDocument,
+    "plan": PlanDocument,
+    "worker": DeploymentDocument,
+}
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """JSON schema of ``instance``, ``plan`` or ``worker`` (named deployment) files."""
+    schema = DOCUMENTS[name].model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
