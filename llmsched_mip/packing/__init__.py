@@ -1,1 +1,6 @@
-"""TODO"""
+"""P||Cmax at full size: the Minimizing Makespan Bin Packing relaxation (MODEL.md, section 5) without a MIP."""
+
+from llmsched_mip.packing.pack import pack
+from llmsched_mip.packing.packing import Packing, Step
+
+__all__ = ["Packing", "Step", "pack"]

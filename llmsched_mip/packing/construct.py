@@ -1,0 +1,94 @@
+"""Constructions for P||Cmax: longest first, MULTIFIT and largest differencing.
+
+All take lengths sorted in decreasing order and return the bin of each: int array, shape (n,).
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+
+from llmsched_mip.timing import IntArray
+
+
+def longest_first(lengths: IntArray, bins: int) -> IntArray:
+    """Each length, longest first, into the bin with the least load (LPT; Graham, 1969)."""
+    assignment = np.empty(len(lengths), dtype=np.int64)
+    heap = [(0, b) for b in range(bins)]
+    for i, length in enumerate(lengths.tolist()):
+        load, b = heap[0]
+        assignment[i] = b
+        heapq.heapreplace(heap, (load + length, b))
+    return assignment
+
+
+def first_fit_decreasing(lengths: IntArray, bins: int, capacity: int) -> IntArray | None:
+    """Each length, longest first, into the first bin where it fits; None when one fits nowhere."""
+    assignment = np.empty(len(lengths), dtype=np.int64)
+    room = np.full(bins, capacity, dtype=np.int64)
+    for i, length in enumerate(lengths.tolist()):
+        fits = room >= length
+        b = int(fits.argmax())
+        if not fits[b]:
+            return None
+        assignment[i] = b
+        room[b] -= length
+    return assignment
+
+
+def multifit(lengths: IntArray, bins: int, lower: int, upper: int) -> IntArray | None:
+    """MULTIFIT: bisection on the capacity of first fit decreasing (Coffman, Garey and Johnson, 1978).
+
+    Looks for a makespan in ``lower .. upper - 1``; None when it finds none.
+    """
+    best = None
+    while lower < upper:
+        middle = (lower + upper) // 2
+        found = first_fit_decreasing(lengths, bins, middle)
+        if found is None:
+            lower = middle + 1
+        else:
+            best = found
+            upper = int(np.bincount(found, weights=lengths, minlength=bins).max())
+    return best
+
+
+def largest_differencing(lengths: IntArray, bins: int) -> IntArray:
+    """Largest differencing for several bins (Karmarkar and Karp, 1982; Michiels et al., 2003).
+
+    Starts from one partial assignment a length; merges the two with the largest spread of loads, the largest
+    load of one with the smallest of the other, until one is left.
+    """
+    n = len(lengths)
+    parent = np.arange(n)
+    groups: list[tuple[IntArray, list[list[int]]]] = []
+    heap: list[tuple[int, int]] = []
+    for i, length in enumerate(lengths.tolist()):
+        loads = np.zeros(bins, dtype=np.int64)
+        loads[0] = length
+        members: list[list[int]] = [[i], *([] for _ in range(bins - 1))]
+        groups.append((loads, members))
+        heap.append((-length, i))
+    heapq.heapify(heap)
+    while len(heap) > 1:
+        _, a = heapq.heappop(heap)
+        _, b = heapq.heappop(heap)
+        loads, order = _merge(groups[a], groups[b])
+        groups[a] = (loads, order)
+        groups[b] = (loads, order)
+        heapq.heappush(heap, (int(loads[-1] - loads[0]), a))
+    for b, members in enumerate(groups[heap[0][1]][1]):
+        parent[members] = b
+    return parent
+
+
+def _merge(
+    one: tuple[IntArray, list[list[int]]], other: tuple[IntArray, list[list[int]]]
+) -> tuple[IntArray, list[list[int]]]:
+    """Add loads in decreasing order to loads in increasing order; the result is in decreasing order."""
+    loads = one[0] + other[0][::-1]
+    joined = [x + y for x, y in zip(one[1], reversed(other[1]), strict=True)]
+    order = np.argsort(-loads, kind="stable")
+    least = loads.min()
+    return loads[order] - least, [joined[k] for k in order]

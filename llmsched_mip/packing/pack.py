@@ -1,0 +1,201 @@
+"""`pack`: the driver of P||Cmax: bounds, constructions, search, and an arc-flow model for what is still open."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.packing.construct import largest_differencing, longest_first, multifit
+from llmsched_mip.packing.lower_bounds import (
+    area_bound,
+    counting_bound,
+    large_items_bound,
+    longest_bound,
+    reachable_bound,
+)
+from llmsched_mip.packing.packing import Packing, Step
+from llmsched_mip.packing.search import PairSearch
+from llmsched_mip.timing import IntArray
+
+CONSTRUCTION_WORK = 20_000_000
+SUBSET_WORK = 200_000_000
+SEARCH_STEPS = 2_000
+
+
+def pack(
+    lengths: Any,
+    bins: int,
+    *,
+    time_limit_s: float = 60.0,
+    log: Callable[[Step], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Packing:
+    """Assign lengths to bins so that the largest load (the makespan) is small, and prove how small it can be.
+
+    Bounds come first; a construction or the search that reaches them ends the run.  Makespan and bound do not
+    depend on the order of `lengths` (unless the time limit cuts the run short).
+
+    Parameters
+    ----------
+    lengths : int array, shape (n,)
+        Rounds, each at least 1.
+    bins : int
+        Number of bins, at least 1.
+    time_limit_s : float
+        Wall time after which the best assignment is returned, seconds.
+    log : callable, optional
+        Called with a `Step` at every improvement.
+    stop : callable, optional
+        Polled; once it is true, the best assignment is returned.
+
+    Returns
+    -------
+    Packing
+
+    Raises
+    ------
+    InvalidInputError
+        No lengths, a length that is not an integer of at least 1, or fewer than one bin.
+    """
+    return _Run(*_validated(lengths, bins), time_limit_s, log, stop).solve()
+
+
+def _validated(lengths: Any, bins: int) -> tuple[IntArray, int]:
+    array = np.asarray(lengths)
+    if array.ndim != 1 or not len(array):
+        raise InvalidInputError("lengths", "expected a list of at least one length")
+    if array.dtype.kind not in "iu":
+        raise InvalidInputError("lengths", f"expected integers, got {array.dtype}")
+    array = array.astype(np.int64)
+    if (array < 1).any():
+        bad = int(np.argmax(array < 1))
+        raise InvalidInputError(f"lengths[{bad}]", f"expected an integer ≥ 1, got {array[bad]}")
+    if bins < 1:
+        raise InvalidInputError("bins", f"expected at least one bin, got {bins}")
+    return array, int(bins)
+
+
+class _Run:
+    def __init__(
+        self,
+        lengths: IntArray,
+        bins: int,
+        time_limit_s: float,
+        log: Callable[[Step], None] | None,
+        stop: Callable[[], bool] | None,
+    ):
+        self.began, self.time_limit_s, self.log, self.stop = time.perf_counter(), time_limit_s, log, stop
+        self.order = np.argsort(-lengths, kind="stable")
+        self.lengths, self.given_bins = lengths[self.order], bins
+        self.bins = min(bins, len(lengths))
+        self.bounds: dict[str, int] = {}
+        self.trace: list[Step] = []
+        self.best: IntArray | None = None
+        self.makespan, self.bound = 2**62, 0
+        self.how = self.bound_by = ""
+        self.interrupted = False
+
+    @property
+    def closed(self) -> bool:
+        return self.makespan <= self.bound
+
+    @property
+    def left_s(self) -> float:
+        return self.time_limit_s - (time.perf_counter() - self.began)
+
+    def done(self) -> bool:
+        """Whether to end: proven, out of time, or asked to stop."""
+        if self.stop is not None and not self.interrupted:
+            self.interrupted = bool(self.stop())
+        return self.closed or self.interrupted or self.left_s <= 0
+
+    def offer_bound(self, name: str, value: int) -> None:
+        """Take note of a proven bound."""
+        self.bounds[name] = max(value, self.bounds.get(name, 0))
+        if value > self.bound:
+            self.bound, self.bound_by = value, name
+            self._record(name)
+
+    def offer(self, assignment: IntArray | None, how: str) -> None:
+        """Keep an assignment if it is better."""
+        if assignment is None:
+            return
+        makespan = int(np.bincount(assignment, weights=self.lengths, minlength=self.bins).max())
+        if makespan < self.makespan:
+            self.best, self.makespan, self.how = assignment, makespan, how
+            self._record(how)
+
+    def _record(self, how: str) -> None:
+        if self.best is not None:
+            step = Step(time.perf_counter() - self.began, self.makespan, self.bound, how)
+            self.trace.append(step)
+            if self.log is not None:
+                self.log(step)
+
+    def solve(self) -> Packing:
+        self.offer_bound("longest", longest_bound(self.lengths))
+        self.offer_bound("area", area_bound(self.lengths, self.bins))
+        self.offer(longest_first(self.lengths, self.bins), "longest first")
+        try:
+            self._improve()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        return self._packing()
+
+    def _improve(self) -> None:
+        for step in (self._counting, self._search, self._multifit, self._differencing, self._long_search):
+            if self.done():
+                return
+            step()
+
+    def _counting(self) -> None:
+        self.offer_bound("counting", counting_bound(self.lengths, self.bins))
+        self.offer_bound("large items", large_items_bound(self.lengths, self.bins, self.makespan))
+        self._reachable()
+
+    def _reachable(self) -> None:
+        if not self.closed and len(self.lengths) * self.makespan <= SUBSET_WORK:
+            self.offer_bound("reachable", reachable_bound(self.lengths, self.bound, self.makespan))
+
+    def _search(self, steps: int = SEARCH_STEPS, how: str = "search", start: IntArray | None = None) -> None:
+        start = self.best if start is None else start
+        assert start is not None
+        search = PairSearch(self.lengths, start, self.bins, self.bound)
+        self.offer(search.run(steps, self.done), how)
+
+    def _multifit(self) -> None:
+        if len(self.lengths) * self.bins <= CONSTRUCTION_WORK:
+            found = multifit(self.lengths, self.bins, self.bound, self.makespan)
+            self.offer(found, "multifit")
+            if found is not None and not self.done():
+                self._search(how="multifit, search")
+
+    def _differencing(self) -> None:
+        if len(self.lengths) * self.bins <= CONSTRUCTION_WORK:
+            start = largest_differencing(self.lengths, self.bins)
+            self.offer(start, "largest differencing")
+            if not self.done():
+                self._search(how="largest differencing, search", start=start)
+
+    def _long_search(self) -> None:
+        self._search(10 * SEARCH_STEPS, "long search")
+
+    def _packing(self) -> Packing:
+        assert self.best is not None
+        assignment = np.empty(len(self.lengths), dtype=np.int64)
+        assignment[self.order] = self.best
+        return Packing(
+            assignment,
+            self.makespan,
+            self.bound,
+            dict(self.bounds),
+            "optimal" if self.closed else "feasible",
+            f"{self.how}; bound: {self.bound_by}",
+            time.perf_counter() - self.began,
+            self.trace,
+            self.interrupted,
+        )
