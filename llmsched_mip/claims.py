@@ -20,8 +20,8 @@ def _same(a: float, b: float) -> bool:
 def check(instance: Instance, plan: Plan, measures: Measures) -> list[Violation]:
     """Every claim of `plan` that is not true of the schedule with these `measures`.
 
-    Only claims that can be decided from the plan and the instance are checked: a bound is refuted when it lies
-    above the value of a feasible plan, not proven again.
+    Only claims that can be decided from the plan and the instance are checked: a bound is refuted when it
+    lies above the value of a feasible plan, not proven again.
     """
     found: list[Violation] = []
 

@@ -7,6 +7,7 @@ numbers of all events of a worker at once, the executor steps from event to even
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from llmsched_mip.violations import Violation
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Result of `evaluate`: `violations` is empty exactly when the plan is feasible and its claims are true."""
+    """Result of `evaluate`: no `violations` exactly when the plan is feasible and its claims are true."""
 
     schedule: Schedule
     measures: Measures
@@ -85,16 +86,16 @@ def _served_once(instance: Instance, plan: Plan) -> list[Violation]:
     ids = instance.requests.id
     return [
         Violation("request", f"request {ids[i]!r} appears {counts[i]} times, expected once", request=ids[i])
-        for i in np.flatnonzero(counts != 1)
+        for i in np.flatnonzero(counts != 1).tolist()
     ]
 
 
 class _Timeline:
     """One worker's stages laid out over its decode rounds.
 
-    A *job* is one appearance of a known request in a stage.  Job j starts after ``start[j]`` rounds have been run
-    and ends with round ``end[j] = start[j] + d``.  Between two neighbouring *boundaries* (starts, ends, stage
-    borders) the active set does not change, so a segment's duration is a closed form.
+    A *job* is one appearance of a known request in a stage.  Job j starts after ``start[j]`` rounds have been
+    run and ends with round ``end[j] = start[j] + d``.  Between two neighbouring *boundaries* (starts, ends,
+    stage borders) the active set does not change, so a segment's duration is a closed form.
     """
 
     def __init__(self, instance: Instance, worker: Worker, own: WorkerPlan):
@@ -149,7 +150,7 @@ class _Timeline:
         self.decode_start_s = self.stage_start_s + self.prefill_s
 
     def _time_of_round(self, rounds: IntArray) -> FloatArray:
-        """Seconds at the end of the given rounds (numbers from 1), which must be boundaries or inside a segment."""
+        """Seconds at the end of the given rounds (numbers from 1) that this worker runs."""
         stage = np.searchsorted(self.border[:-1], rounds, side="left") - 1
         segment = np.minimum(np.searchsorted(self.boundary, rounds, side="left") - 1, len(self.rounds) - 1)
         into = rounds - self.boundary[segment]
@@ -160,7 +161,7 @@ class _Timeline:
         return self.decode_start_s[stage] + (decoded - begin)
 
     def fill(self, schedule: Schedule, w: int) -> None:
-        """Write the times of this worker's requests; of a request that appears twice the first appearance counts."""
+        """Write the times of this worker's requests; of two appearances of a request the first counts."""
         last = self.border[-1]
         first = np.unique(self.request, return_index=True)[1]
         first = first[schedule.worker[self.request[first]] < 0]
@@ -184,7 +185,7 @@ class _Timeline:
         peak = max(int(self.kv_peak.max(initial=0)), int(self.prefill_kv.max(initial=0)))
         return WorkerTotals(self.worker.name, busy, len(self.own), int(self.border[-1]), peak)
 
-    def _add(self, kind: str, stage: int, message: str, request: str | None = None) -> None:
+    def _add(self, kind: str, stage: Any, message: str, request: str | None = None) -> None:
         where = f"worker {self.worker.name!r}, stage {stage}: "
         self.violations.append(Violation(kind, where + message, self.worker.name, int(stage), request))
 

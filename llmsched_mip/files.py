@@ -166,7 +166,7 @@ def write_instance(instance: Instance, path: str | os.PathLike[str]) -> None:
 
 
 def _lines(document: dict[str, Any], expand: tuple[str, ...]) -> str:
-    """JSON with one line per key, per member of the keys in `expand`, so that files diff well and stay small."""
+    """JSON with a line per key and per member of the keys in `expand`: files diff well and stay small."""
 
     def inner(value: Any) -> str:
         if isinstance(value, dict):
@@ -178,7 +178,7 @@ def _lines(document: dict[str, Any], expand: tuple[str, ...]) -> str:
 
 
 def read_plan(path: str | os.PathLike[str], instance: Instance) -> Plan:
-    """Read a plan file for `instance`; ids that the instance does not have are kept for `evaluate` to report."""
+    """Read a plan file for `instance`; unknown ids are kept for `evaluate` to report."""
     document: PlanDocument = _parse(path, "plan")
     index = {name: i for i, name in enumerate(instance.requests.id)}
     claims = {k: v for k, v in document.__dict__.items() if k not in ("format", "version", "workers")}

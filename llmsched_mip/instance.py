@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -117,8 +118,8 @@ class Requests:
 
     def _validate(self) -> None:
         if len(set(self.id)) != len(self.id):
-            seen: set[str] = set()
-            twice = next(i for i in self.id if i in seen or seen.add(i))
+            counts = Counter(self.id)
+            twice = next(i for i in self.id if counts[i] > 1)
             raise InvalidInputError("requests.id", "ids must be unique, this one stands twice", twice)
         if "" in self.id:
             raise InvalidInputError("requests.id", "an id must not be empty")

@@ -1,4 +1,4 @@
-"""A plan: for every worker its stages, each one prefill iteration and then decode rounds (MODEL.md, section 7).
+"""A plan: for every worker its stages, each one prefill iteration and then decode rounds (MODEL.md, 7).
 
 In memory the stages of a worker are flat arrays, so that a plan for a million requests stays small; requests
 are indices into the instance's columns.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Violation(NamedTuple):
-    """One broken rule: `kind` is a short word (slots, kv, prefill, request, rounds, incomplete, worker, claim)."""
+    """One broken rule: `kind` is slots, kv, prefill, request, rounds, incomplete, worker or claim."""
 
     kind: str
     message: str

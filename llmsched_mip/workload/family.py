@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Requests
 from llmsched_mip.timing import IntArray
 from llmsched_mip.workload.deployments import deployment
 
-Family = Callable[[int | None, int], Instance]
 Lengths = Callable[[int, int], tuple[IntArray, IntArray]]
+
+
+class Family(Protocol):
+    """Generates instances: a number of requests (None: the family's own) and a seed in, an instance out."""
+
+    @property
+    def name(self) -> str:
+        """Name in the registry."""
+
+    @property
+    def summary(self) -> str:
+        """One line on what it is."""
+
+    def __call__(self, requests: int | None = None, seed: int = 0) -> Instance:
+        """Generate an instance."""
 
 
 def request_ids(count: int) -> list[str]:

@@ -14,9 +14,9 @@ DECODE = capped(share=0.547, cap=512, below=log_normal(mean=143, std=60, most=51
 LENGTHS = (
     "Published (hybrid-method paper): 1319 requests, prefill tokens with mean 68.43, std 25.04, median 64, "
     "95th percentile 115, maximum 191; decode tokens with mean 344.83, std 187.99. "
-    "Inferred: the shapes. Prefill is log-normal, cut off at 191, which has these percentiles too; decode is a "
-    "mixture of 54.7 % at a cap of 512 tokens and a log-normal of mean 143 and std 60 below it, which has the "
-    "published mean and std; the two are drawn independently. "
+    "Inferred: the shapes. Prefill is log-normal, cut off at 191, which has these percentiles too; decode is "
+    "a mixture of 54.7 % at a cap of 512 tokens and a log-normal of mean 143 and std 60 below it, which has "
+    "the published mean and std; the two are drawn independently. "
 )
 
 

@@ -19,7 +19,7 @@ from llmsched_mip.timing import FloatArray, IntArray
 
 Quantile = Callable[[FloatArray], FloatArray]
 
-STREAMS = {"prefill": 0, "decode": 1, "arrivals": 2, "intervals": 3, "size": 4, "kind": 5}
+STREAMS = {"prefill": 0, "decode": 1, "arrivals": 2, "intervals": 3, "size": 4, "pairs": 5, "kind": 6}
 
 
 def stream(seed: int, column: str) -> np.random.Generator:
@@ -62,7 +62,7 @@ def capped(share: float, cap: float, below: Quantile) -> Quantile:
 
 @dataclass(frozen=True)
 class Moments:
-    """Published moments of a length in tokens; `least` is the smallest value, ours where none is published."""
+    """Published moments of a length in tokens; `least`, the smallest value, is ours."""
 
     mean: float
     std: float
