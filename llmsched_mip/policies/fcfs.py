@@ -1,0 +1,21 @@
+"""First come, first served."""
+
+from __future__ import annotations
+
+from llmsched_mip.policies.base import Decision, WorkerView
+from llmsched_mip.policies.queueing import QueuePolicy
+
+
+class FirstComeFirstServed(QueuePolicy):
+    """Prefill as soon as a slot is free, in order of arrival; stop at the first request that does not fit."""
+
+    def key(self, request: int, sequence: int) -> int:
+        """Order of arrival."""
+        return sequence
+
+    def decide(self, view: WorkerView) -> Decision:
+        """Prefill what fits, else decode."""
+        batch = self.choose(view)
+        if batch:
+            return self.take(batch)
+        return self.otherwise(view, wake=view.free_slots > 0 and not self.queue)

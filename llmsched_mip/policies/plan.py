@@ -1,0 +1,47 @@
+"""Execute a plan's stages as written."""
+
+from __future__ import annotations
+
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.plan import Stage
+from llmsched_mip.policies.base import Decision, Decode, PolicyBase, Prefill, Problem, Wait, WorkerView
+
+
+class FollowPlan(PolicyBase):
+    """Each worker runs its stages: prefill when all requests of the stage have arrived, then its rounds.
+
+    Lengths are not looked at: where the plan does not fit what happens, the executor stops with an error.
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__(problem)
+        if problem.plan is None:
+            raise InvalidInputError("plan", "policy 'plan' needs a plan")
+        by_name = {own.name: own for own in problem.plan.workers}
+        self.stages: list[list[Stage]] = []
+        for worker in problem.workers:
+            own = by_name.get(worker.name)
+            self.stages.append([] if own is None else list(own))
+        self.next = [0] * len(self.stages)
+        self.until = [0] * len(self.stages)
+        self.here: set[int] = set()
+
+    def arrived(self, request: int, time: float) -> None:
+        """Note an arrival."""
+        self.here.add(request)
+
+    def decide(self, view: WorkerView) -> Decision:
+        """Finish the rounds of the stage, then prefill the next as soon as it may start."""
+        w = view.index
+        if view.rounds < self.until[w] and view.started:
+            return Decode(self.until[w] - view.rounds, wake=False)
+        if self.next[w] == len(self.stages[w]):
+            return Decode(None, wake=False) if view.started else Wait()
+        stage = self.stages[w][self.next[w]]
+        if not self.here.issuperset(stage.requests):
+            return Wait()
+        if view.time < stage.not_before_s:
+            return Wait(stage.not_before_s)
+        self.next[w] += 1
+        self.until[w] = view.rounds + stage.rounds
+        return Prefill(stage.requests, stage.slots)

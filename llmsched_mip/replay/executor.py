@@ -1,0 +1,370 @@
+"""The executor: runs a policy on an instance, from event to event (MODEL.md, section 2).
+
+A run of decode rounds with an unchanged active set is one event with closed forms for its duration and KV use.
+A run ends at the next completion, at the round that the policy asked for, where the KV cache would overflow, or,
+when a request arrives and the policy wants to know, at the first iteration boundary after the arrival.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time as clock
+from collections.abc import Callable
+
+import numpy as np
+
+from llmsched_mip.errors import InvalidPlanError
+from llmsched_mip.instance import Instance
+from llmsched_mip.measures import Schedule, WorkerTotals, measure
+from llmsched_mip.plan import Plan, Stage
+from llmsched_mip.policies import make_policy
+from llmsched_mip.policies.base import Decode, Policy, Prefill, Problem, Wait, WorkerView
+from llmsched_mip.replay.events import Event, write_events
+from llmsched_mip.replay.outcome import Outcome
+from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
+
+NEVER = float("inf")
+
+
+class _Engine:
+    """One worker's state that a policy does not see, beside the view that it does."""
+
+    def __init__(self, view: WorkerView):
+        worker = view.worker
+        self.view = view
+        self.limited = worker.slots is not None
+        self.free = list(range(worker.slots)) if worker.slots is not None else []
+        self.slot: dict[int, int] = {}
+        self.finish: list[tuple[int, int]] = []
+        self.run_rounds = 0
+        self.run_wakes = False
+        self.prefilled: list[int] = []
+        self.waiting = False
+        self.version = 0
+        self.busy = 0.0
+        self.kv_peak = 0
+        self.batches: list[tuple[list[int], list[int] | None, int, float]] = []
+        self.was_idle = False
+        self.first_noted = 0
+
+
+class Executor:
+    """Executes one policy on one instance.
+
+    Parameters
+    ----------
+    instance : Instance
+    policy : Policy
+        Sees only what the executor hands it.
+    log : callable, optional
+        Called with every `Event`.
+    """
+
+    def __init__(self, instance: Instance, policy: Policy, log: Callable[[Event], None] | None = None):
+        self.instance, self.policy, self.log = instance, policy, log
+        requests = instance.requests
+        self.p, self.d = requests.prefill_tokens.tolist(), requests.decode_tokens.tolist()
+        self.arrival = requests.arrival_s.tolist()
+        self.order = np.argsort(requests.arrival_s, kind="stable").tolist()
+        self.next_arrival = 0
+        n = instance.n
+        self.served_by, self.in_slot = [-1] * n, [-1] * n
+        self.prefill_start, self.decode_start = [NEVER] * n, [NEVER] * n
+        self.first_token: list[float] = [-1.0] * n
+        self.completion = [NEVER] * n
+        self.waiting_requests: set[int] = set()
+        self.evictions = 0
+        self.left = n
+        self.engines = [_Engine(WorkerView(k, worker)) for k, worker in enumerate(instance.workers)]
+        self.queue: list[tuple[float, int, int]] = []
+
+    def run(self) -> None:
+        """Execute until every request is complete; raises `InvalidPlanError` when the policy breaks the model."""
+        for engine in self.engines:
+            self._at(engine, 0.0)
+        while self.left:
+            arrival = self._arrival_time()
+            if not self.queue and arrival == NEVER:
+                raise InvalidPlanError(f"the policy stopped with {self.left} requests not complete")
+            if not self.queue or arrival <= self.queue[0][0]:
+                self._deliver(arrival)
+                continue
+            now, w, version = heapq.heappop(self.queue)
+            engine = self.engines[w]
+            if version == engine.version:
+                self._boundary(engine, now)
+
+    def _at(self, engine: _Engine, time: float) -> None:
+        engine.version += 1
+        heapq.heappush(self.queue, (time, engine.view.index, engine.version))
+
+    def _arrival_time(self) -> float:
+        return self.arrival[self.order[self.next_arrival]] if self.next_arrival < len(self.order) else NEVER
+
+    def _deliver(self, now: float) -> None:
+        order, arrival = self.order, self.arrival
+        while self.next_arrival < len(order) and arrival[order[self.next_arrival]] <= now:
+            i = order[self.next_arrival]
+            self.next_arrival += 1
+            self._offer(i, arrival[i])
+            if self.log:
+                self.log(Event(arrival[i], -1, "arrive", i, -1, 0, 0))
+        self._wake(now)
+
+    def _offer(self, i: int, now: float) -> None:
+        self.waiting_requests.add(i)
+        self.policy.arrived(i, now)
+
+    def _wake(self, now: float) -> None:
+        """Let idle workers decide at `now`, and cut open runs at their first boundary after it."""
+        for engine in self.engines:
+            if engine.waiting:
+                self._at(engine, max(now, engine.view.time))
+            elif engine.run_rounds > 1 and engine.run_wakes:
+                view = engine.view
+                rounds = view.worker.decode_time.rounds_to_pass(now - view.time, view.active, view.kv_held)
+                if rounds < engine.run_rounds:
+                    engine.run_rounds = rounds
+                    self._at(engine, max(now, view.time + self._run_seconds(engine)))
+
+    def _run_seconds(self, engine: _Engine) -> float:
+        view = engine.view
+        return float(view.worker.decode_time.run_seconds(engine.run_rounds, view.active, view.kv_held))
+
+    def _boundary(self, engine: _Engine, now: float) -> None:
+        if engine.run_rounds:
+            self._end_run(engine, now)
+        elif engine.prefilled:
+            self._end_prefill(engine, now)
+        view = engine.view
+        view.time = now
+        engine.waiting = False
+        decision = self.policy.decide(view)
+        if isinstance(decision, Prefill):
+            self._prefill(engine, decision)
+        elif isinstance(decision, Decode):
+            self._decode(engine, decision)
+        else:
+            self._wait(engine, decision)
+
+    def _wait(self, engine: _Engine, decision: Wait) -> None:
+        engine.waiting = engine.was_idle = True
+        if decision.until is not None and decision.until > engine.view.time:
+            self._at(engine, decision.until)
+
+    def _prefill(self, engine: _Engine, decision: Prefill) -> None:
+        view, batch = engine.view, decision.requests
+        slots = self._take_slots(engine, decision)
+        tokens = 0
+        for i in batch:
+            if i not in self.waiting_requests:
+                raise self._broken(engine, f"prefills request {self._id(i)!r}, which does not wait")
+            self.waiting_requests.remove(i)
+            tokens += self.p[i]
+        worker = view.worker
+        if not batch:
+            raise self._broken(engine, "prefills an empty batch")
+        if worker.max_prefill_tokens is not None and tokens > worker.max_prefill_tokens:
+            raise self._broken(
+                engine, f"prefills {tokens} tokens in one iteration, at most {worker.max_prefill_tokens} allowed"
+            )
+        if worker.kv_capacity is not None and view.kv_held + tokens > worker.kv_capacity:
+            raise self._broken(
+                engine, f"prefill takes KV use to {view.kv_held + tokens} tokens, capacity {worker.kv_capacity}"
+            )
+        engine.batches.append((batch, slots, view.rounds, view.time if engine.was_idle else 0.0))
+        engine.was_idle = False
+        seconds = worker.prefill_time.seconds(tokens)
+        engine.busy += seconds * len(batch)
+        for k, i in enumerate(batch):
+            self.prefill_start[i], self.decode_start[i] = view.time, view.time + seconds
+            self.served_by[i] = view.index
+            if slots is not None:
+                self.in_slot[i] = engine.slot[i] = slots[k]
+            if self.log:
+                self.log(
+                    Event(view.time, view.index, "prefill", i, self.in_slot[i], view.active, view.kv_held + tokens)
+                )
+        engine.prefilled = batch
+        self._at(engine, view.time + seconds)
+
+    def _take_slots(self, engine: _Engine, decision: Prefill) -> list[int] | None:
+        if not engine.limited:
+            return None
+        batch, free = decision.requests, engine.free
+        if len(batch) > len(free):
+            raise self._broken(engine, f"prefills {len(batch)} requests into {len(free)} free slots")
+        engine.view.free_slots -= len(batch)
+        if decision.slots is None:
+            return [heapq.heappop(free) for _ in batch]
+        slots = list(decision.slots)
+        taken = set(slots)
+        if len(taken) != len(batch) or not taken <= set(free):
+            raise self._broken(engine, "prefills into a slot that is held")
+        engine.free = [s for s in free if s not in taken]
+        heapq.heapify(engine.free)
+        return slots
+
+    def _end_prefill(self, engine: _Engine, now: float) -> None:
+        view = engine.view
+        for i in engine.prefilled:
+            view.started[i] = view.rounds
+            view.kv_held += self.p[i]
+            heapq.heappush(engine.finish, (view.rounds + self.d[i], i))
+        engine.kv_peak = max(engine.kv_peak, view.kv_held)
+        engine.prefilled = []
+
+    def _decode(self, engine: _Engine, decision: Decode) -> None:
+        view = engine.view
+        if not view.started:
+            raise self._broken(engine, "decodes with no active request")
+        capacity = view.worker.kv_capacity
+        if capacity is not None:
+            while view.started and rounds_within_kv(view.active, view.kv_held, capacity) < 1:
+                self._evict(engine)
+            if not view.started:
+                self._at(engine, view.time)
+                return
+        rounds = engine.finish[0][0] - view.rounds
+        if decision.rounds is not None:
+            rounds = min(rounds, max(1, decision.rounds))
+        if capacity is not None:
+            rounds = min(rounds, rounds_within_kv(view.active, view.kv_held, capacity))
+        engine.run_rounds, engine.run_wakes = rounds, decision.wake
+        if self.log:
+            self.log(Event(view.time, view.index, "decode", -1, -1, view.active, view.kv_held))
+        self._at(engine, view.time + self._run_seconds(engine))
+
+    def _evict(self, engine: _Engine) -> None:
+        view = engine.view
+        victims = self.policy.evict(view)
+        if not victims or any(i not in view.started for i in victims):
+            raise self._broken(engine, "KV cache overflows and the policy evicts nothing")
+        gone = set(victims)
+        engine.finish = [entry for entry in engine.finish if entry[1] not in gone]
+        heapq.heapify(engine.finish)
+        for i in victims:
+            self._release(engine, i, self.p[i] + view.rounds - view.started[i])
+            self.evictions += 1
+            if self.log:
+                self.log(Event(view.time, view.index, "evict", i, self.in_slot[i], view.active, view.kv_held))
+            self._offer(i, view.time)
+        self._wake(view.time)
+
+    def _release(self, engine: _Engine, i: int, kv: int) -> None:
+        view = engine.view
+        del view.started[i]
+        view.kv_held -= kv
+        if engine.limited:
+            heapq.heappush(engine.free, engine.slot.pop(i))
+            view.free_slots += 1
+
+    def _end_run(self, engine: _Engine, now: float) -> None:
+        view, rounds = engine.view, engine.run_rounds
+        active, kv_before = view.active, view.kv_held
+        engine.busy += (now - view.time) * active
+        self._note_first_tokens(engine, view.time, active, kv_before)
+        view.rounds += rounds
+        view.kv_held = run_kv_peak(rounds, active, kv_before)
+        if view.kv_held > engine.kv_peak:
+            engine.kv_peak = view.kv_held
+        engine.run_rounds = 0
+        view.time = now
+        finish, policy = engine.finish, self.policy
+        while finish and finish[0][0] == view.rounds:
+            i = heapq.heappop(finish)[1]
+            self._release(engine, i, request_kv_peak(self.p[i], self.d[i]))
+            self.completion[i] = now
+            self.left -= 1
+            if self.log:
+                self.log(Event(now, view.index, "complete", i, self.in_slot[i], view.active, view.kv_held))
+            policy.completed(i, self.d[i], view)
+
+    def _note_first_tokens(self, engine: _Engine, start: float, active: int, kv_before: int) -> None:
+        """The requests of the last prefill make their first token in the first round of this run."""
+        first = None
+        for k in range(engine.first_noted, len(engine.batches)):
+            if first is None:
+                first = start + engine.view.worker.decode_time.run_seconds(1, active, kv_before)
+            for i in engine.batches[k][0]:
+                if self.first_token[i] < 0 and i in engine.view.started:
+                    self.first_token[i] = first
+        engine.first_noted = len(engine.batches)
+
+    def _id(self, i: int) -> str:
+        return self.instance.requests.id[i] if 0 <= i < self.instance.n else str(i)
+
+    def _broken(self, engine: _Engine, message: str) -> InvalidPlanError:
+        view = engine.view
+        return InvalidPlanError(f"worker {view.worker.name!r} at {view.time:.6g} s: the policy {message}")
+
+    def outcome(self, policy: str, seconds: float) -> Outcome:
+        """Measures and stages of the finished run."""
+        schedule = Schedule(
+            np.array(self.served_by),
+            np.array(self.in_slot),
+            *(
+                np.array(times)
+                for times in (self.prefill_start, self.decode_start, self.first_token, self.completion)
+            ),
+        )
+        totals = [
+            WorkerTotals(e.view.worker.name, e.busy, len(e.batches), e.view.rounds, e.kv_peak) for e in self.engines
+        ]
+        stages = [self._stages(engine) for engine in self.engines]
+        return Outcome(
+            policy, schedule, measure(self.instance, schedule, totals), self.evictions, seconds, stages
+        )
+
+    @staticmethod
+    def _stages(engine: _Engine) -> list[Stage]:
+        begins = [rounds for _, _, rounds, _ in engine.batches] + [engine.view.rounds]
+        return [
+            Stage(batch, slots, begins[k + 1] - begins[k], not_before)
+            for k, (batch, slots, _, not_before) in enumerate(engine.batches)
+        ]
+
+
+def replay(
+    instance: Instance,
+    policy: str,
+    *,
+    plan: Plan | None = None,
+    lengths: str = "known",
+    seed: int = 0,
+    events: str | os.PathLike[str] | None = None,
+) -> Outcome:
+    """Replay `policy` on `instance`.
+
+    Parameters
+    ----------
+    instance : Instance
+    policy : str
+        One of `llmsched_mip.policies.POLICIES`.
+    plan : Plan, optional
+        For policies that follow a plan; made by the offline method from the visible lengths where it is left out.
+    lengths : str
+        What the policy may see of an unfinished request's length: ``known``, ``interval`` or ``unknown``.
+    seed : int
+        For policies that draw random numbers.
+    events : path, optional
+        Write the event log there (CSV).
+
+    Raises
+    ------
+    InvalidInputError
+        Unknown policy, or intervals that the instance does not have.
+    InvalidPlanError
+        The plan cannot be executed as written.
+    """
+    log: list[Event] = []
+    rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
+    executor = Executor(instance, rule, log.append if events is not None else None)
+    begin = clock.perf_counter()
+    executor.run()
+    outcome = executor.outcome(policy, clock.perf_counter() - begin)
+    if events is not None:
+        names = [worker.name for worker in instance.workers]
+        write_events(os.fspath(events), log, names, instance.requests.id)
+    return outcome
