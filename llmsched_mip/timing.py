@@ -163,3 +163,23 @@ def decode_work_seconds(decode: DecodeTime, decode_tokens: Any, kv_volume: Any) 
 def varying_seconds(prefill: AffinePrefill, decode: DecodeTime, rounds: Any, prefills: Any) -> Any:
     """The part of a one-worker backlog makespan that a plan decides: ``a R + base P``."""
     return decode.base_s * rounds + prefill.base_s * prefills
+
+
+def weighted_tail_seconds(
+    share: DecodeTime, decode: DecodeTime, prefill_tokens: IntArray, decode_tokens: IntArray
+) -> FloatArray:
+    """``Σ_k share_k (D_k / 2 + Σ_{m > k} D_m)`` over the rounds k = 1..d of a request that decodes alone.
+
+    D_k is the duration of its k-th round by `decode`, share_k by `share`: the time from the middle of a
+    round to the completion, weighted by the shares.  With D_k = α + c k and share_k = γ + κ k the time is
+    ``A - α k - c k² / 2``, A = α (d + 1/2) + c d (d + 1) / 2, and the sum a polynomial in d.
+    """
+    p, d = np.asarray(prefill_tokens, dtype=np.float64), np.asarray(decode_tokens, dtype=np.float64)
+    alpha, c = decode.round_seconds(1, p), decode.per_kv_token_s
+    gamma, kappa = share.round_seconds(1, p), share.per_kv_token_s
+    sum1, sum2 = d * (d + 1) / 2, d * (d + 1) * (2 * d + 1) / 6
+    whole = alpha * (d + 0.5) + c * sum1
+    return (
+        gamma * (whole * d - alpha * sum1 - c * sum2 / 2)
+        + kappa * (whole * sum1 - alpha * sum2 - c * sum1**2 / 2)
+    )

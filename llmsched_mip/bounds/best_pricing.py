@@ -1,0 +1,119 @@
+"""The pricing of `llmsched_mip.bounds.pricing` that gives the largest total of priced work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from llmsched_mip.bounds.limits import Limits, exact_sum
+from llmsched_mip.bounds.pricing import (
+    NOTHING,
+    RESOURCES,
+    WorkerPrices,
+    extreme_prices,
+    fixed_prefill,
+    priced_parts,
+    priced_work,
+    repaired,
+)
+from llmsched_mip.instance import Instance
+from llmsched_mip.timing import IntArray
+
+MOST_TYPES = 2000
+
+
+def best_pricing(
+    instance: Instance, resources: Sequence[str] = RESOURCES, time_limit_s: float | None = None
+) -> list[WorkerPrices]:
+    """Multipliers of every worker; any result is valid, a good one gives a strong bound.
+
+    Equal workers share the time equally (the concave maximum is symmetric), so the extreme prices of one
+    worker are best.  Different workers: the LP of `llmsched_mip.models.work_prices` over at most
+    `MOST_TYPES` requests.
+    """
+    limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
+    signature = {_signature(own) for own in limits}
+    if len(signature) == 1:
+        return _shared_equally(instance, limits, resources)
+    return repaired(limits, _solve(instance, limits, resources, time_limit_s))
+
+
+def _signature(limits: Limits) -> tuple[Any, ...]:
+    worker = limits.worker
+    return (
+        worker.prefill_time,
+        worker.decode_time,
+        worker.slots,
+        worker.kv_capacity,
+        worker.prefill_token_cap,
+    )
+
+
+def _shared_equally(instance: Instance, limits: list[Limits], resources: Sequence[str]) -> list[WorkerPrices]:
+    tokens, used = float(exact_sum(instance.requests.prefill_tokens)), [own for own in limits if len(own.p)]
+    candidates = [
+        [
+            extreme_prices(own, resource, tokens, instance.n).scaled(1.0 / len(used))
+            if len(own.p)
+            else NOTHING
+            for own in limits
+        ]
+        for resource in resources
+    ]
+    if len(candidates) == 1:
+        return candidates[0]
+    return max(candidates, key=lambda pricing: float(priced_work(instance, pricing).sum()))
+
+
+def sample(instance: Instance) -> tuple[IntArray, IntArray]:
+    """At most `MOST_TYPES` requests that stand for all, and how many each stands for.
+
+    Requests are sorted by what they are, not by where they stand, so that permuting them changes nothing.
+    """
+    r = instance.requests
+    order = np.lexsort((*instance.fits_worker.T, r.prefill_tokens, r.decode_tokens))
+    groups = np.array_split(order, min(MOST_TYPES, instance.n))
+    return np.array([g[len(g) // 2] for g in groups]), np.array([len(g) for g in groups])
+
+
+def _solve(
+    instance: Instance, limits: list[Limits], resources: Sequence[str], time_limit_s: float | None
+) -> list[WorkerPrices]:
+    from llmsched_mip.backends import highs
+    from llmsched_mip.models import work_prices
+
+    chosen, count = sample(instance)
+    only_time = WorkerPrices(1.0, 0.0, 0.0, 0.0, 0.0)
+    types = instance.take(chosen)
+    own_seconds = np.zeros((len(chosen), len(limits)))
+    for w in range(len(limits)):
+        fits = types.fits_worker[:, w]
+        if fits.any():
+            own_seconds[fits, w] = np.add(*priced_parts(Limits.of(types, w), only_time))
+    data = work_prices.PriceData(
+        count.astype(np.float64),
+        types.requests.prefill_tokens.astype(np.float64),
+        types.requests.decode_tokens.astype(np.float64),
+        types.kv_volume.astype(np.float64),
+        own_seconds,
+        types.fits_worker,
+        [own.worker.decode_time.base_s for own in limits],
+        [own.slots for own in limits],
+        [own.kv for own in limits],
+        [fixed_prefill(own) if len(own.p) else [] for own in limits],
+    )
+    model = work_prices.build(data, resources)
+    result = highs.solve(model, time_limit_s=math.inf if time_limit_s is None else time_limit_s)
+    if result.x is None:
+        return _shared_equally(instance, limits, resources)
+    return [WorkerPrices(*prices) for prices in work_prices.extract(model)]
+
+
+def as_certificate(instance: Instance, pricing: list[WorkerPrices]) -> dict[str, Any]:
+    """The multipliers by worker name: with them anyone can add up the priced work again."""
+    named = zip(instance.workers, pricing, strict=True)
+    return {"prices": {worker.name: asdict(prices) for worker, prices in named}}

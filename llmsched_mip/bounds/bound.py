@@ -1,0 +1,47 @@
+"""What every lower bound returns, and the protocol of a function that computes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from llmsched_mip.instance import Instance
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A proven lower bound on the objective.
+
+    Parameters
+    ----------
+    name : str
+        Name in the registry `llmsched_mip.bounds.BOUNDS`.
+    value : float
+        Lower bound on the objective of every feasible plan, seconds (weighted seconds for total completion).
+    seconds : float
+        Time spent on it.
+    certificate : dict
+        The numbers that the proof needs, e.g. rounds and prefill iterations, plain values.
+    """
+
+    name: str
+    value: float
+    seconds: float = 0.0
+    certificate: dict[str, Any] = field(default_factory=dict)
+
+
+class BoundFunction(Protocol):
+    """Computes one bound, or None where it does not apply to the instance or the objective."""
+
+    def __call__(
+        self,
+        instance: Instance,
+        objective: str,
+        *,
+        time_limit_s: float | None = None,
+        stop: Stop | None = None,
+    ) -> Bound | None:
+        """Return the bound for `objective`, within `time_limit_s` seconds."""

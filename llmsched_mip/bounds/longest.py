@@ -1,0 +1,23 @@
+"""Bound "longest": the rounds of the longest request."""
+
+from __future__ import annotations
+
+import time
+
+from llmsched_mip.bounds.bound import Bound, Stop
+from llmsched_mip.bounds.identity import makespan_from_rounds
+from llmsched_mip.instance import Instance
+
+
+def longest(
+    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
+) -> Bound | None:
+    """At least max d decode rounds; one worker and makespan only ("alone" covers the rest).
+
+    Proof.  A request makes one token in a round.  See `makespan_from_rounds`.
+    """
+    began = time.perf_counter()
+    if objective != "makespan" or len(instance.workers) > 1:
+        return None
+    rounds = int(instance.requests.decode_tokens.max())
+    return makespan_from_rounds("longest", instance, rounds, began)

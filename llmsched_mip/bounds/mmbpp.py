@@ -1,0 +1,59 @@
+"""Bound "mmbpp": the Minimizing Makespan Bin Packing relaxation (MODEL.md, section 5)."""
+
+from __future__ import annotations
+
+import time
+
+from llmsched_mip.bounds.bound import Bound, Stop
+from llmsched_mip.bounds.identity import makespan_from_rounds
+from llmsched_mip.bounds.limits import Limits
+from llmsched_mip.instance import Instance
+from llmsched_mip.timing import IntArray
+
+DEFAULT_TIME_LIMIT_S = 60.0
+
+
+def packing_rounds(
+    lengths: IntArray, clients: int, time_limit_s: float | None, stop: Stop | None
+) -> tuple[int, str]:
+    """Proven lower bound on P||Cmax of `lengths` over `clients`, rounds, and the status of the packing."""
+    from llmsched_mip.packing import pack
+
+    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
+    packing = pack(lengths, clients, time_limit_s=limit, stop=stop)
+    return int(packing.bound), packing.status
+
+
+def mmbpp(
+    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
+) -> Bound | None:
+    """At least R* decode rounds, the proven bound on P||Cmax over the clients; makespan only.
+
+    Proof, one worker.  A plan gives every request a client that it holds for d_i rounds of its own, so the
+    rounds are at least the load of the fullest client: the assignment is feasible for P||Cmax.  The clients
+    are `Limits.slots`: no more are ever in use at once, and interval colouring needs no more.
+
+    Proof, several workers.  All clients of all workers together are the bins, so some worker w runs at
+    least R* rounds.  It also runs a prefill iteration, and each of its rounds has an active request, so it
+    takes at least R* (a_w + b_w + c_w (p + 1)) + prefill_time_w(p) with the least p; the least of this over
+    the workers.
+    """
+    began = time.perf_counter()
+    if objective != "makespan":
+        return None
+    limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
+    used = [own for own in limits if len(own.p)]
+    clients = sum(own.slots for own in used)
+    rounds, status = packing_rounds(instance.requests.decode_tokens, clients, time_limit_s, stop)
+    proof = {"clients": clients, "packing_status": status}
+    if len(limits) == 1:
+        return makespan_from_rounds("mmbpp", instance, rounds, began, **proof)
+    start_s = float(instance.requests.arrival_s.min())
+    value = start_s + min(_least_seconds(own, rounds) for own in used)
+    return Bound("mmbpp", value, time.perf_counter() - began, {"rounds": rounds, **proof})
+
+
+def _least_seconds(limits: Limits, rounds: int) -> float:
+    tokens, worker = int(limits.p.min()), limits.worker
+    round_s = float(worker.decode_time.round_seconds(1, tokens + 1))
+    return rounds * round_s + float(worker.prefill_time.seconds(tokens))

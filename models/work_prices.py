@@ -1,0 +1,101 @@
+"""Prices of worker time, slots, KV tokens and prefill places that make the cheapest split of the work
+dearest.
+
+The dual of the fluid relaxation "split every request freely over the workers, minimise the largest load".
+
+Sets
+    W     workers
+    T     request types; (t, w) in F when type t fits worker w
+    G_w   ways to run a prefill iteration on w (one for an affine time, one per level otherwise)
+Parameters
+    n_t          requests of type t
+    k_tw         seconds that a request of type t adds to worker w however it is batched (per-token prefill,
+                 per-sequence and per-KV-token decode)
+    p_t, d_t, v_t   its prompt tokens, decode rounds, KV token-rounds
+    a_w          seconds of a round that do not depend on its requests
+    J_w, M_w     most requests in service at once, most KV tokens in a round
+    N_wg, s_wg   most prompt tokens and fixed seconds of a prefill iteration of kind g
+Variables (≥ 0)
+    mu_w, alpha_w, beta_w, gamma_w, delta_w   prices of time, slot-rounds, KV token-rounds, prompt tokens,
+    places u_t          priced work of one request of type t
+Objective
+    max  Σ_t n_t u_t
+Constraints
+    u_t ≤ mu_w k_tw + alpha_w d_t + beta_w v_t + gamma_w p_t + delta_w   for (t, w) in F
+    alpha_w J_w + beta_w M_w ≤ a_w mu_w                                 for w in W
+    gamma_w N_wg + delta_w J_w ≤ s_wg mu_w                              for w in W, g in G_w
+    Σ_w mu_w ≤ 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyomo.environ as pyo
+
+from llmsched_mip.timing import FloatArray
+
+
+@dataclass(frozen=True)
+class PriceData:
+    """The parameters above; arrays of shape (T,) and (T, W), lists over W; `fits` is F."""
+
+    count: FloatArray
+    prefill_tokens: FloatArray
+    decode_tokens: FloatArray
+    kv_volume: FloatArray
+    own_seconds: FloatArray
+    fits: np.ndarray
+    round_base_s: Sequence[float]
+    slots: Sequence[int]
+    kv: Sequence[int]
+    prefill: Sequence[Sequence[tuple[int, float]]]
+
+
+def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.ConcreteModel:
+    """Build the model; only the decode prices of `resources` may be positive."""
+    types, workers = data.own_seconds.shape
+    model = pyo.ConcreteModel("work_prices")
+    model.W, model.T = pyo.RangeSet(0, workers - 1), pyo.RangeSet(0, types - 1)
+    for name in ("mu", "alpha", "beta", "gamma", "delta"):
+        setattr(model, name, pyo.Var(model.W, domain=pyo.NonNegativeReals))
+    model.u = pyo.Var(model.T, domain=pyo.NonNegativeReals)
+    for w in model.W:
+        if "slots" not in resources:
+            model.alpha[w].fix(0.0)
+        if "kv" not in resources:
+            model.beta[w].fix(0.0)
+    model.work = pyo.Objective(
+        expr=sum(float(data.count[t]) * model.u[t] for t in model.T), sense=pyo.maximize
+    )
+    model.cheapest = pyo.ConstraintList()
+    for t, w in np.argwhere(data.fits).tolist():
+        model.cheapest.add(
+            model.u[t]
+            <= float(data.own_seconds[t, w]) * model.mu[w]
+            + float(data.decode_tokens[t]) * model.alpha[w]
+            + float(data.kv_volume[t]) * model.beta[w]
+            + float(data.prefill_tokens[t]) * model.gamma[w]
+            + model.delta[w]
+        )
+    model.limits = pyo.ConstraintList()
+    for w in model.W:
+        model.limits.add(
+            data.slots[w] * model.alpha[w] + data.kv[w] * model.beta[w] <= data.round_base_s[w] * model.mu[w]
+        )
+        for most, seconds in data.prefill[w]:
+            model.limits.add(most * model.gamma[w] + data.slots[w] * model.delta[w] <= seconds * model.mu[w])
+    model.limits.add(sum(model.mu[w] for w in model.W) <= 1)
+    return model
+
+
+def extract(model: pyo.ConcreteModel) -> list[tuple[float, float, float, float, float]]:
+    """Prices (mu, alpha, beta, gamma, delta) of every worker in the solution that the model holds."""
+    return [
+        tuple(
+            float(pyo.value(var[w])) for var in (model.mu, model.alpha, model.beta, model.gamma, model.delta)
+        )
+        for w in model.W
+    ]
