@@ -1,1 +1,13 @@
-"""Formulations."""
+"""The mathematics: one formulation a file, each readable on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import mmbpp
+
+MODELS: dict[str, Callable[..., Any]] = {
+    "mmbpp": mmbpp.build,
+}
+"""Name of a model to its `build(instance)`."""

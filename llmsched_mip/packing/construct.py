@@ -61,26 +61,26 @@ def largest_differencing(lengths: IntArray, bins: int) -> IntArray:
     load of one with the smallest of the other, until one is left.
     """
     n = len(lengths)
-    parent = np.arange(n)
+    assignment = np.empty(n, dtype=np.int64)
     groups: list[tuple[IntArray, list[list[int]]]] = []
     heap: list[tuple[int, int]] = []
+    members: list[list[int]]
     for i, length in enumerate(lengths.tolist()):
         loads = np.zeros(bins, dtype=np.int64)
         loads[0] = length
-        members: list[list[int]] = [[i], *([] for _ in range(bins - 1))]
+        members = [[i], *([] for _ in range(bins - 1))]
         groups.append((loads, members))
         heap.append((-length, i))
     heapq.heapify(heap)
     while len(heap) > 1:
         _, a = heapq.heappop(heap)
         _, b = heapq.heappop(heap)
-        loads, order = _merge(groups[a], groups[b])
-        groups[a] = (loads, order)
-        groups[b] = (loads, order)
+        loads, members = _merge(groups[a], groups[b])
+        groups[a] = (loads, members)
         heapq.heappush(heap, (int(loads[-1] - loads[0]), a))
-    for b, members in enumerate(groups[heap[0][1]][1]):
-        parent[members] = b
-    return parent
+    for b, together in enumerate(groups[heap[0][1]][1]):
+        assignment[together] = b
+    return assignment
 
 
 def _merge(

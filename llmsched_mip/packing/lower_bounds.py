@@ -1,7 +1,7 @@
 """Lower bounds on the makespan of P||Cmax, each with its proof.
 
-All take lengths sorted in decreasing order (int array, shape (n,), rounds, at least 1) and the number of bins,
-and return rounds.
+All take lengths sorted in decreasing order (int array, shape (n,), rounds, at least 1) and the number of
+bins, and return rounds.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from llmsched_mip.timing import IntArray
 def area_bound(lengths: IntArray, bins: int) -> int:
     """``ceil(sum of lengths / bins)``.
 
-    Proof: the loads of the bins add up to the sum of the lengths, so the largest is at least their mean; loads
-    are integers, so the mean may be rounded up.
+    Proof: the loads of the bins add up to the sum of the lengths, so the largest is at least their mean;
+    loads are integers, so the mean may be rounded up.
     """
     return -(-int(lengths.sum()) // bins)
 
@@ -31,16 +31,17 @@ def longest_bound(lengths: IntArray) -> int:
 def counting_bound(lengths: IntArray, bins: int) -> int:
     """Best bound from one count: the h longest lengths crowd some group of l bins (h <= n, l <= bins).
 
-    Of the h longest, put ``q = h // bins`` and ``r = h % bins``.  With l = 1 and h = k bins + 1 this is the bound
-    "k + 1 of the k bins + 1 longest share a bin" (for k = 1 the pair bound d_(bins) + d_(bins+1)); with l = bins
-    and h = n it is the area bound.  Haouari, Gharbi and Jemmali, "Tight bounds for the identical parallel machine
-    scheduling problem", ITOR 13 (2006).
+    Of the h longest, put ``q = h // bins`` and ``r = h % bins``.  With l = 1 and h = k bins + 1 this is
+    the bound "k + 1 of the k bins + 1 longest share a bin" (for k = 1 the pair bound d_(bins) +
+    d_(bins+1)); with l = bins and h = n it is the area bound.  Haouari, Gharbi and Jemmali, "Tight bounds
+    for the identical parallel machine scheduling problem", ITOR 13 (2006).
 
-    Proof: order the bins by how many of the h longest they hold, most first.  The first l bins hold at least
-    ``l q + min(l, r)`` of them: if the l-th holds q + 1 or more, so do all before it and they hold at least
-    l (q + 1); otherwise the bins after the l-th hold at most q each, so the first l hold at least
-    h - (bins - l) q = l q + r.  Their total load is at least the sum of that many smallest of the h longest, so
-    one of the l bins has at least the l-th part of that sum, rounded up because loads are integers.
+    Proof: order the bins by how many of the h longest they hold, most first.  The first l bins hold at
+    least ``l q + min(l, r)`` of them: if the l-th holds q + 1 or more, so do all before it and they hold
+    at least l (q + 1); otherwise the bins after the l-th hold at most q each, so the first l hold at
+    least h - (bins - l) q = l q + r.  Their total load is at least the sum of that many smallest of the h
+    longest, so one of the l bins has at least the l-th part of that sum, rounded up because loads are
+    integers.
     """
     n = len(lengths)
     prefix = np.concatenate(([0], np.cumsum(lengths)))
@@ -63,14 +64,16 @@ def _group_sizes(n: int, bins: int) -> IntArray:
 def large_items_bound(lengths: IntArray, bins: int, below: int) -> int:
     """Best bound from Martello and Toth's L2 for bin packing, for results less than or equal to `below`.
 
-    "Lower bounds and reduction procedures for the bin packing problem", Discrete Applied Mathematics 28 (1990).
+    "Lower bounds and reduction procedures for the bin packing problem", Discrete Applied Mathematics 28
+    (1990).
 
-    Proof: suppose all loads are at most C.  For any k with 0 <= k <= C / 2 let J1 be the lengths above C - k, J2
-    those above C / 2 and at most C - k, J3 those at most C / 2 and at least k.  No two of J1 and J2 share a bin,
-    and nothing of J3 fits beside one of J1.  So the number of bins is at least |J1| + |J2| plus the bins needed
-    by what J3 leaves after the room C - d beside each of J2 is filled: ceil((sum J3 - (|J2| C - sum J2)) / C).
-    If that exceeds `bins`, the makespan is at least C + 1.  Feasibility is monotone in C, so any C that is
-    refuted is a bound, and bisection finds one that its neighbour C + 1 does not beat.
+    Proof: suppose all loads are at most C.  For any k with 0 <= k <= C / 2 let J1 be the lengths above C
+    - k, J2 those above C / 2 and at most C - k, J3 those at most C / 2 and at least k.  No two of J1 and
+    J2 share a bin, and nothing of J3 fits beside one of J1.  So the number of bins is at least |J1| +
+    |J2| plus the bins needed by what J3 leaves after the room C - d beside each of J2 is filled:
+    ceil((sum J3 - (|J2| C - sum J2)) / C). If that exceeds `bins`, the makespan is at least C + 1.
+    Feasibility is monotone in C, so any C that is refuted is a bound, and bisection finds one that its
+    neighbour C + 1 does not beat.
     """
     low, high = longest_bound(lengths) - 1, below - 1
     while low < high:
@@ -97,10 +100,10 @@ def _bins_needed(lengths: IntArray, capacity: int) -> int:
 def knapsack_weights_refute(lengths: IntArray, bins: int, capacity: int, weights: IntArray) -> bool:
     """Whether integer weights prove that no assignment has makespan at most `capacity`.
 
-    Proof: let K be the largest total weight of lengths that fit together into `capacity`.  Every bin of such an
-    assignment holds weight at most K, so all weights together are at most bins K.  If they are more, there is no
-    such assignment.  K comes from the 0-1 knapsack recursion in integers, so nothing rests on rounding, wherever
-    the weights come from (here: duals of the arc-flow LP).
+    Proof: let K be the largest total weight of lengths that fit together into `capacity`.  Every bin of
+    such an assignment holds weight at most K, so all weights together are at most bins K.  If they are
+    more, there is no such assignment.  K comes from the 0-1 knapsack recursion in integers, so nothing
+    rests on rounding, wherever the weights come from (here: duals of the arc-flow LP).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`pack`: the driver of P||Cmax: bounds, constructions, search, and an arc-flow model for what is still open."""
+"""`pack`: bounds, constructions, search, and an arc-flow model for what is still open."""
 
 from __future__ import annotations
 

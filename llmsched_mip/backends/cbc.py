@@ -1,0 +1,143 @@
+"""CBC through PuLP: a second opinion that shares nothing with HiGHS but the model."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pulp
+import pyomo.environ as pyo
+from scipy import sparse
+
+from llmsched_mip.backends.arrays import ArrayModel, standard_form
+from llmsched_mip.backends.result import Seconds, SolveResult, Status
+from llmsched_mip.errors import SchedulingError
+
+
+def solve_with_cbc(
+    model: pyo.ConcreteModel | ArrayModel,
+    *,
+    time_limit_s: float = math.inf,
+    mip_rel_gap: float = 0.0,
+    threads: int | None = None,
+    log: bool = False,
+    load: bool = True,
+) -> SolveResult:
+    """Solve a linear model with CBC through PuLP.
+
+    PuLP hands back no dual bound: `bound` is the value where CBC proved it optimal, and infinite
+    otherwise. PuLP's status is "Optimal" for any run that ends with an incumbent, at the time limit too;
+    what is proven is read from its `sol_status`.
+
+    Parameters
+    ----------
+    model : pyomo.environ.ConcreteModel or ArrayModel
+    time_limit_s : float
+        Wall time for CBC, seconds.
+    mip_rel_gap : float
+        Relative gap at which CBC may stop; the result is then never called optimal.
+    threads : int, optional
+    log : bool
+        Whether CBC writes its log to standard output.
+    load : bool
+        Whether to write the incumbent into the Pyomo variables.
+
+    Raises
+    ------
+    SchedulingError
+        CBC is not available.
+    """
+    began = time.perf_counter()
+    form = None if isinstance(model, ArrayModel) else standard_form(model)
+    if form is None and not isinstance(model, ArrayModel):
+        seconds = Seconds(time.perf_counter() - began, 0.0, 0.0)
+        message = "a constraint without variables cannot hold"
+        return SolveResult(Status.INFEASIBLE, None, math.inf, None, None, None, seconds, message=message)
+    arrays = model if isinstance(model, ArrayModel) else form.model  # type: ignore[union-attr]
+    solver = pulp.PULP_CBC_CMD(
+        msg=log,
+        timeLimit=time_limit_s if math.isfinite(time_limit_s) else None,
+        gapRel=mip_rel_gap if mip_rel_gap > 0 else None,
+        threads=threads,
+        timeMode="elapsed",
+    )
+    if not solver.available():
+        raise SchedulingError("CBC is not available: PuLP's bundled solver does not run on this machine")
+    built = time.perf_counter()
+    problem, variables = _problem(arrays)
+    handed = time.perf_counter()
+    try:
+        problem.solve(solver)
+    except pulp.PulpSolverError as error:
+        raise SchedulingError(f"CBC failed: {' '.join(str(error).split())}") from error
+    seconds = Seconds(built - began, handed - built, time.perf_counter() - handed)
+    result = _read(problem, variables, arrays, mip_rel_gap, seconds)
+    if form is not None:
+        result = SolveResult(**{**vars(result), "columns": form.columns, "rows": form.rows})
+        if load:
+            result.load()
+    return result
+
+
+def _problem(arrays: ArrayModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
+    problem = pulp.LpProblem("model", pulp.LpMaximize if arrays.maximise else pulp.LpMinimize)
+    variables = [
+        pulp.LpVariable(
+            f"x{k}",
+            low if math.isfinite(low) else None,
+            high if math.isfinite(high) else None,
+            pulp.LpInteger if integer else pulp.LpContinuous,
+        )
+        for k, (low, high, integer) in enumerate(
+            zip(arrays.lower.tolist(), arrays.upper.tolist(), arrays.integer.tolist(), strict=True)
+        )
+    ]
+    problem.addVariables(variables)
+    used = np.flatnonzero(arrays.cost)
+    terms = [(variables[k], arrays.cost[k]) for k in used.tolist()]
+    problem.setObjective(pulp.LpAffineExpression(terms, constant=arrays.offset))
+    matrix = sparse.csr_array(arrays.matrix)
+    for r in range(matrix.shape[0]):
+        span = slice(matrix.indptr[r], matrix.indptr[r + 1])
+        pairs = zip(matrix.indices[span].tolist(), matrix.data[span].tolist(), strict=True)
+        body = pulp.LpAffineExpression([(variables[k], value) for k, value in pairs])
+        _add_row(problem, body, float(arrays.row_lower[r]), float(arrays.row_upper[r]), f"c{r}")
+    return problem, variables
+
+
+def _add_row(
+    problem: pulp.LpProblem, body: pulp.LpAffineExpression, low: float, high: float, name: str
+) -> None:
+    if low == high:
+        problem.addConstraint(pulp.LpConstraint(body, pulp.LpConstraintEQ, name, low))
+        return
+    if math.isfinite(high):
+        problem.addConstraint(pulp.LpConstraint(body, pulp.LpConstraintLE, f"{name}u", high))
+    if math.isfinite(low):
+        problem.addConstraint(pulp.LpConstraint(body, pulp.LpConstraintGE, f"{name}l", low))
+
+
+def _read(
+    problem: pulp.LpProblem,
+    variables: list[pulp.LpVariable],
+    arrays: ArrayModel,
+    mip_rel_gap: float,
+    seconds: Seconds,
+) -> SolveResult:
+    worst = math.inf if arrays.maximise else -math.inf
+    message = f"{pulp.LpStatus[problem.status]}, {pulp.LpSolution[problem.sol_status]}"
+    if problem.status == pulp.LpStatusInfeasible or problem.sol_status == pulp.LpSolutionInfeasible:
+        return SolveResult(Status.INFEASIBLE, None, -worst, None, None, None, seconds, message=message)
+    if problem.status == pulp.LpStatusUnbounded or problem.sol_status == pulp.LpSolutionUnbounded:
+        return SolveResult(Status.UNBOUNDED, None, worst, None, None, None, seconds, message=message)
+    if problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
+        status = Status.TIME_LIMIT_NO_INCUMBENT if problem.status == pulp.LpStatusNotSolved else Status.ERROR
+        return SolveResult(status, None, worst, None, None, None, seconds, message=message)
+    x = np.array([variable.varValue or 0.0 for variable in variables])
+    value = float(arrays.cost @ x + arrays.offset)
+    if problem.sol_status == pulp.LpSolutionIntegerFeasible:
+        return SolveResult(Status.TIME_LIMIT_INCUMBENT, value, worst, x, None, None, seconds, message=message)
+    if mip_rel_gap > 0 and arrays.integer.any():
+        return SolveResult(Status.GAP_LIMIT, value, worst, x, None, None, seconds, message=message)
+    return SolveResult(Status.OPTIMAL, value, value, x, None, None, seconds, message=message)
