@@ -40,6 +40,9 @@ def check(instance: Instance, plan: Plan, measures: Measures) -> list[Violation]
     actual = measures.objective(plan.objective)
     if plan.value is not None and not math.isnan(actual) and not _same(plan.value, actual):
         claim(f"value is {plan.value!r}, the stages give {plan.objective} {actual!r}")
+    for name, bound in plan.bounds.items():
+        if bound > actual and not _same(bound, actual):
+            claim(f"bound {name} of {bound!r} lies above the value {actual!r} of the plan itself")
     if plan.bound is not None:
         _check_bound(plan, plan.bound, actual, claim)
     elif plan.status == "optimal":
@@ -55,9 +58,11 @@ def _check_bound(plan: Plan, bound: float, actual: float, claim: Callable[[str],
     best = max(plan.bounds.values(), default=bound)
     if not _same(min(best, actual), min(bound, actual)) and not math.isnan(actual):
         claim(f"bound is {bound!r}, the largest of bounds is {best!r}")
-    if plan.value is not None:
-        gap = relative_gap(plan.value, bound)
-        if plan.gap is None or not math.isclose(plan.gap, gap, rel_tol=1e-9, abs_tol=1e-12):
-            claim(f"gap is {plan.gap!r}, (value - bound) / value is {gap!r}")
-        if plan.status == "optimal" and gap > 1e-6:
-            claim(f"status is optimal at a gap of {gap!r}")
+    value = actual if plan.value is None else plan.value
+    if math.isnan(value):
+        return
+    gap = relative_gap(value, bound)
+    if plan.gap is None or not math.isclose(plan.gap, gap, rel_tol=1e-9, abs_tol=1e-12):
+        claim(f"gap is {plan.gap!r}, (value - bound) / value is {gap!r}")
+    if plan.status == "optimal" and gap > 1e-6:
+        claim(f"status is optimal at a gap of {gap!r}")

@@ -82,7 +82,8 @@ def _worker_names(instance: Instance, plan: Plan) -> list[Violation]:
 def _served_once(instance: Instance, plan: Plan) -> list[Violation]:
     counts = np.zeros(instance.n, dtype=np.int64)
     for own in plan.workers:
-        np.add.at(counts, own.requests[own.requests >= 0], 1)
+        known = (own.requests >= 0) & (own.requests < instance.n)
+        np.add.at(counts, own.requests[known], 1)
     ids = instance.requests.id
     return [
         Violation("request", f"request {ids[i]!r} appears {counts[i]} times, expected once", request=ids[i])
@@ -102,7 +103,7 @@ class _Timeline:
         self.instance, self.worker, self.own = instance, worker, own
         self.violations: list[Violation] = []
         stage_of = np.repeat(np.arange(len(own)), np.diff(own.offsets))
-        known = own.requests >= 0
+        known = (own.requests >= 0) & (own.requests < instance.n)
         self.position = np.flatnonzero(known)
         self.stage, self.request = stage_of[known], own.requests[known]
         self.p = instance.requests.prefill_tokens[self.request]
@@ -191,7 +192,9 @@ class _Timeline:
 
     def _check(self, stage_of: IntArray) -> None:
         own, ids = self.own, self.instance.requests.id
-        for position, name in own.unknown.items():
+        known = (own.requests >= 0) & (own.requests < self.instance.n)
+        for position in np.flatnonzero(~known).tolist():
+            name = own.unknown.get(position, str(own.requests[position]))
             self._add("request", stage_of[position], f"request {name!r} is not in the instance", name)
         for k in np.flatnonzero(own.rounds < 0):
             self._add("rounds", k, f"rounds {own.rounds[k]}, expected ≥ 0")
@@ -262,9 +265,14 @@ class _Timeline:
                 "slots", self.stage[j], f"request {name!r} in slot {slot[j]}, expected 0..{limit - 1}", name
             )
         order = np.lexsort((np.arange(len(slot)), self.stage, slot))
-        before, after = order[:-1], order[1:]
-        clash = (slot[before] == slot[after]) & (self.end[before] > self.start[after]) & (slot[after] >= 0)
-        for a, b in zip(before[clash], after[clash], strict=True):
+        order = order[slot[order] >= 0]
+        group = np.unique(slot[order], return_inverse=True)[1]
+        key = self.end[order] + group * (self.end.max(initial=0) + 1)
+        latest = np.maximum.accumulate(key)
+        holder = np.maximum.accumulate(np.where(key == latest, np.arange(len(key)), 0))
+        before, after = order[holder[:-1]], order[1:]
+        clash = (group[:-1] == group[1:]) & (self.end[before] > self.start[after])
+        for a, b in zip(before[clash].tolist(), after[clash].tolist(), strict=True):
             name, other = ids[self.request[b]], ids[self.request[a]]
             self._add(
                 "slots",

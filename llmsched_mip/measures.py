@@ -61,14 +61,18 @@ class Measures:
         return float(getattr(self, name))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, NaN as None."""
-        return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
+        """Plain values; None for what is not finite, as in an infeasible schedule."""
+        return {
+            k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(self).items()
+        }
 
 
 def measure(instance: Instance, schedule: Schedule, totals: list[WorkerTotals]) -> Measures:
     """Measure a schedule of all requests; the times are NaN when a request did not complete."""
     requests = instance.requests
     latency = schedule.completion_s - requests.arrival_s
+    with np.errstate(invalid="ignore"):
+        p99_latency = float(np.percentile(latency, 99))
     makespan = float(np.max(schedule.completion_s))
     shares = {
         t.name: _share(t.busy, worker.slots, makespan)
@@ -80,7 +84,7 @@ def measure(instance: Instance, schedule: Schedule, totals: list[WorkerTotals]) 
         makespan=makespan,
         total_completion=float(np.sum(requests.weight * schedule.completion_s)),
         mean_latency=float(np.mean(latency)),
-        p99_latency=float(np.percentile(latency, 99)),
+        p99_latency=p99_latency,
         mean_time_to_first_token=float(np.mean(schedule.first_token_s - requests.arrival_s)),
         utilization=_share(sum(t.busy for t in totals), all_slots, makespan),
         worker_utilization=shares,
@@ -91,6 +95,6 @@ def measure(instance: Instance, schedule: Schedule, totals: list[WorkerTotals]) 
 
 
 def _share(busy: float, slots: int | None, makespan: float) -> float | None:
-    if slots is None or not makespan > 0:
+    if slots is None or not 0 < makespan < np.inf:
         return None
     return busy / (slots * makespan)

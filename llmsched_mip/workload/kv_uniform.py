@@ -11,7 +11,6 @@ from llmsched_mip.workload.deployments import deployment
 from llmsched_mip.workload.family import instance_name, request_ids, require_count
 from llmsched_mip.workload.marginals import stream
 
-
 SOURCE = (
     "Published (KV-cache scheduling papers): s uniform in 1..5, o uniform in 1..M - s, n uniform in 40..60, "
     "M uniform in 30..50, all requests at time 0, prefill without a time, rounds of length 1. "
