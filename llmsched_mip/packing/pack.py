@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from llmsched_mip.backends import Status
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.packing.construct import largest_differencing, longest_first, multifit
+from llmsched_mip.packing.arcflow import ArcFlow
+from llmsched_mip.packing.construct import largest_differencing, longest_first, multifit, subset_fill
 from llmsched_mip.packing.lower_bounds import (
     area_bound,
     counting_bound,
@@ -22,8 +25,12 @@ from llmsched_mip.packing.search import PairSearch
 from llmsched_mip.timing import IntArray
 
 CONSTRUCTION_WORK = 20_000_000
+DIFFERENCING_WORK = 1_000_000
+FILL_WORK = 5_000_000
+MAX_BITS = 100_000
 SUBSET_WORK = 200_000_000
 SEARCH_STEPS = 2_000
+EXACT_SHARE = 0.4
 
 
 def pack(
@@ -147,7 +154,17 @@ class _Run:
         return self._packing()
 
     def _improve(self) -> None:
-        for step in (self._counting, self._search, self._multifit, self._differencing, self._long_search):
+        for step in (
+            self._counting,
+            self._fill,
+            self._search,
+            self._multifit,
+            self._differencing,
+            self._lp_bound,
+            self._exact_briefly,
+            self._long_search,
+            self._exact,
+        ):
             if self.done():
                 return
             step()
@@ -167,6 +184,13 @@ class _Run:
         search = PairSearch(self.lengths, start, self.bins, self.bound)
         self.offer(search.run(steps, self.done), how)
 
+    def _fill(self) -> None:
+        if len(self.lengths) * self.bins <= FILL_WORK and self.bound <= MAX_BITS:
+            start = subset_fill(self.lengths, self.bins, self.bound)
+            self.offer(start, "subset fill")
+            if not self.done():
+                self._search(how="subset fill, search", start=start)
+
     def _multifit(self) -> None:
         if len(self.lengths) * self.bins <= CONSTRUCTION_WORK:
             found = multifit(self.lengths, self.bins, self.bound, self.makespan)
@@ -175,7 +199,7 @@ class _Run:
                 self._search(how="multifit, search")
 
     def _differencing(self) -> None:
-        if len(self.lengths) * self.bins <= CONSTRUCTION_WORK:
+        if len(self.lengths) * self.bins <= DIFFERENCING_WORK:
             start = largest_differencing(self.lengths, self.bins)
             self.offer(start, "largest differencing")
             if not self.done():
@@ -183,6 +207,42 @@ class _Run:
 
     def _long_search(self) -> None:
         self._search(10 * SEARCH_STEPS, "long search")
+
+    def _arc_flow(self, capacity: int) -> ArcFlow | None:
+        return ArcFlow.build(self.lengths, self.bins, capacity)
+
+    def _lp_bound(self) -> None:
+        """Raise the bound to the smallest capacity that the arc-flow LP does not refute, by bisection."""
+        low, high = self.bound, self.makespan
+        while low < high and not self.done():
+            # Most often the bound is tight or the makespan is: these two are tried before the middle.
+            middle = low if low == self.bound else high - 1 if high == self.makespan else (low + high) // 2
+            graph = self._arc_flow(middle)
+            if graph is None:
+                return
+            if graph.refuted_by_lp(self.left_s, self.done):
+                low = middle + 1
+                self.offer_bound("arc-flow LP", low)
+            else:
+                high = middle
+
+    def _exact_briefly(self) -> None:
+        self._exact(EXACT_SHARE * self.left_s)
+
+    def _exact(self, time_limit_s: float = math.inf) -> None:
+        """Ask the arc-flow MIP for an assignment at the bound, and raise the bound when there is none."""
+        end_s = self.left_s - time_limit_s
+        while not self.done():
+            self._reachable()
+            graph = self._arc_flow(self.bound)
+            if self.done() or graph is None:
+                return
+            status, assignment = graph.solve(self.left_s - max(0.0, end_s), self.done)
+            self.offer(assignment, "arc-flow MIP")
+            if status is Status.INFEASIBLE:
+                self.offer_bound("arc-flow MIP", self.bound + 1)
+            elif assignment is None:
+                return
 
     def _packing(self) -> Packing:
         assert self.best is not None

@@ -31,7 +31,7 @@ class PairSearch:
     """
 
     def __init__(self, lengths: IntArray, assignment: IntArray, bins: int, target: int, seed: int = 0):
-        self.lengths, self.target, self.bins = lengths, target, bins
+        self.lengths, self.target, self.bins = lengths, int(target), bins
         self.length_list = lengths.tolist()
         self.assignment = assignment.copy()
         self.loads = np.bincount(assignment, minlength=bins, weights=lengths).astype(np.int64)
