@@ -1,0 +1,71 @@
+"""Arguments of the command line: their types, the names that they may have, and their checks."""
+
+from __future__ import annotations
+
+import math
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmsched_mip import console
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.instance import OBJECTIVES, Instance
+
+LENGTHS = ("known", "interval", "unknown")
+
+InstancePath = Annotated[Path, typer.Argument(metavar="INSTANCE", help="Instance file, .json or .json.gz.")]
+ObjectiveName = Annotated[
+    str | None, typer.Option("--objective", metavar="NAME", help="makespan or total_completion.")
+]
+TimeLimit = Annotated[float | None, typer.Option("--time-limit", metavar="S", help="Seconds of wall time.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of random numbers, ≥ 0.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="INSTANCE", help="Instance file to write.")]
+
+
+def registry(module: str, name: str) -> list[str]:
+    """Names in the registry `name` of the subpackage `module`."""
+    return list(getattr(import_module(f"llmsched_mip.{module}"), name))
+
+
+def listed(module: str, name: str) -> str:
+    """Names in a registry for a help text; looked up only when a help text is asked for."""
+    if not {"-h", "--help"} & set(sys.argv):
+        return ""
+    return f" One of {console.one_of(registry(module, name))}."
+
+
+def require_known(field: str, value: str, module: str, name: str) -> None:
+    """Raise `InvalidInputError` with the known names for a name that is not in a registry."""
+    known = registry(module, name)
+    if value not in known:
+        raise InvalidInputError(field, f"unknown {value!r}, expected one of {console.one_of(known)}")
+
+
+def objective_name(name: str | None, instance: Instance) -> str:
+    """Objective by its name, with hyphens or underscores; the instance's own without one."""
+    if name is None:
+        return instance.objective
+    if name.replace("-", "_") not in OBJECTIVES:
+        raise InvalidInputError("--objective", f"expected one of {console.one_of(OBJECTIVES)}, got {name!r}")
+    return name.replace("-", "_")
+
+
+def at_least(option: str, value: float | None, least: float) -> None:
+    """Raise `InvalidInputError` for a number that is not finite or below `least`; None is allowed."""
+    if value is not None and not (math.isfinite(value) and value >= least):
+        raise InvalidInputError(option, f"expected a finite number ≥ {least:g}, got {value:g}")
+
+
+def hyphens(arguments: list[str]) -> list[str]:
+    """Long options are accepted with underscores too."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [_hyphen(argument) for argument in arguments[:end]] + arguments[end:]
+
+
+def _hyphen(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else argument

@@ -1,0 +1,400 @@
+"""The command line (MODEL.md, section 8): arguments to calls and results to text.
+
+Solvers and registries are imported inside the commands that need them, so that help and checks start at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from llmsched_mip import __version__, console, errors
+from llmsched_mip.arguments import (
+    LENGTHS,
+    AsJson,
+    InstancePath,
+    ObjectiveName,
+    Output,
+    Seed,
+    TimeLimit,
+    at_least,
+    hyphens,
+    listed,
+    objective_name,
+    require_known,
+)
+from llmsched_mip.errors import InvalidInputError, NoPlanError, SchedulingError
+
+if TYPE_CHECKING:
+    from llmsched_mip.instance import Instance
+    from llmsched_mip.plan import Plan
+
+INTERRUPTED = 130
+# Public in every version of typer: the third class of BadParameter is the base of all its errors.
+USAGE_ERRORS = cast(type[Exception], typer.BadParameter.__mro__[2])
+
+app = typer.Typer(
+    name="llmsched",
+    help="Offline MIP optimization for LLM inference scheduling: plans, proven bounds, gaps and replays.",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _read(path: Path) -> Instance:
+    from llmsched_mip.files import read_instance
+
+    return read_instance(path)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        console.emit(f"llmsched {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise InvalidInputError("", "a command is missing, see llmsched --help")
+
+
+@app.command()
+def solve(
+    instance_path: InstancePath,
+    objective: ObjectiveName = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", help="Method." + listed("methods", "METHODS"))
+    ] = "auto",
+    time_limit: TimeLimit = None,
+    gap: Annotated[
+        float, typer.Option("--gap", metavar="G", help="Stop at this (value - bound) / value.")
+    ] = 0.0,
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", help="Threads of the solver.")
+    ] = None,
+    seed: Seed = 0,
+    plan_path: Annotated[
+        Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find a plan and a bound; one log line per improvement on standard error."""
+    from llmsched_mip import methods
+
+    at_least("--time-limit", time_limit, 0.0)
+    at_least("--gap", gap, 0.0)
+    at_least("--threads", threads, 1)
+    at_least("--seed", seed, 0)
+    if method != "auto":
+        require_known("--method", method, "methods", "METHODS")
+    console.require_writable(plan_path)
+    instance = _read(instance_path)
+    chosen = objective_name(objective, instance)
+    limit = "none" if time_limit is None else f"{time_limit:g} s"
+    title = (
+        f"llmsched {__version__} solve {console.instance_text(instance)}, "
+        f"objective {chosen}, method {method}, time limit {limit}"
+    )
+    try:
+        result = methods.solve(
+            instance,
+            objective=chosen,
+            method=method,
+            time_limit_s=time_limit,
+            gap=gap,
+            threads=threads,
+            seed=seed,
+            log=console.SolveLog(title),
+        )
+    except NoPlanError as error:
+        _no_plan(error, instance, chosen, method, as_json)
+        raise
+    _solved(instance, result.plan, bool(result.interrupted), plan_path, as_json)
+
+
+def _solved(instance: Instance, plan: Plan, interrupted: bool, path: Path | None, as_json: bool) -> None:
+    from llmsched_mip.evaluate import evaluate
+    from llmsched_mip.files import write_plan
+
+    if interrupted:
+        console.note("interrupted: this is the best plan so far")
+    if path is not None:
+        write_plan(plan, instance, path)
+        console.note(f"plan written to {path}")
+    if as_json:
+        console.emit_json(console.solve_document(plan))
+    else:
+        console.emit(console.solve_table(plan, evaluate(instance, plan).measures))
+
+
+def _no_plan(error: NoPlanError, instance: Instance, objective: str, method: str, as_json: bool) -> None:
+    bounds: dict[str, float] = dict(getattr(error, "bounds", {}))
+    bound = max(bounds.values(), default=None)
+    if as_json:
+        console.emit_json(
+            {
+                "instance": instance.name,
+                "objective": objective,
+                "method": method,
+                "status": "no plan",
+                "value": None,
+                "bound": bound,
+                "gap": None,
+                "bounds": bounds,
+                "seconds": getattr(error, "seconds", None),
+            }
+        )
+    elif bound is not None:
+        console.emit(
+            console.table([["instance", instance.name], ["bound", f"{console.seconds_text(bound)} s"]])
+        )
+
+
+@app.command()
+def bound(
+    instance_path: InstancePath,
+    objective: ObjectiveName = None,
+    time_limit: TimeLimit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print every proven lower bound and say which one binds."""
+    from llmsched_mip.bounds import best, compute
+
+    at_least("--time-limit", time_limit, 0.0)
+    instance = _read(instance_path)
+    chosen = objective_name(objective, instance)
+    found = compute(instance, chosen, time_limit)
+    binding = best(found)
+    if as_json:
+        values = {own.name: own.value for own in found}
+        console.emit_json(
+            {"instance": instance.name, "objective": chosen, "bounds": values, "best": binding.value}
+        )
+        return
+    rows = [
+        [
+            own.name + (" *" if own is binding else ""),
+            console.seconds_text(own.value),
+            f"{own.seconds:.3f}",
+            console.proof_text(own.certificate),
+        ]
+        for own in sorted(found, key=lambda own: -own.value)
+    ]
+    console.emit(f"{console.instance_text(instance)}, objective {chosen}")
+    console.emit(console.table(rows, ["bound", "seconds", "time s", "certificate"]))
+    console.emit(f"{binding.name} binds: {chosen} ≥ {console.seconds_text(binding.value)} s")
+
+
+@app.command()
+def replay(
+    instance_path: InstancePath,
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="NAME", help="Online policy." + listed("policies", "POLICIES"))
+    ],
+    plan_path: Annotated[
+        Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file for policies that follow one.")
+    ] = None,
+    lengths: Annotated[
+        str, typer.Option("--lengths", metavar="WHAT", help="What a policy sees: known, interval or unknown.")
+    ] = "known",
+    seed: Seed = 0,
+    events: Annotated[
+        Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Execute a policy event by event and measure the schedule."""
+    from llmsched_mip.files import read_plan
+    from llmsched_mip.replay import replay as execute
+
+    require_known("--policy", policy, "policies", "POLICIES")
+    if lengths not in LENGTHS:
+        raise InvalidInputError("--lengths", f"expected one of {console.one_of(LENGTHS)}, got {lengths!r}")
+    at_least("--seed", seed, 0)
+    console.require_writable(events)
+    instance = _read(instance_path)
+    plan = None if plan_path is None else read_plan(plan_path, instance)
+    outcome = execute(instance, policy, plan=plan, lengths=lengths, seed=seed, events=events)
+    if not as_json:
+        console.emit(f"{console.instance_text(instance)}, policy {policy}, lengths {lengths}")
+        more = [["evictions", str(outcome.evictions)], ["time", f"{outcome.seconds:.4f} s"]]
+        console.emit(console.measures_table(outcome.measures, more))
+        return
+    measures = outcome.measures.as_dict()
+    timed = ("makespan", "total_completion", "mean_latency", "p99_latency", "utilization")
+    counted = ("prefill_iterations", "decode_rounds")
+    console.emit_json(
+        {
+            "instance": instance.name,
+            "policy": policy,
+            **{key: measures[key] for key in timed + counted},
+            "evictions": outcome.evictions,
+            "kv_peak": measures["kv_peak"],
+            "seconds": outcome.seconds,
+        }
+    )
+
+
+@app.command()
+def check(
+    instance_path: InstancePath,
+    plan_path: Annotated[Path | None, typer.Argument(metavar="[PLAN]", help="Plan file to check.")] = None,
+) -> None:
+    """Validate an instance, or a plan for it: every violation, or the measures."""
+    from llmsched_mip.evaluate import evaluate
+    from llmsched_mip.files import read_plan
+
+    try:
+        instance = _read(instance_path)
+        plan = None if plan_path is None else read_plan(plan_path, instance)
+    except InvalidInputError as error:
+        console.note(f"llmsched check: {error}")
+        raise typer.Exit(errors.EXIT_INVALID) from None
+    if plan is None:
+        console.emit(f"valid: {console.instance_text(instance)}, objective {instance.objective}")
+        return
+    result = evaluate(instance, plan)
+    if result.violations:
+        for violation in result.violations:
+            console.emit(str(violation))
+        count = len(result.violations)
+        console.note(f"llmsched check: {plan_path}: {count} violation{'s' if count > 1 else ''}")
+        raise typer.Exit(errors.EXIT_INVALID)
+    console.emit(f"valid: plan {plan_path} for {console.instance_text(instance)}")
+    console.emit(console.measures_table(result.measures))
+
+
+@app.command()
+def generate(
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="Family." + listed("workload", "FAMILIES"))],
+    output: Output,
+    requests: Annotated[
+        int | None, typer.Option("--requests", metavar="N", help="Number of requests; default the family's.")
+    ] = None,
+    seed: Seed = 0,
+    worker: Annotated[
+        str | None,
+        typer.Option(
+            "--worker",
+            metavar="PROFILE",
+            help="Deployment for the family's." + listed("workload", "DEPLOYMENTS"),
+        ),
+    ] = None,
+    slots: Annotated[int | None, typer.Option("--slots", metavar="N", help="Slots for the worker's.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="R", help="Arrivals per second; default a backlog.")
+    ] = None,
+    intervals: Annotated[
+        float | None,
+        typer.Option("--intervals", metavar="U", help="Prediction intervals of ratio u / l = U."),
+    ] = None,
+) -> None:
+    """Generate an instance of a family; equal arguments give equal files."""
+    from llmsched_mip.files import write_instance
+    from llmsched_mip.workload import generate as make
+
+    require_known("FAMILY", family, "workload", "FAMILIES")
+    at_least("--requests", requests, 1)
+    at_least("--seed", seed, 0)
+    at_least("--slots", slots, 1)
+    console.require_writable(output)
+    instance = make(family, requests, seed, worker=worker, slots=slots, rate=rate, intervals=intervals)
+    write_instance(instance, output)
+    console.note(f"{output}: {console.instance_text(instance)}")
+
+
+@app.command("import")
+def import_(
+    trace_format: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="Format." + listed("workload", "IMPORTERS"))
+    ],
+    trace: Annotated[Path, typer.Argument(metavar="FILE", help="Trace file.")],
+    output: Output,
+    worker: Annotated[
+        str,
+        typer.Option(
+            "--worker", metavar="PROFILE", help="Deployment or file." + listed("workload", "DEPLOYMENTS")
+        ),
+    ],
+    decode_column: Annotated[
+        str, typer.Option("--decode-column", metavar="NAME", help="Column of decode tokens.")
+    ] = "decode_tokens",
+    prefill_column: Annotated[
+        str, typer.Option("--prefill-column", metavar="NAME", help="Column of prompt tokens.")
+    ] = "prefill_tokens",
+    arrival_column: Annotated[
+        str | None, typer.Option("--arrival-column", metavar="NAME", help="Column of arrival times, seconds.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option("--id-column", metavar="NAME", help="Column of request ids.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the instance; default the file's.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N rows.")] = None,
+    slots: Annotated[int | None, typer.Option("--slots", metavar="N", help="Slots for the worker's.")] = None,
+) -> None:
+    """Make an instance of a trace file on one worker."""
+    from llmsched_mip.files import write_instance
+    from llmsched_mip.workload import IMPORTERS
+
+    require_known("FORMAT", trace_format, "workload", "IMPORTERS")
+    at_least("--limit", limit, 1)
+    at_least("--slots", slots, 1)
+    console.require_writable(output)
+    options: dict[str, Any] = {} if arrival_column is None else {"arrival_column": arrival_column}
+    instance = IMPORTERS[trace_format](
+        trace,
+        worker,
+        name=name,
+        limit=limit,
+        slots=slots,
+        prefill_column=prefill_column,
+        decode_column=decode_column,
+        id_column=id_column,
+        **options,
+    )
+    write_instance(instance, output)
+    console.note(f"{output}: {console.instance_text(instance)}")
+
+
+@app.command()
+def schema(kind: Annotated[str, typer.Argument(metavar="instance|plan", help="Which file format.")]) -> None:
+    """Print the JSON schema of instance or plan files."""
+    from llmsched_mip.files import json_schema
+
+    if kind not in ("instance", "plan"):
+        raise InvalidInputError("schema", f"expected one of instance, plan, got {kind!r}")
+    console.emit(json.dumps(json_schema(kind), indent=2))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (see `llmsched_mip.errors`)."""
+    given = hyphens(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(given, prog_name="llmsched", standalone_mode=False)
+        return code if isinstance(code, int) else errors.EXIT_DONE
+    except SchedulingError as error:
+        console.note(f"llmsched: {' '.join(str(error).split())}")
+        return error.exit_code
+    except USAGE_ERRORS as error:
+        message = getattr(error, "format_message", error.__str__)()
+        console.note(f"llmsched: {' '.join(message.split())}")
+        return errors.EXIT_USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        console.note("llmsched: interrupted")
+        return INTERRUPTED
+    except MemoryError:
+        console.note("llmsched: out of memory")
+        return errors.EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Results to text: tables, the solve log, JSON objects, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from llmsched_mip.errors import UnreadableFileError
+from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.measures import Measures
+from llmsched_mip.plan import Plan
+
+BROKEN_PIPE = 141
+
+
+class Improvement(Protocol):
+    """What a method reports at each improvement; times in seconds, None where there is no value yet."""
+
+    seconds: float
+    incumbent: float | None
+    bound: float | None
+    gap: float | None
+    source: str
+
+
+def note(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(text: str) -> None:
+    """Text on standard output; ends the program quietly when nobody reads it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(BROKEN_PIPE) from None
+
+
+def emit_json(document: dict[str, Any]) -> None:
+    """One JSON object on standard output; what is not finite becomes null."""
+    emit(json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None) -> str:
+    """Aligned text columns, the first to the left, numbers to the right."""
+    whole = [list(head), *rows] if head else list(rows)
+    widths = [max(len(row[k]) for row in whole) for k in range(len(whole[0]))]
+    right = [all(_numeric(row[k]) for row in rows) for k in range(len(widths))]
+    lines = [
+        "  ".join(
+            c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in whole
+    ]
+    if head:
+        lines.insert(1, "  ".join("-" * w for w in widths))
+    return "\n".join(lines)
+
+
+def _numeric(cell: str) -> bool:
+    return cell in ("", "-") or cell[:1].isdigit() or cell[:1] == "-"
+
+
+def seconds_text(value: float | None) -> str:
+    """Seconds with four decimals, a dash without a value."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
+
+
+def percent_text(value: float | None, digits: int = 2) -> str:
+    """A share as a percentage, a dash without a value."""
+    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"
+
+
+def worker_text(workers: Sequence[Worker]) -> str:
+    """Workers with their slots and KV capacity in a few words."""
+    first = workers[0]
+    slots = "no slot limit" if first.slots is None else f"{first.slots} slots"
+    kv = "no KV limit" if first.kv_capacity is None else f"KV {first.kv_capacity} tokens"
+    if len(workers) == 1:
+        return f"1 worker ({slots}, {kv})"
+    return f"{len(workers)} workers"
+
+
+def instance_text(instance: Instance) -> str:
+    """Name and size of an instance in one line."""
+    return f"{instance.name}: {instance.n} requests, {worker_text(instance.workers)}"
+
+
+class SolveLog:
+    """A line per improvement on standard error, in the manner of the logs of MIP solvers."""
+
+    def __init__(self, title: str):
+        self.title, self.started = title, False
+
+    def __call__(self, event: Improvement) -> None:
+        if not self.started:
+            self.started = True
+            note(self.title)
+            note(f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source")
+        note(
+            f"{event.seconds:8.2f}s | {seconds_text(event.incumbent):>14} | "
+            f"{seconds_text(event.bound):>14} | {percent_text(event.gap):>8} | {event.source}"
+        )
+
+
+def solve_document(plan: Plan) -> dict[str, Any]:
+    """The JSON object of `solve`."""
+    keys = ("instance", "objective", "method", "status", "value", "bound", "gap", "bounds", "seconds")
+    return {key: getattr(plan, key) for key in keys}
+
+
+def solve_table(plan: Plan, measures: Measures) -> str:
+    """The table at the end of `solve`: both readings of the gap, and what the plan does."""
+    value, bound = plan.value, plan.bound
+    over = None if value is None or not bound else (value - bound) / bound
+    binding = max(plan.bounds, key=lambda name: plan.bounds[name]) if plan.bounds else "-"
+    rows = [
+        ["instance", plan.instance],
+        ["method", plan.method],
+        ["status", plan.status],
+        [plan.objective, f"{seconds_text(value)} s"],
+        ["bound", f"{seconds_text(bound)} s ({binding})"],
+        ["gap", f"{percent_text(plan.gap, 3)} of the value, {percent_text(over, 3)} of the bound"],
+        ["utilization", percent_text(measures.utilization, 1)],
+        ["prefill iterations", str(measures.prefill_iterations)],
+        ["decode rounds", str(measures.decode_rounds)],
+        ["KV peak", f"{measures.kv_peak} tokens"],
+        ["time", f"{plan.seconds:.2f} s"],
+    ]
+    return table(rows)
+
+
+def measures_table(measures: Measures, more: Sequence[Sequence[str]] = ()) -> str:
+    """All measures of a schedule, one a line, and `more` rows."""
+    rows = [
+        ["makespan", f"{seconds_text(measures.makespan)} s"],
+        ["total completion", f"{seconds_text(measures.total_completion)} s"],
+        ["mean latency", f"{seconds_text(measures.mean_latency)} s"],
+        ["p99 latency", f"{seconds_text(measures.p99_latency)} s"],
+        ["mean time to first token", f"{seconds_text(measures.mean_time_to_first_token)} s"],
+        ["utilization", percent_text(measures.utilization, 2)],
+    ]
+    if len(measures.worker_utilization) > 1:
+        rows += [[f"  {name}", percent_text(own, 2)] for name, own in measures.worker_utilization.items()]
+    rows += [
+        ["prefill iterations", str(measures.prefill_iterations)],
+        ["decode rounds", str(measures.decode_rounds)],
+        ["KV peak", f"{measures.kv_peak} tokens"],
+    ]
+    return table([*rows, *more])
+
+
+def proof_text(certificate: dict[str, Any]) -> str:
+    """The counts and names of a certificate in a few words."""
+    parts = [f"{key.replace('_', ' ')} {v}" for key, v in certificate.items() if isinstance(v, int | str)]
+    return ", ".join(parts)
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Names for a message."""
+    return ", ".join(names)
+
+
+def require_writable(path: Path | None) -> None:
+    """Fail before the work when an output file can't be written; raises `UnreadableFileError`."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UnreadableFileError(f"{path}: is a directory, expected a file to write")
+    if not path.parent.is_dir():
+        raise UnreadableFileError(f"{path}: cannot be written: {path.parent} is not a directory")
+    if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
+        raise UnreadableFileError(f"{path}: cannot be written: permission denied")
