@@ -92,10 +92,16 @@ def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.Co
 
 
 def extract(model: pyo.ConcreteModel) -> list[tuple[float, float, float, float, float]]:
-    """Prices (mu, alpha, beta, gamma, delta) of every worker in the solution that the model holds."""
+    """Prices (mu, alpha, beta, gamma, delta) of every worker in the solution that the model holds.
+
+    A price that no constraint names (of a worker that no request fits) has no value there and is 0.
+    """
+
+    def price(name: str, w: int) -> float:
+        value = pyo.value(getattr(model, name)[w], exception=False)
+        return 0.0 if value is None else float(value)
+
     return [
-        tuple(
-            float(pyo.value(var[w])) for var in (model.mu, model.alpha, model.beta, model.gamma, model.delta)
-        )
+        (price("mu", w), price("alpha", w), price("beta", w), price("gamma", w), price("delta", w))
         for w in model.W
     ]
