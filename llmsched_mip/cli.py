@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -136,25 +136,11 @@ def _solved(instance: Instance, plan: Plan, interrupted: bool, path: Path | None
 
 def _no_plan(error: NoPlanError, instance: Instance, objective: str, method: str, as_json: bool) -> None:
     bounds: dict[str, float] = dict(getattr(error, "bounds", {}))
-    bound = max(bounds.values(), default=None)
+    document = console.no_plan_document(instance.name, objective, method, bounds)
     if as_json:
-        console.emit_json(
-            {
-                "instance": instance.name,
-                "objective": objective,
-                "method": method,
-                "status": "no plan",
-                "value": None,
-                "bound": bound,
-                "gap": None,
-                "bounds": bounds,
-                "seconds": getattr(error, "seconds", None),
-            }
-        )
-    elif bound is not None:
-        console.emit(
-            console.table([["instance", instance.name], ["bound", f"{console.seconds_text(bound)} s"]])
-        )
+        console.emit_json(document)
+    else:
+        console.emit(console.no_plan_table(document))
 
 
 @app.command()
@@ -330,8 +316,9 @@ def import_(
         str, typer.Option("--prefill-column", metavar="NAME", help="Column of prompt tokens.")
     ] = "prefill_tokens",
     arrival_column: Annotated[
-        str | None, typer.Option("--arrival-column", metavar="NAME", help="Column of arrival times, seconds.")
-    ] = None,
+        str, typer.Option("--arrival-column", metavar="NAME", help="Column of arrival times, seconds.")
+    ] = "arrival_s",
+    backlog: Annotated[bool, typer.Option("--backlog", help="All requests arrive at 0.")] = False,
     id_column: Annotated[
         str | None, typer.Option("--id-column", metavar="NAME", help="Column of request ids.")
     ] = None,
@@ -349,7 +336,6 @@ def import_(
     at_least("--limit", limit, 1)
     at_least("--slots", slots, 1)
     console.require_writable(output)
-    options: dict[str, Any] = {} if arrival_column is None else {"arrival_column": arrival_column}
     instance = IMPORTERS[trace_format](
         trace,
         worker,
@@ -358,8 +344,8 @@ def import_(
         slots=slots,
         prefill_column=prefill_column,
         decode_column=decode_column,
+        arrival_column=None if backlog else arrival_column,
         id_column=id_column,
-        **options,
     )
     write_instance(instance, output)
     console.note(f"{output}: {console.instance_text(instance)}")
@@ -380,6 +366,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = hyphens(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(given, prog_name="llmsched", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else errors.EXIT_DONE
     except SchedulingError as error:
         console.note(f"llmsched: {' '.join(str(error).split())}")

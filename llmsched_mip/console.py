@@ -123,6 +123,19 @@ def solve_document(plan: Plan) -> dict[str, Any]:
     return {key: getattr(plan, key) for key in keys}
 
 
+def no_plan_document(instance: str, objective: str, method: str, bounds: dict[str, float]) -> dict[str, Any]:
+    """The JSON object of a `solve` that ended without a plan: the bounds stand, there is no value."""
+    head = {"instance": instance, "objective": objective, "method": method, "status": "no plan"}
+    bound = max(bounds.values(), default=None)
+    return {**head, "value": None, "bound": bound, "gap": None, "bounds": bounds, "seconds": None}
+
+
+def no_plan_table(document: dict[str, Any]) -> str:
+    """The table of a `solve` that ended without a plan."""
+    names = ("instance", "method", "status")
+    return table([*([n, document[n]] for n in names), ["bound", f"{seconds_text(document['bound'])} s"]])
+
+
 def solve_table(plan: Plan, measures: Measures) -> str:
     """The table at the end of `solve`: both readings of the gap, and what the plan does."""
     value, bound = plan.value, plan.bound
