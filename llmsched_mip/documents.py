@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticKnownError
 
 from llmsched_mip.instance import MAX_TOKENS
 
@@ -13,6 +14,16 @@ Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
 Limit = Annotated[int, Field(ge=1, le=2**62)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _one(value: Any) -> Any:
+    """Refuse true and 1.0, which equal 1 in Python."""
+    if type(value) is not int:
+        raise PydanticKnownError("literal_error", {"expected": "1"})
+    return value
+
+
+Version = Annotated[Literal[1], BeforeValidator(_one)]
 
 
 class _Document(BaseModel):
@@ -82,7 +93,7 @@ class InstanceDocument(_Document):
     """An instance file."""
 
     format: Literal["llmsched-instance"]
-    version: Literal[1]
+    version: Version
     name: Name
     description: str = ""
     source: str = ""
@@ -112,7 +123,7 @@ class PlanDocument(_Document):
     """A plan file."""
 
     format: Literal["llmsched-plan"]
-    version: Literal[1]
+    version: Version
     instance: str
     instance_digest: str
     objective: str
@@ -122,7 +133,7 @@ class PlanDocument(_Document):
     bound: Number | None
     gap: Number | None
     bounds: dict[str, Number] = {}
-    seconds: Number = 0.0
+    seconds: Seconds = 0.0
     workers: list[WorkerPlanDocument]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from typing import Any
@@ -18,7 +19,7 @@ from llmsched_mip.documents import (
     WorkerPlanDocument,
     json_schema,
 )
-from llmsched_mip.errors import InvalidInputError, UnreadableFileError
+from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import (
     Instance,
     Requests,
@@ -27,6 +28,7 @@ from llmsched_mip.instance import (
     validate_worker,
     worker_document,
 )
+from llmsched_mip.layout_errors import one_line
 from llmsched_mip.plan import Plan, WorkerPlan
 from llmsched_mip.storage import read_bytes, write_bytes
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
@@ -45,42 +47,11 @@ __all__ = [
 
 
 def _parse(path: str | os.PathLike[str], kind: str) -> Any:
-    name, content = os.fspath(path), read_bytes(path)
+    name, content = os.fspath(path), read_bytes(path).removeprefix(codecs.BOM_UTF8)
     try:
         return DOCUMENTS[kind].model_validate_json(content)
     except ValidationError as error:
-        raise _one_line(name, content, kind, error) from None
-
-
-def _one_line(name: str, content: bytes, kind: str, error: ValidationError) -> Exception:
-    first = error.errors(include_url=False)[0]
-    where, message = list(first["loc"]), str(first["msg"])
-    if first["type"] == "json_invalid":
-        return UnreadableFileError(f"{name}: not valid JSON: {message.removeprefix('Invalid JSON: ')}")
-    if first["type"] == "model_type":
-        return UnreadableFileError(f"{name}: expected a JSON object, an llmsched-{kind} file")
-    if where == ["format"]:
-        message = f"expected 'llmsched-{kind}', got {first['input']!r}"
-    if first["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif first["type"] == "missing":
-        message = "missing"
-    elif first["type"] != "literal_error" and not isinstance(first["input"], dict | list):
-        message = f"{message[:1].lower()}{message[1:]}, got {first['input']!r}"
-    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
-    more = len(error.errors()) - 1 if error.error_count() < 1000 else error.error_count() - 1
-    note = f" (and {more} more)" if more else ""
-    return InvalidInputError(dotted, message + note, _request_at(content, where), name)
-
-
-def _request_at(content: bytes, where: list[Any]) -> str | None:
-    """Id of the request whose column value is at `where`, if the ids can be read."""
-    if len(where) != 3 or where[0] != "requests" or not isinstance(where[2], int) or where[1] == "id":
-        return None
-    try:
-        return str(json.loads(content)["requests"]["id"][where[2]])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
+        raise one_line(name, content, kind, error) from None
 
 
 def read_instance(path: str | os.PathLike[str]) -> Instance:
