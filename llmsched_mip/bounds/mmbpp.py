@@ -10,7 +10,7 @@ from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.instance import Instance
 from llmsched_mip.timing import IntArray
 
-DEFAULT_TIME_LIMIT_S = 10.0
+DEFAULT_TIME_LIMIT_S = 30.0
 
 
 def packing_rounds(
