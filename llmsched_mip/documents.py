@@ -108,7 +108,7 @@ class StageDocument(_Document):
 
     requests: list[str]
     slots: list[int] | None = None
-    rounds: Annotated[int, Field(ge=-(2**62), le=2**62)]
+    rounds: Annotated[int, Field(ge=-MAX_TOKENS, le=MAX_TOKENS)]
     not_before_s: Number | None = None
 
 

@@ -356,7 +356,7 @@ def test_refused_by_the_system(tmp_path, monkeypatch):
         ((*STAGE, "round"), 1, "workers[0].stages[0].round: unknown key"),
         ((*STAGE, "rounds"), REMOVED, "workers[0].stages[0].rounds: missing"),
         ((*STAGE, "rounds"), 1.5, "workers[0].stages[0].rounds: expected an integer, got 1.5"),
-        ((*STAGE, "rounds"), 2**63, f"workers[0].stages[0].rounds: expected at most {2**62}, got {2**63}"),
+        ((*STAGE, "rounds"), 2**63, f"workers[0].stages[0].rounds: expected at most 2147483647, got {2**63}"),
         ((*STAGE, "requests"), ["a", 2], "workers[0].stages[0].requests[1]: expected a text, got 2"),
         ((*STAGE, "slots"), [0], "workers[0].stages[0].slots: expected 2 slots, one a request, got 1"),
         ((*STAGE, "slots"), [0, 2**62], "workers[0].stages[0].slots: slot number out of range"),
