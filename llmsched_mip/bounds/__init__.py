@@ -10,7 +10,7 @@ from llmsched_mip.bounds.area import area
 from llmsched_mip.bounds.bound import Bound, BoundFunction, Stop
 from llmsched_mip.bounds.kv_volume import kv_volume
 from llmsched_mip.bounds.longest import longest
-from llmsched_mip.bounds.mmbpp import mmbpp
+from llmsched_mip.bounds.mmbpp import clients, makespan_from_packing, mmbpp
 from llmsched_mip.bounds.release import release
 from llmsched_mip.bounds.split import split
 from llmsched_mip.errors import InvalidInputError
@@ -26,7 +26,7 @@ BOUNDS: dict[str, BoundFunction] = {
     "mmbpp": mmbpp,
 }
 
-__all__ = ["BOUNDS", "Bound", "best", "compute"]
+__all__ = ["BOUNDS", "Bound", "best", "clients", "compute", "makespan_from_packing"]
 
 
 def compute(

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.instance import Instance
-from llmsched_mip.timing import IntArray
+
+if TYPE_CHECKING:
+    from llmsched_mip.packing import Packing
 
 DEFAULT_TIME_LIMIT_S = 30.0
 
 
-def packing_rounds(
-    lengths: IntArray, clients: int, time_limit_s: float | None, stop: Stop | None
-) -> tuple[int, str]:
-    """Proven lower bound on P||Cmax of `lengths` over `clients`, rounds, and the status of the packing."""
-    from llmsched_mip.packing import pack
-
-    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
-    packing = pack(lengths, clients, time_limit_s=limit, stop=stop)
-    return int(packing.bound), packing.status
+def clients(instance: Instance) -> int:
+    """Clients of all workers: requests that can be in service at once (`Limits.slots`)."""
+    return sum(Limits.of(instance, w).slots for w in range(len(instance.workers)))
 
 
 def mmbpp(
@@ -29,27 +26,38 @@ def mmbpp(
 ) -> Bound | None:
     """At least R* decode rounds, the proven bound on P||Cmax over the clients; makespan only.
 
-    Proof, one worker.  A plan gives every request a client that it holds for d_i rounds of its own, so the
-    rounds are at least the load of the fullest client: the assignment is feasible for P||Cmax.  The clients
-    are `Limits.slots`: no more are ever in use at once, and interval colouring needs no more.
-
-    Proof, several workers.  All clients of all workers together are the bins, so some worker w runs at
-    least R* rounds.  It also runs a prefill iteration, and each of its rounds has an active request, so it
-    takes at least R* (a_w + b_w + c_w (p + 1)) + prefill_time_w(p) with the least p; the least of this over
-    the workers.
+    Proof.  See `makespan_from_packing`.
     """
+    from llmsched_mip.packing import pack
+
     began = time.perf_counter()
     if objective != "makespan":
         return None
+    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
+    packing = pack(instance.requests.decode_tokens, clients(instance), time_limit_s=limit, stop=stop)
+    return makespan_from_packing(instance, packing, began)
+
+
+def makespan_from_packing(instance: Instance, packing: Packing, began: float | None = None) -> Bound:
+    """Bound on the makespan from a packing of all decode lengths into at least `clients` bins.
+
+    Proof, one worker.  A plan gives every request a client that it holds for d_i rounds of its own, so the
+    rounds are at least the load of the fullest client: the assignment is feasible for P||Cmax, and the packing's
+    proven bound R* holds for it.  No more clients than `clients` are ever in use at once, and interval colouring
+    needs no more; more bins only lower R*.
+
+    Proof, several workers.  All clients of all workers together are the bins, so some worker w runs at least R*
+    rounds.  It also runs a prefill iteration, and each of its rounds has an active request, so it takes at least
+    R* (a_w + b_w + c_w (p + 1)) + prefill_time_w(p) with the least p; the least of this over the workers.
+    """
+    began = time.perf_counter() if began is None else began
+    rounds = int(packing.bound)
+    proof = {"clients": clients(instance), "packing_status": packing.status}
     limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
-    used = [own for own in limits if len(own.p)]
-    clients = sum(own.slots for own in used)
-    rounds, status = packing_rounds(instance.requests.decode_tokens, clients, time_limit_s, stop)
-    proof = {"clients": clients, "packing_status": status}
     if len(limits) == 1:
         return makespan_from_rounds("mmbpp", instance, rounds, began, **proof)
     start_s = float(instance.requests.arrival_s.min())
-    value = start_s + min(_least_seconds(own, rounds) for own in used)
+    value = start_s + min(_least_seconds(own, rounds) for own in limits if len(own.p))
     return Bound("mmbpp", value, time.perf_counter() - began, {"rounds": rounds, **proof})
 
 
