@@ -42,13 +42,14 @@ def makespan_from_packing(instance: Instance, packing: Packing, began: float | N
     """Bound on the makespan from a packing of all decode lengths into at least `clients` bins.
 
     Proof, one worker.  A plan gives every request a client that it holds for d_i rounds of its own, so the
-    rounds are at least the load of the fullest client: the assignment is feasible for P||Cmax, and the packing's
-    proven bound R* holds for it.  No more clients than `clients` are ever in use at once, and interval colouring
-    needs no more; more bins only lower R*.
+    rounds are at least the load of the fullest client: the assignment is feasible for P||Cmax, and the
+    packing's proven bound R* holds for it.  No more clients than `clients` are ever in use at once, and
+    interval colouring needs no more; more bins only lower R*.
 
-    Proof, several workers.  All clients of all workers together are the bins, so some worker w runs at least R*
-    rounds.  It also runs a prefill iteration, and each of its rounds has an active request, so it takes at least
-    R* (a_w + b_w + c_w (p + 1)) + prefill_time_w(p) with the least p; the least of this over the workers.
+    Proof, several workers.  All clients of all workers together are the bins, so some worker w runs at
+    least R* rounds.  It also runs a prefill iteration, and each of its rounds has an active request, so it
+    takes at least R* (a_w + b_w + c_w (p + 1)) + prefill_time_w(p) with the least p; the least of this over
+    the workers.
     """
     began = time.perf_counter() if began is None else began
     rounds = int(packing.bound)
