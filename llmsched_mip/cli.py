@@ -125,13 +125,15 @@ def _solved(instance: Instance, plan: Plan, interrupted: bool, path: Path | None
 
     if interrupted:
         console.note("interrupted: this is the best plan so far")
-    if path is not None:
-        write_plan(plan, instance, path)
-        console.note(f"plan written to {path}")
-    if as_json:
-        console.emit_json(console.solve_document(plan))
-    else:
-        console.emit(console.solve_table(plan, evaluate(instance, plan).measures))
+    try:
+        if path is not None:
+            write_plan(plan, instance, path)
+            console.note(f"plan written to {path}")
+    finally:
+        if as_json:
+            console.emit_json(console.solve_document(plan))
+        else:
+            console.emit(console.solve_table(plan, evaluate(instance, plan).measures))
 
 
 def _no_plan(error: NoPlanError, instance: Instance, objective: str, method: str, as_json: bool) -> None:

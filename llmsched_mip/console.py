@@ -8,24 +8,17 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from llmsched_mip.errors import UnreadableFileError
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.measures import Measures
 from llmsched_mip.plan import Plan
 
+if TYPE_CHECKING:
+    from llmsched_mip.methods import Event
+
 BROKEN_PIPE = 141
-
-
-class Improvement(Protocol):
-    """What a method reports at each improvement; times in seconds, None where there is no value yet."""
-
-    seconds: float
-    incumbent: float | None
-    bound: float | None
-    gap: float | None
-    source: str
 
 
 def note(text: str) -> None:
@@ -104,13 +97,10 @@ class SolveLog:
     """A line per improvement on standard error, in the manner of the logs of MIP solvers."""
 
     def __init__(self, title: str):
-        self.title, self.started = title, False
+        note(title)
+        note(f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source")
 
-    def __call__(self, event: Improvement) -> None:
-        if not self.started:
-            self.started = True
-            note(self.title)
-            note(f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source")
+    def __call__(self, event: Event) -> None:
         note(
             f"{event.seconds:8.2f}s | {seconds_text(event.incumbent):>14} | "
             f"{seconds_text(event.bound):>14} | {percent_text(event.gap):>8} | {event.source}"
