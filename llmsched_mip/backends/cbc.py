@@ -51,10 +51,10 @@ def solve_with_cbc(
     began = time.perf_counter()
     form = None if isinstance(model, ArrayModel) else standard_form(model)
     if form is None and not isinstance(model, ArrayModel):
-        seconds = Seconds(time.perf_counter() - began, 0.0, 0.0)
-        message = "a constraint without variables cannot hold"
-        return SolveResult(Status.INFEASIBLE, None, math.inf, None, None, None, seconds, message=message)
+        return _infeasible(time.perf_counter() - began, None)
     arrays = model if isinstance(model, ArrayModel) else form.model  # type: ignore[union-attr]
+    if not _consistent(arrays):
+        return _infeasible(time.perf_counter() - began, arrays)
     solver = pulp.PULP_CBC_CMD(
         msg=log,
         timeLimit=time_limit_s if math.isfinite(time_limit_s) else None,
@@ -80,7 +80,23 @@ def solve_with_cbc(
     return result
 
 
+def _consistent(arrays: ArrayModel) -> bool:
+    """Whether 0 lies within each row without coefficients (CBC does not read these), and lower <= upper."""
+    matrix = sparse.csr_array(arrays.matrix, copy=True)
+    matrix.eliminate_zeros()
+    empty = np.diff(matrix.indptr) == 0
+    rows_hold = ((arrays.row_lower <= 0) & (arrays.row_upper >= 0))[empty].all()
+    return bool(rows_hold and (arrays.lower <= arrays.upper).all())
+
+
+def _infeasible(build_s: float, arrays: ArrayModel | None) -> SolveResult:
+    bound = -math.inf if arrays is not None and arrays.maximise else math.inf
+    message, seconds = "a constraint without variables cannot hold", Seconds(build_s, 0.0, 0.0)
+    return SolveResult(Status.INFEASIBLE, None, bound, None, None, None, seconds, message=message)
+
+
 def _problem(arrays: ArrayModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
+    """The model in PuLP; a variable that stands in no row and not in the objective is left out of it."""
     problem = pulp.LpProblem("model", pulp.LpMaximize if arrays.maximise else pulp.LpMinimize)
     variables = [
         pulp.LpVariable(
@@ -93,16 +109,20 @@ def _problem(arrays: ArrayModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]
             zip(arrays.lower.tolist(), arrays.upper.tolist(), arrays.integer.tolist(), strict=True)
         )
     ]
-    problem.addVariables(variables)
     used = np.flatnonzero(arrays.cost)
     terms = [(variables[k], arrays.cost[k]) for k in used.tolist()]
     problem.setObjective(pulp.LpAffineExpression(terms, constant=arrays.offset))
-    matrix = sparse.csr_array(arrays.matrix)
-    for r in range(matrix.shape[0]):
+    matrix = sparse.csr_array(arrays.matrix, copy=True)
+    matrix.eliminate_zeros()
+    for r in np.flatnonzero(np.diff(matrix.indptr)).tolist():
         span = slice(matrix.indptr[r], matrix.indptr[r + 1])
         pairs = zip(matrix.indices[span].tolist(), matrix.data[span].tolist(), strict=True)
         body = pulp.LpAffineExpression([(variables[k], value) for k, value in pairs])
         _add_row(problem, body, float(arrays.row_lower[r]), float(arrays.row_upper[r]), f"c{r}")
+    if not problem.constraints():
+        # CBC does not read a file without rows.
+        one = pulp.LpVariable("one", 0, 1)
+        problem.addConstraint(pulp.LpConstraint(one + 0, pulp.LpConstraintLE, "row", 1))
     return problem, variables
 
 
@@ -134,7 +154,9 @@ def _read(
     if problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
         status = Status.TIME_LIMIT_NO_INCUMBENT if problem.status == pulp.LpStatusNotSolved else Status.ERROR
         return SolveResult(status, None, worst, None, None, None, seconds, message=message)
-    x = np.array([variable.varValue or 0.0 for variable in variables])
+    # A variable that stands nowhere comes back without a value.
+    x = np.array([np.nan if variable.varValue is None else variable.varValue for variable in variables])
+    x = np.where(np.isnan(x), np.clip(0.0, arrays.lower, arrays.upper), x)
     value = float(arrays.cost @ x + arrays.offset)
     if problem.sol_status == pulp.LpSolutionIntegerFeasible:
         return SolveResult(Status.TIME_LIMIT_INCUMBENT, value, worst, x, None, None, seconds, message=message)

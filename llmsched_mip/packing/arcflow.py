@@ -36,7 +36,6 @@ from llmsched_mip.backends import ArrayModel, SolveResult, Status, solve_arrays
 from llmsched_mip.packing.lower_bounds import knapsack_weights_refute
 from llmsched_mip.timing import IntArray
 
-MAX_ARCS = 400_000
 WEIGHT_SCALE = 10**7
 
 
@@ -63,7 +62,7 @@ class ArcFlow:
     kind: IntArray
 
     @classmethod
-    def build(cls, lengths: IntArray, bins: int, capacity: int, max_arcs: int = MAX_ARCS) -> ArcFlow | None:
+    def build(cls, lengths: IntArray, bins: int, capacity: int, max_arcs: int) -> ArcFlow | None:
         """Graph of lengths in decreasing order; None when it has more than `max_arcs` arcs."""
         distinct, count = np.unique(lengths, return_counts=True)
         distinct, count = distinct[::-1], count[::-1]

@@ -94,27 +94,27 @@ def _merge(
     return loads[order] - least, [joined[k] for k in order]
 
 
-def subset_fill(lengths: IntArray, bins: int, capacity: int) -> IntArray:
-    """Fill bin after bin as full as `capacity` allows: the longest length left and the best subset beside it.
+def subset_fill(lengths: IntArray, bins: int, capacity: int, skeleton: int) -> IntArray:
+    """Longest first for the `skeleton` longest lengths, then each bin as full as `capacity` allows.
 
-    Minimum bin slack (Gupta and Ho, 1999) with subset sums as bits of an integer instead of an enumeration;
+    The bin with the least room is filled first, by the best subset of the lengths that are left.  This is
+    minimum bin slack (Gupta and Ho, 1999) with subset sums as bits of an integer instead of an enumeration;
     long lengths are taken before short ones, which stay for the last bins.  What is left over goes, longest
     first, to the bins with the least load.
     """
-    assignment = np.full(len(lengths), -1, dtype=np.int64)
-    left = list(range(len(lengths) - 1, -1, -1))
-    values = lengths.tolist()
-    loads = []
-    for b in range(bins):
-        if not left:
-            break
-        chosen = _fullest_subset([values[i] for i in left], capacity)
-        for k in chosen:
-            assignment[left[k]] = b
-        loads.append((sum(values[left[k]] for k in chosen), b))
-        taken = set(chosen)
-        left = [i for k, i in enumerate(left) if k not in taken]
-    heap = [*loads, *((0, b) for b in range(len(loads), bins))]
+    values, assignment = lengths.tolist(), np.full(len(lengths), -1, dtype=np.int64)
+    assignment[:skeleton] = longest_first(lengths[:skeleton], bins)
+    loads = (
+        np.bincount(assignment[:skeleton], weights=lengths[:skeleton], minlength=bins).astype(int).tolist()
+    )
+    left = list(range(len(lengths) - 1, skeleton - 1, -1))
+    for b in sorted(range(bins), key=lambda b: -loads[b]):
+        if loads[b] < capacity:
+            chosen = {left[k] for k in _fullest_subset([values[i] for i in left], capacity - loads[b])}
+            assignment[list(chosen)] = b
+            loads[b] += sum(values[i] for i in chosen)
+            left = [i for i in left if i not in chosen]
+    heap = [(load, b) for b, load in enumerate(loads)]
     heapq.heapify(heap)
     for i in reversed(left):
         load, b = heap[0]
@@ -123,15 +123,13 @@ def subset_fill(lengths: IntArray, bins: int, capacity: int) -> IntArray:
     return assignment
 
 
-def _fullest_subset(values: list[int], capacity: int) -> list[int]:
-    """Positions of a subset with the last (longest) value and the largest sum up to `capacity`."""
-    last = len(values) - 1
-    room = max(0, capacity - values[last])
+def _fullest_subset(values: list[int], room: int) -> list[int]:
+    """Positions of a subset with the largest sum up to `room`, later (longer) values preferred."""
     sums, mask = [1], (1 << (room + 1)) - 1
-    for value in values[:last]:
+    for value in values:
         sums.append((sums[-1] | sums[-1] << value) & mask)
-    rest, chosen = sums[-1].bit_length() - 1, [last]
-    for k in range(last - 1, -1, -1):
+    rest, chosen = sums[-1].bit_length() - 1, []
+    for k in range(len(values) - 1, -1, -1):
         if values[k] <= rest and (sums[k] >> (rest - values[k])) & 1:
             chosen.append(k)
             rest -= values[k]

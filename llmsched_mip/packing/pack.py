@@ -30,7 +30,11 @@ FILL_WORK = 5_000_000
 MAX_BITS = 100_000
 SUBSET_WORK = 200_000_000
 SEARCH_STEPS = 2_000
+FILL_STEPS = 600
+SKELETONS = (0.5, 1.0, 0.4, 0.45, 0.35)
 EXACT_SHARE = 0.4
+SMALL_ARCS = 60_000
+MAX_ARCS = 400_000
 
 
 def pack(
@@ -160,9 +164,9 @@ class _Run:
             self._search,
             self._multifit,
             self._differencing,
-            self._lp_bound,
-            self._exact_briefly,
+            self._small_arc_flow,
             self._long_search,
+            self._lp_bound,
             self._exact,
         ):
             if self.done():
@@ -185,11 +189,15 @@ class _Run:
         self.offer(search.run(steps, self.done), how)
 
     def _fill(self) -> None:
-        if len(self.lengths) * self.bins <= FILL_WORK and self.bound <= MAX_BITS:
-            start = subset_fill(self.lengths, self.bins, self.bound)
+        if len(self.lengths) * self.bins > FILL_WORK or self.bound > MAX_BITS:
+            return
+        for part in SKELETONS:
+            skeleton = int(np.count_nonzero(self.lengths >= part * self.lengths[0]))
+            start = subset_fill(self.lengths, self.bins, self.bound, skeleton)
             self.offer(start, "subset fill")
-            if not self.done():
-                self._search(how="subset fill, search", start=start)
+            if self.done():
+                return
+            self._search(FILL_STEPS, "subset fill, search", start)
 
     def _multifit(self) -> None:
         if len(self.lengths) * self.bins <= CONSTRUCTION_WORK:
@@ -208,16 +216,13 @@ class _Run:
     def _long_search(self) -> None:
         self._search(10 * SEARCH_STEPS, "long search")
 
-    def _arc_flow(self, capacity: int) -> ArcFlow | None:
-        return ArcFlow.build(self.lengths, self.bins, capacity)
-
-    def _lp_bound(self) -> None:
+    def _lp_bound(self, max_arcs: int = MAX_ARCS) -> None:
         """Raise the bound to the smallest capacity that the arc-flow LP does not refute, by bisection."""
         low, high = self.bound, self.makespan
         while low < high and not self.done():
             # Most often the bound is tight or the makespan is: these two are tried before the middle.
             middle = low if low == self.bound else high - 1 if high == self.makespan else (low + high) // 2
-            graph = self._arc_flow(middle)
+            graph = ArcFlow.build(self.lengths, self.bins, middle, max_arcs)
             if graph is None:
                 return
             if graph.refuted_by_lp(self.left_s, self.done):
@@ -226,15 +231,16 @@ class _Run:
             else:
                 high = middle
 
-    def _exact_briefly(self) -> None:
-        self._exact(EXACT_SHARE * self.left_s)
+    def _small_arc_flow(self) -> None:
+        self._lp_bound(SMALL_ARCS)
+        self._exact(EXACT_SHARE * self.left_s, SMALL_ARCS)
 
-    def _exact(self, time_limit_s: float = math.inf) -> None:
+    def _exact(self, time_limit_s: float = math.inf, max_arcs: int = MAX_ARCS) -> None:
         """Ask the arc-flow MIP for an assignment at the bound, and raise the bound when there is none."""
         end_s = self.left_s - time_limit_s
         while not self.done():
             self._reachable()
-            graph = self._arc_flow(self.bound)
+            graph = ArcFlow.build(self.lengths, self.bins, self.bound, max_arcs)
             if self.done() or graph is None:
                 return
             status, assignment = graph.solve(self.left_s - max(0.0, end_s), self.done)
