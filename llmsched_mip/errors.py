@@ -63,6 +63,10 @@ class InvalidPlanError(SchedulingError):
 
 
 class NoPlanError(SchedulingError):
-    """The time limit passed without a feasible plan."""
+    """The time limit passed without a feasible plan; `bounds` holds what was proven, by name."""
 
     exit_code = EXIT_NO_PLAN
+
+    def __init__(self, message: str, bounds: dict[str, float] | None = None):
+        self.bounds = bounds or {}
+        super().__init__(message)

@@ -179,7 +179,42 @@ def weighted_tail_seconds(
     gamma, kappa = share.round_seconds(1, p), share.per_kv_token_s
     sum1, sum2 = d * (d + 1) / 2, d * (d + 1) * (2 * d + 1) / 6
     whole = alpha * (d + 0.5) + c * sum1
-    return (
-        gamma * (whole * d - alpha * sum1 - c * sum2 / 2)
-        + kappa * (whole * sum1 - alpha * sum2 - c * sum1**2 / 2)
+    return gamma * (whole * d - alpha * sum1 - c * sum2 / 2) + kappa * (
+        whole * sum1 - alpha * sum2 - c * sum1**2 / 2
     )
+
+
+def fixed_prefill_seconds(prefill: PrefillTime) -> float:
+    """Seconds that one prefill iteration costs however small it is: the base, or of levels the intercept of the
+    least-squares line (an estimate for heuristics; bounds do not use it)."""
+    if isinstance(prefill, AffinePrefill):
+        return prefill.base_s
+    if len(prefill.tokens) == 1:
+        return prefill.level_seconds[0]
+    slope, intercept = np.polyfit(prefill.tokens, prefill.level_seconds, 1)
+    return float(min(max(intercept, 0.0), prefill.level_seconds[0]))
+
+
+def work_seconds(
+    prefill: PrefillTime,
+    decode: DecodeTime,
+    prefill_tokens: IntArray,
+    decode_tokens: IntArray,
+    slots: int | None,
+    kv_capacity: int | None,
+) -> FloatArray:
+    """Seconds of a full worker that each request takes, shape (n,): an estimate for placing requests.
+
+    Its share of the decode rounds by slots or by KV volume, whichever is more, its own decode terms, and its
+    prompt at the slope of the prefill time.
+    """
+    volume = request_kv_volume(prefill_tokens, decode_tokens)
+    rounds = np.zeros(len(prefill_tokens))
+    if slots is not None:
+        rounds = decode_tokens / slots
+    if kv_capacity is not None:
+        rounds = np.maximum(rounds, volume / kv_capacity)
+    if slots is None and kv_capacity is None:
+        rounds = decode_tokens.astype(np.float64)
+    slope = prefill.per_token_s if isinstance(prefill, AffinePrefill) else prefill.level_seconds[-1] / prefill.tokens[-1]
+    return decode.base_s * rounds + decode_work_seconds(decode, decode_tokens, volume) + slope * prefill_tokens

@@ -1,1 +1,112 @@
-"""TODO"""
+"""Methods: construction, packing and search; `solve` drives them and keeps the best plan and the best bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llmsched_mip import bounds
+from llmsched_mip.errors import InvalidInputError, NoPlanError
+from llmsched_mip.instance import OBJECTIVES, Instance
+from llmsched_mip.methods.lists import list_schedules
+from llmsched_mip.methods.mmbpp import mmbpp
+from llmsched_mip.methods.pattern import pattern
+from llmsched_mip.methods.search import Event, Search
+from llmsched_mip.plan import Plan
+
+DEFAULT_TIME_LIMIT_S = 20.0
+QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name != "mmbpp")
+
+__all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
+
+
+def auto(search: Search) -> None:
+    """List schedules, then for a makespan the MMBPP plan, then prefill patterns; each as long as a gap is open."""
+    steps = [list_schedules, mmbpp, pattern] if search.objective == "makespan" else [list_schedules]
+    for step in steps:
+        if not search.stop():
+            step(search)
+
+
+METHODS: dict[str, Callable[[Search], None]] = {
+    "auto": auto,
+    "lists": list_schedules,
+    "mmbpp": mmbpp,
+    "pattern": pattern,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SolveResult:
+    """A plan that has passed `evaluate`, with its claims, and whether Ctrl-C cut the search short."""
+
+    plan: Plan
+    interrupted: bool
+
+
+def solve(
+    instance: Instance,
+    *,
+    objective: str | None = None,
+    method: str = "auto",
+    time_limit_s: float | None = None,
+    gap: float = 0.0,
+    threads: int | None = None,
+    seed: int = 0,
+    log: Callable[[Event], None] | None = None,
+) -> SolveResult:
+    """Find a plan and prove a lower bound.
+
+    Parameters
+    ----------
+    instance : Instance
+    objective : str, optional
+        ``makespan`` or ``total_completion``; default: the instance's.
+    method : str
+        One of `METHODS`.
+    time_limit_s : float, optional
+        Wall time, seconds; default 20.  The first plan is built however small it is.
+    gap : float
+        Stop at this relative gap (value - bound) / value.
+    threads : int, optional
+        For the solver; default: it chooses.
+    seed : int
+        For random choices.
+    log : callable, optional
+        Called with an `Event` at every improvement of the incumbent or the bound.
+
+    Raises
+    ------
+    InvalidInputError
+        Unknown method or objective, or an option out of range.
+    NoPlanError
+        Nothing found within the time limit; its `bounds` holds what was proven.
+    """
+    objective = objective or instance.objective
+    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
+    _check(objective, method, limit, gap)
+    with Search(instance, objective, limit, gap, threads, seed, log) as search:
+        search.raise_bounds(
+            bounds.compute(instance, objective, limit, stop=lambda: search.interrupted, names=QUICK_BOUNDS)
+        )
+        METHODS[method](search)
+        if search.plan is None and not search.interrupted:
+            list_schedules(search)
+        if not search.stop() and len(instance.workers) > 1:
+            search.raise_bounds(bounds.compute(instance, objective, search.remaining, stop=search.stop))
+    if search.plan is None or search.value is None:
+        raise NoPlanError(f"{instance.name}: no plan within {limit:g} s", search.bounds)
+    return SolveResult(
+        search.plan.with_claims(search.value, search.bounds, search.seconds), search.interrupted
+    )
+
+
+def _check(objective: str, method: str, time_limit_s: float, gap: float) -> None:
+    if objective not in OBJECTIVES:
+        raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    if method not in METHODS:
+        raise InvalidInputError("method", f"expected one of {', '.join(METHODS)}, got {method!r}")
+    if not time_limit_s >= 0:
+        raise InvalidInputError("time_limit", f"expected a number of seconds ≥ 0, got {time_limit_s}")
+    if not 0 <= gap < 1:
+        raise InvalidInputError("gap", f"expected a number from 0 to 1, got {gap}")

@@ -48,7 +48,8 @@ class Lengths:
             raise InvalidInputError("lengths", f"expected one of {', '.join(VISIBILITY)}, got {visible!r}")
         if requests.decode_lower is None:
             raise InvalidInputError(
-                "requests.decode_lower", "lengths 'interval' needs decode_lower and decode_upper in the instance"
+                "requests.decode_lower",
+                "lengths 'interval' needs decode_lower and decode_upper in the instance",
             )
         return cls(visible, requests.decode_lower, requests.decode_upper)
 
@@ -74,7 +75,13 @@ class Problem:
         requests = instance.requests
         lengths = Lengths.of(instance, visible)
         return cls(
-            instance.workers, requests.prefill_tokens, requests.weight, lengths, instance.objective, plan, seed
+            instance.workers,
+            requests.prefill_tokens,
+            requests.weight,
+            lengths,
+            instance.objective,
+            plan,
+            seed,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 
-from llmsched_mip.policies.base import Lengths
+from llmsched_mip.policies.base import Lengths, WorkerView
 
 PRIOR_MEAN = 256
 
@@ -50,3 +50,19 @@ class Estimator:
         if above:
             return max(made + 1, round(sum(above) / len(above)))
         return max(PRIOR_MEAN, 2 * made)
+
+    def completion_rate(self, view: WorkerView) -> float:
+        """Expected completions per round among the active requests of a worker, for lengths that are not known.
+
+        The hazard of a log-uniform length in [l, u] after k tokens is ``1 / (x ln(u / x))`` at x = max(l, k), and 0
+        while k < l; with nothing visible, one over the mean residual life of the completed lengths.
+        """
+        rate = 0.0
+        for i, start in view.started.items():
+            made = view.rounds - start
+            if self.lower is None or self.upper is None:
+                rate += 1.0 / max(1, self._residual_mean(made) - made)
+            elif made + 1 >= self.lower[i]:
+                x, high = made + 1, self.upper[i]
+                rate += 1.0 if x >= high else min(1.0, 1.0 / (x * math.log(high / x)))
+        return rate

@@ -1,4 +1,198 @@
-"""stub"""
-from llmsched_mip.policies.fcfs import FirstComeFirstServed
-class Lagrangian(FirstComeFirstServed):
-    pass
+"""The hybrid method's online rule: plan order, and decode preempted by a prefill when idle slots are worth it.
+
+Waiting for more completions lets them share one prefill iteration, at the price of idle slots.  With f the fixed
+seconds of a prefill iteration, n the requests that fit now, and W_j the priced idle time until j more slots have
+emptied, the prefill runs now unless some j ≥ 1 gives a lower cost per refilled slot:
+
+    (f + W_j) / (n + j) < f / n,        W_j = λ Σ_(rounds until the j-th completion) idle slots · round seconds
+
+λ is the multiplier of the slot constraint, in seconds of makespan per idle slot-second.  It starts from the offline
+dual (1 / J where the area bound binds; where the KV volume binds, idle slots are worth less in the proportion of the
+two bounds) and is updated from what is observed: by the idle time that waiting really cost over what was predicted.
+See MODEL.md, sections 2 and 6; the cost per unit as a rule for when to order is that of lot sizing (Silver and Meal,
+1973; least unit cost).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sortedcontainers import SortedList
+
+from llmsched_mip.plan import Plan
+from llmsched_mip.policies.base import Decision, Decode, Problem, WorkerView
+from llmsched_mip.policies.longest_first import LongestFirst
+from llmsched_mip.timing import FloatArray, fixed_prefill_seconds
+
+LOOKAHEAD = 48
+LEARNING = 0.1
+LARGEST_CORRECTION = 4.0
+
+
+@dataclass
+class _WorkerState:
+    """What the rule remembers of one worker."""
+
+    fixed_s: float
+    multiplier: float
+    finishes: SortedList
+    finish_sum: int = 0
+    waited_from: int | None = None
+    predicted_idle: float = 0.0
+    actual_idle: float = 0.0
+    last_round: int = 0
+    last_idle: int = 0
+
+
+class Lagrangian(LongestFirst):
+    """Requests in the order of the plan (without one: longest expected first), prefilled when priced idle time is
+    worth the stall."""
+
+    skip = True
+
+    def __init__(self, problem: Problem):
+        super().__init__(problem)
+        self.place = None if problem.plan is None else _plan_order(problem.plan, len(self.prompts))
+        self.state = [
+            _WorkerState(fixed_prefill_seconds(worker.prefill_time), _first_multiplier(problem, w), SortedList())
+            for w, worker in enumerate(problem.workers)
+        ]
+        self.finish: dict[int, int] = {}
+        self.waiting_tokens = 0
+
+    def key(self, request: int, sequence: int) -> int:
+        """Place in the plan, or longest expected first."""
+        return super().key(request, sequence) if self.place is None else self.place[request]
+
+    def arrived(self, request: int, time: float) -> None:
+        """Queue the request."""
+        super().arrived(request, time)
+        self.waiting_tokens += self.estimator.length(request)
+
+    def completed(self, request: int, length: int, view: WorkerView) -> None:
+        """Learn the length."""
+        super().completed(request, length, view)
+        self._forget(request, view)
+
+    def evict(self, view: WorkerView) -> list[int]:
+        """Evict as by default."""
+        victims = super().evict(view)
+        for i in victims:
+            self._forget(i, view)
+        return victims
+
+    def _forget(self, request: int, view: WorkerView) -> None:
+        finish = self.finish.pop(request, None)
+        if finish is not None:
+            state = self.state[view.index]
+            state.finishes.remove((finish, request))
+            state.finish_sum -= finish
+
+    def decide(self, view: WorkerView) -> Decision:
+        """Prefill now, or decode until the next completion."""
+        state = self.state[view.index]
+        self._observe(state, view)
+        batch = self.choose(view)
+        if not batch:
+            state.last_idle = 0
+            return self.otherwise(view, wake=view.free_slots > 0)
+        if view.started and not self._urgent(view, batch[0]) and self._worth_waiting(state, view, len(batch)):
+            self.admission[view.index].retract(batch)
+            state.last_idle = len(batch)
+            return Decode(None, wake=True)
+        return self._prefill(state, view, batch)
+
+    def _prefill(self, state: _WorkerState, view: WorkerView, batch: list[int]) -> Decision:
+        self._learn(state)
+        for i in batch:
+            length = self.estimator.length(i)
+            self.waiting_tokens -= length
+            if self.estimator.exact:
+                self.finish[i] = view.rounds + length
+                state.finishes.add((self.finish[i], i))
+                state.finish_sum += self.finish[i]
+        return self.take(batch)
+
+    def _urgent(self, view: WorkerView, request: int) -> bool:
+        """Whether the request, started now, is expected to outlast all other work: waiting delays the end."""
+        slots = view.active + view.free_slots if view.worker.slots is None else view.worker.slots
+        if slots >= 2**40:
+            return True
+        left = self.waiting_tokens + self._active_tokens(view)
+        return self.estimator.length(request) * slots >= left
+
+    def _active_tokens(self, view: WorkerView) -> int:
+        """Expected tokens that the active requests have still to make."""
+        if self.estimator.exact:
+            state = self.state[view.index]
+            return state.finish_sum - len(state.finishes) * view.rounds
+        rounds, length = view.rounds, self.estimator.length
+        return sum(length(i, rounds - s) - (rounds - s) for i, s in view.started.items())
+
+    def _worth_waiting(self, state: _WorkerState, view: WorkerView, count: int) -> bool:
+        """Whether some j more completions lower the cost per refilled slot."""
+        more = min(len(self.queue) - count, LOOKAHEAD)
+        if more <= 0 or state.fixed_s <= 0:
+            return False
+        after = self._rounds_to_completions(state, view, more)
+        if not len(after):
+            return False
+        steps = np.diff(after, prepend=0.0)
+        idle = (np.arange(len(steps)) + count) * steps
+        round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
+        cost = state.fixed_s + state.multiplier * round_s * np.cumsum(idle)
+        per_slot = cost / (count + 1 + np.arange(len(steps)))
+        best = int(np.argmin(per_slot))
+        if per_slot[best] >= state.fixed_s / count:
+            return False
+        if state.waited_from is None:
+            state.waited_from, state.predicted_idle = view.rounds, float(np.sum(idle[: best + 1]))
+            state.actual_idle = 0.0
+        return True
+
+    def _rounds_to_completions(self, state: _WorkerState, view: WorkerView, most: int) -> FloatArray:
+        """Expected rounds until the 1st, 2nd, ... completion; exact when lengths are known."""
+        if self.estimator.exact:
+            return np.array([f - view.rounds for f, _ in state.finishes.islice(0, most)], dtype=np.float64)
+        rate = self.estimator.completion_rate(view)
+        return np.arange(1, min(most, view.active) + 1) / rate if rate > 0 else np.empty(0)
+
+    def _observe(self, state: _WorkerState, view: WorkerView) -> None:
+        """Add up the idle slot-rounds since the last decision."""
+        if state.waited_from is not None:
+            state.actual_idle += (view.rounds - state.last_round) * state.last_idle
+        state.last_round = view.rounds
+
+    def _learn(self, state: _WorkerState) -> None:
+        """Correct the multiplier by what waiting cost over what was predicted."""
+        if state.waited_from is not None and state.predicted_idle > 0:
+            ratio = max(state.actual_idle, 1.0) / state.predicted_idle
+            ratio = min(max(ratio, 1 / LARGEST_CORRECTION), LARGEST_CORRECTION)
+            state.multiplier *= ratio**LEARNING
+        state.waited_from, state.last_idle = None, 0
+
+
+def _first_multiplier(problem: Problem, w: int) -> float:
+    """Offline dual of the slot constraint, seconds of makespan per slot-second."""
+    slots = problem.workers[w].slots
+    if slots is None:
+        return 0.0
+    bounds = {} if problem.plan is None else problem.plan.bounds
+    area, volume = bounds.get("area"), bounds.get("kv_volume")
+    share = 1.0 if not area or not volume or volume <= area else area / volume
+    return share / slots
+
+
+def _plan_order(plan: Plan, n: int) -> list[int]:
+    """Place of every request: by the decode round at which its stage starts, then as written."""
+    place = [n] * n
+    entries = []
+    for w, own in enumerate(plan.workers):
+        begin = np.concatenate(([0], np.cumsum(own.rounds)))[:-1] if len(own) else np.empty(0, dtype=np.int64)
+        stage = np.repeat(np.arange(len(own)), np.diff(own.offsets))
+        entries += [(int(begin[k]), w, j, int(i)) for j, (k, i) in enumerate(zip(stage, own.requests, strict=True))]
+    for position, (_, _, _, i) in enumerate(sorted(entries)):
+        if i >= 0:
+            place[i] = position
+    return place

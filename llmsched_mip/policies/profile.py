@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 import numpy as np
+
+SLACK = 256
 
 
 class KVProfile:
@@ -14,6 +14,9 @@ class KVProfile:
     its finish f.  The total grows between finishes, so it is enough to check it in the last round of every active
     request and of the candidate.  Slots are refilled later by requests that are checked in their turn.
 
+    The requests stand in arrays by ascending finish, with the KV room that is left in the last round of each; a
+    start or an end changes them in place, so that a check costs two passes over a slice.
+
     Parameters
     ----------
     capacity : int
@@ -22,61 +25,68 @@ class KVProfile:
 
     def __init__(self, capacity: int):
         self.capacity = capacity
-        self.entries: list[tuple[int, int, int]] = []
-        self._stale = True
-        self._finish: list[int] = []
-        self._room: list[int] = []
-        self._offset_after: list[int] = []
+        self._begin = self._end = 0
+        self._table = np.zeros((4, SLACK), dtype=np.int64)
+        self._name_rows()
+
+    def _name_rows(self) -> None:
+        self._finish, self._request, self._offset, self._room = self._table
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return self._end - self._begin
+
+    def _place(self, finish: int, side: str) -> int:
+        live = self._finish[self._begin : self._end]
+        return self._begin + int(live.searchsorted(finish, side=side))  # type: ignore[call-overload]
 
     def add(self, request: int, start: int, prompt: int, length: int) -> None:
         """Add an active request: started after `start` rounds, expected to run `length` rounds."""
-        entry = (start + length, request, prompt - start)
-        self.entries.insert(bisect_left(self.entries, entry), entry)
-        self._stale = True
+        finish, offset = start + length, prompt - start
+        if self._end == self._table.shape[1]:
+            self._make_room()
+        begin, end, table = self._begin, self._end, self._table
+        place = self._place(finish, "right")
+        room = self.capacity - finish * (end - place + 1) - int(self._offset[place:end].sum()) - offset
+        table[:, place + 1 : end + 1] = table[:, place:end]
+        self._room[begin:place] -= self._finish[begin:place] + offset
+        table[:, place] = finish, request, offset, room
+        self._end += 1
+        if place > begin and self._finish[place - 1] == finish:
+            # Equal finishes hold their KV together: each of them sees the whole.
+            first = self._place(finish, "left")
+            self._room[place] = self._room[first]
+
+    def _make_room(self) -> None:
+        live = self._table[:, self._begin : self._end]
+        table = np.zeros((4, 2 * live.shape[1] + SLACK), dtype=np.int64)
+        table[:, : live.shape[1]] = live
+        self._begin, self._end, self._table = 0, live.shape[1], table
+        self._name_rows()
 
     def remove(self, request: int) -> None:
-        """Forget a request that has completed or was evicted."""
-        for k, entry in enumerate(self.entries):
-            if entry[1] == request:
-                del self.entries[k]
-                break
-        self._stale = True
+        """Forget a request that has completed or was evicted; one that is not here is no error."""
+        begin, end = self._begin, self._end
+        found = np.flatnonzero(self._request[begin:end] == request)
+        if not len(found):
+            return
+        place = begin + int(found[0])
+        finish, offset = int(self._finish[place]), int(self._offset[place])
+        last = self._place(finish, "right")
+        self._room[begin:last] += self._finish[begin:last] + offset
+        self._table[:, begin + 1 : place + 1] = self._table[:, begin:place]
+        self._begin += 1
 
     def overdue(self, rounds: int) -> list[int]:
         """Requests that were expected to finish by now and have not."""
-        return [entry[1] for entry in self.entries[: bisect_left(self.entries, (rounds + 1, -1, 0))]]
-
-    def finishes(self) -> list[int]:
-        """Expected finish of every active request in absolute rounds, ascending."""
-        return [entry[0] for entry in self.entries]
-
-    def _refresh(self) -> None:
-        count = len(self.entries)
-        table = np.array(self.entries, dtype=np.int64).reshape(count, 3)
-        finish = table[:, 0]
-        offset_after = np.concatenate((np.cumsum(table[::-1, 2])[::-1], [0]))
-        use = offset_after[:-1] + np.arange(count, 0, -1) * finish
-        room = self.capacity - use - finish
-        if count:
-            first = np.searchsorted(finish, finish, side="left")
-            room = np.minimum.accumulate(room[first])
-        self._finish, self._room = finish.tolist(), room.tolist()
-        self._offset_after = offset_after.tolist()
-        self._stale = False
+        return self._request[self._begin : self._place(rounds, "right")].tolist()
 
     def admits(self, start: int, prompt: int, length: int) -> bool:
         """Whether the KV cache holds at every future finish when this request starts after `start` rounds."""
-        if self._stale:
-            self._refresh()
         finish, offset = start + length, prompt - start
-        first = bisect_left(self._finish, finish)
-        last = first
-        while last < len(self._finish) and self._finish[last] == finish:
-            last += 1
-        if last and self._room[last - 1] < offset:
+        begin, end = self._begin, self._end
+        last = self._place(finish, "right")
+        if last > begin and (self._room[begin:last] - self._finish[begin:last]).min() < offset:
             return False
-        at_finish = self._offset_after[first] + (len(self._finish) - first) * finish
+        first = self._place(finish, "left")
+        at_finish = int(self._offset[first:end].sum()) + (end - first) * finish
         return at_finish + offset + finish <= self.capacity

@@ -167,11 +167,13 @@ class Executor:
             raise self._broken(engine, "prefills an empty batch")
         if worker.max_prefill_tokens is not None and tokens > worker.max_prefill_tokens:
             raise self._broken(
-                engine, f"prefills {tokens} tokens in one iteration, at most {worker.max_prefill_tokens} allowed"
+                engine,
+                f"prefills {tokens} tokens in one iteration, at most {worker.max_prefill_tokens} allowed",
             )
         if worker.kv_capacity is not None and view.kv_held + tokens > worker.kv_capacity:
             raise self._broken(
-                engine, f"prefill takes KV use to {view.kv_held + tokens} tokens, capacity {worker.kv_capacity}"
+                engine,
+                f"prefill takes KV use to {view.kv_held + tokens} tokens, capacity {worker.kv_capacity}",
             )
         engine.batches.append((batch, slots, view.rounds, view.time if engine.was_idle else 0.0))
         engine.was_idle = False
@@ -184,7 +186,15 @@ class Executor:
                 self.in_slot[i] = engine.slot[i] = slots[k]
             if self.log:
                 self.log(
-                    Event(view.time, view.index, "prefill", i, self.in_slot[i], view.active, view.kv_held + tokens)
+                    Event(
+                        view.time,
+                        view.index,
+                        "prefill",
+                        i,
+                        self.in_slot[i],
+                        view.active,
+                        view.kv_held + tokens,
+                    )
                 )
         engine.prefilled = batch
         self._at(engine, view.time + seconds)
@@ -310,7 +320,8 @@ class Executor:
             ),
         )
         totals = [
-            WorkerTotals(e.view.worker.name, e.busy, len(e.batches), e.view.rounds, e.kv_peak) for e in self.engines
+            WorkerTotals(e.view.worker.name, e.busy, len(e.batches), e.view.rounds, e.kv_peak)
+            for e in self.engines
         ]
         stages = [self._stages(engine) for engine in self.engines]
         return Outcome(

@@ -1,0 +1,47 @@
+"""List scheduling: execute fixed orders with thresholds of idle slots and keep the best plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from llmsched_mip.instance import Instance
+from llmsched_mip.methods.search import Search
+from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.threshold import IdleThreshold
+from llmsched_mip.timing import IntArray
+
+THRESHOLDS = (1, 2, 4, 8, 16, 32)
+SMALL = 20_000
+
+
+def orders(instance: Instance, objective: str) -> Iterator[tuple[str, IntArray | None]]:
+    """Orders worth trying, as the place of every request in the list (None: order of arrival)."""
+    requests = instance.requests
+    yield "fcfs", None
+    if objective == "makespan":
+        yield "longest-first", _places(-requests.decode_tokens)
+    else:
+        yield "shortest-first", _places(requests.decode_tokens / requests.weight)
+        yield "smallest-volume-first", _places(instance.kv_volume / requests.weight)
+
+
+def _places(key: IntArray) -> IntArray:
+    place = np.empty(len(key), dtype=np.int64)
+    place[np.argsort(key, kind="stable")] = np.arange(len(key))
+    return place
+
+
+def list_schedules(search: Search) -> None:
+    """Run every order with every threshold; a large instance only with the threshold 1."""
+    instance = search.instance
+    problem = Problem.of(instance, "known")
+    limited = any(worker.slots is not None for worker in instance.workers)
+    thresholds = THRESHOLDS if limited and instance.n <= SMALL else THRESHOLDS[:1]
+    for idle in thresholds:
+        for name, order in orders(instance, search.objective):
+            label = name if idle == 1 else f"{name}, {idle} idle slots"
+            search.run_policy(label, IdleThreshold(problem, order, idle))
+            if search.stop():
+                return

@@ -1,0 +1,260 @@
+"""Prefill patterns: choose the rounds at which prefill iterations run, then who starts at each of them.
+
+The conserved-work identity (MODEL.md, section 2) leaves ``a R + base P`` to decide, that is R + ρ P decode rounds
+with ρ = base / a.  For given prefill rounds and a horizon the LP of `start_model` says, in hundredths of a second,
+what cannot be served, KV cache included; so a local search over the prefill rounds and the horizon is cheap.  The
+prefill rounds repeat with a period, since equal lengths then stay in step and share prefill iterations.  The best
+pattern is solved in integers; the plan is taken from executing it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from llmsched_mip.backends.highs import solve_arrays
+from llmsched_mip.evaluate import evaluate
+from llmsched_mip.instance import Instance
+from llmsched_mip.methods.search import Search
+from llmsched_mip.methods.split import joined, part, split_requests
+from llmsched_mip.methods.start_model import LengthClasses, StartModel, build
+from llmsched_mip.plan import Plan
+from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.timetable import Timetable
+from llmsched_mip.replay import Executor
+from llmsched_mip.timing import IntArray, fixed_prefill_seconds
+
+Stop = Callable[[], bool]
+Batches = tuple[list[list[int]], list[int]]
+COARSE, MEDIUM, FINE = 40, 90, 512
+COARSE_SHARE, FINE_SHARE, INTEGER_SHARE = 0.4, 0.25, 0.3
+FINE_TRIALS = 400
+MARGINS = (0, 2)
+KV_MARGIN = 0.01
+LP_OPTIONS = {"presolve": "off", "simplex_strategy": 4}
+MOST_STARTS = 160
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Prefill rounds at 0 and `offsets` of every `period`, up to `horizon` (all in decode rounds)."""
+
+    period: int
+    offsets: tuple[int, ...]
+    horizon: int
+
+    def starts(self) -> IntArray:
+        """The prefill rounds, ascending: shape (K,)."""
+        once = np.unique(np.array([0, *(o for o in self.offsets if o < self.period)], dtype=np.int64))
+        rounds = (np.arange(0, self.horizon, self.period)[:, None] + once).ravel()
+        return rounds[rounds < self.horizon]
+
+
+def applies(instance: Instance) -> bool:
+    """Whether the method applies to the first worker: a backlog, decode rounds that cost time, slots or KV limited."""
+    worker = instance.workers[0]
+    return (
+        not instance.requests.arrival_s.any()
+        and worker.decode_time.base_s > 0
+        and fixed_prefill_seconds(worker.prefill_time) > 0
+        and (worker.slots is not None or worker.kv_capacity is not None)
+    )
+
+
+class PatternSearch:
+    """Local search over patterns for one worker with a backlog.
+
+    Parameters
+    ----------
+    instance : Instance
+        One to which the method `applies`.
+    seed : int
+    """
+
+    def __init__(self, instance: Instance, seed: int = 0):
+        worker, requests = instance.workers[0], instance.requests
+        self.random = np.random.default_rng(seed)
+        self.slots = min(worker.slots or instance.n, instance.n)
+        self.kv_capacity = None if worker.kv_capacity is None else int(worker.kv_capacity * (1 - KV_MARGIN))
+        self.requests = requests
+        self.classes = LengthClasses.of(requests.prefill_tokens, requests.decode_tokens, COARSE)
+        self.longest = int(requests.decode_tokens.max())
+        self.least = max(float(requests.decode_tokens.sum()) / self.slots, float(self.longest))
+        if self.kv_capacity is not None:
+            self.least = max(self.least, float(instance.kv_volume.sum()) / self.kv_capacity)
+        self.prefill_rounds = fixed_prefill_seconds(worker.prefill_time) / worker.decode_time.base_s
+        self.tried = 0
+
+    def refine(self, most: int = FINE) -> None:
+        """Count lengths in at most `most` classes; by default every length as it is."""
+        self.classes = LengthClasses.of(self.requests.prefill_tokens, self.requests.decode_tokens, most)
+
+    def value(self, pattern: Pattern) -> float:
+        """Horizon + ρ · prefill iterations + the price of what the LP leaves over, in decode rounds."""
+        starts = pattern.starts()
+        if len(starts) > MOST_STARTS:
+            return math.inf
+        self.tried += 1
+        model = build(self.classes, starts, pattern.horizon, self.slots, self.kv_capacity)
+        result = solve_arrays(model.arrays, threads=1, options=LP_OPTIONS)
+        if result.value is None:
+            return math.inf
+        return pattern.horizon + self.prefill_rounds * len(starts) + result.value
+
+    def guess(self, period: int, share: float) -> Pattern:
+        """Evenly spaced prefill rounds, at `share` of the economic lot size (fixed cost against idle waiting)."""
+        rate = self.slots / float(np.mean(self.requests.decode_tokens))
+        gap = max(1.0, share * math.sqrt(2 * self.prefill_rounds * self.slots / rate))
+        horizon = max(math.ceil(self.least * 1.01), self.longest)
+        gap = max(gap, 2 * horizon / MOST_STARTS)
+        count = max(1, round(period / gap))
+        offsets = {round(k * period / count) for k in range(1, count)} | {horizon % period}
+        return Pattern(period, tuple(sorted(offsets - {0})), horizon)
+
+    def run(self, stop: Stop, most: int = 2000) -> tuple[float, Pattern]:
+        """Search until `stop`, or until `most` patterns were tried; the best pattern with its value."""
+        trials = []
+        for period in self.periods():
+            for share in (1.0, 2.0):
+                pattern = self._stretched(self.guess(period, share))
+                trials.append((self.value(pattern), pattern))
+                if stop():
+                    return min(trials, key=lambda trial: trial[0])
+        trials.sort(key=lambda trial: trial[0])
+        improved = [self.improve(*trial, stop, most // 20) for trial in trials[:3]]
+        best = min(improved, key=lambda trial: trial[0])
+        return self.improve(*best, stop, most)
+
+    def periods(self) -> list[int]:
+        """Periods worth trying: fractions of the longest length, or none at all."""
+        fractions = {self.longest, self.longest // 2, self.longest * 2 // 3, math.ceil(self.least)}
+        return sorted({p for p in fractions if p >= 1}, reverse=True)
+
+    def _stretched(self, pattern: Pattern) -> Pattern:
+        """Lengthen the horizon until little is left over."""
+        for _ in range(6):
+            starts = pattern.starts()
+            if len(starts) > MOST_STARTS:
+                return pattern
+            fixed = pattern.horizon + self.prefill_rounds * len(starts)
+            over = self.value(pattern) - fixed
+            if over < 0.02 * pattern.horizon:
+                return pattern
+            pattern = Pattern(pattern.period, pattern.offsets, pattern.horizon + math.ceil(over / 2))
+        return pattern
+
+    def improve(self, value: float, pattern: Pattern, stop: Stop, most: int) -> tuple[float, Pattern]:
+        """Move, add and drop single prefill rounds and shift the horizon as long as the value falls."""
+        for _ in range(most):
+            if stop():
+                break
+            other = self.neighbour(pattern)
+            trial = self.value(other)
+            if trial <= value:
+                value, pattern = trial, other
+        return value, pattern
+
+    def neighbour(self, pattern: Pattern) -> Pattern:
+        """One random change."""
+        random, period, horizon = self.random, pattern.period, pattern.horizon
+        offsets, kind = list(pattern.offsets), random.random()
+        step = max(3, round(0.004 * horizon))
+        if kind < 0.2 and offsets:
+            offsets.pop(int(random.integers(len(offsets))))
+        elif kind < 0.35 or not offsets:
+            offsets.append(int(random.integers(1, max(2, period))))
+        elif kind < 0.45:
+            horizon += int(random.integers(-step, step))
+        elif kind < 0.6:
+            # Chains that start late end at the horizon: their phase moves with it.
+            offsets = [o for o in offsets if o != horizon % period]
+            horizon += int(random.integers(-step, step))
+            offsets.append(horizon % period)
+        else:
+            k = int(random.integers(len(offsets)))
+            near = offsets[k] + int(random.integers(-(period // 16) - 1, period // 16 + 2))
+            offsets[k] = near if random.random() < 0.7 else int(random.integers(1, max(2, period)))
+        horizon = max(horizon, self.longest)
+        return Pattern(period, tuple(sorted({o for o in offsets if 0 < o < period})), horizon)
+
+    def timetable(self, pattern: Pattern, seconds: float, stop: Stop) -> Batches | None:
+        """Batches and due rounds from the integer model; what is left over stands in a last batch.
+
+        None when no integer solution was found within `seconds`.
+        """
+        starts = pattern.starts()
+        model = build(self.classes, starts, pattern.horizon, self.slots, self.kv_capacity, integer=True)
+        result = solve_arrays(model.arrays, threads=1, time_limit_s=seconds, mip_abs_gap=0.3, stop=stop)
+        if result.x is None:
+            return None
+        return self._batches(model, np.rint(result.x).astype(np.int64), starts, pattern.horizon)
+
+    def _batches(self, model: StartModel, counts: IntArray, starts: IntArray, horizon: int) -> Batches:
+        batches: list[list[int]] = [[] for _ in range(len(starts) + 1)]
+        taken = [0] * len(self.classes.members)
+        place = np.where(model.column_start < 0, len(starts), model.column_start)
+        order = np.lexsort((model.column_class, place))
+        for column in order[counts[order] > 0]:
+            group, size = int(model.column_class[column]), int(counts[column])
+            members = self.classes.members[group][taken[group] : taken[group] + size]
+            taken[group] += size
+            batches[place[column]].extend(members.tolist())
+        due = [*starts.tolist(), horizon]
+        pairs = [(batch, when) for batch, when in zip(batches, due, strict=True) if batch]
+        return [batch for batch, _ in pairs], [when for _, when in pairs]
+
+
+def pattern(search: Search) -> None:
+    """Offer plans from prefill patterns; each worker of several on its own part of a backlog."""
+    instance = search.instance
+    if search.objective != "makespan":
+        return
+    if len(instance.workers) == 1:
+        if applies(instance):
+            for plan in pattern_plans(search, instance, 1.0):
+                search.offer(plan)
+        return
+    parts: list[tuple[IntArray, Plan | None]] = []
+    for w, requests in enumerate(split_requests(instance)):
+        own = part(instance, w, requests) if len(requests) else None
+        if own is not None and not applies(own):
+            return
+        plans = [] if own is None else list(pattern_plans(search, own, 1 / len(instance.workers)))
+        if own is not None and not plans:
+            return
+        best = min(plans, key=lambda plan: evaluate(own, plan).measures.makespan) if own is not None else None
+        parts.append((requests, best))
+    search.offer(joined(instance, "pattern", search.objective, parts))
+
+
+def pattern_plans(search: Search, instance: Instance, share: float) -> Iterator[Plan]:
+    """Search coarse, then fine, then solve in integers and execute; `share` of the time that is left."""
+    budget = search.remaining * share
+    own = PatternSearch(instance, search.seed)
+    value, found = own.run(search.stop_after(COARSE_SHARE * budget))
+    candidates = [found]
+    own.refine(MEDIUM)
+    value, found = own.improve(own.value(found), found, search.stop_after(FINE_SHARE * budget), FINE_TRIALS)
+    candidates.insert(0, found)
+    own.refine()
+    problem = Problem.of(instance, "known")
+    seconds = INTEGER_SHARE * budget / (len(candidates) * len(MARGINS))
+    for candidate in candidates:
+        for margin in MARGINS:
+            if search.interrupted:
+                return
+            longer = replace(candidate, horizon=candidate.horizon + margin)
+            timetable = own.timetable(longer, seconds, lambda: search.interrupted)
+            if timetable is not None:
+                for early in (False, True):
+                    yield executed(instance, Timetable(problem, *timetable, early))
+
+
+def executed(instance: Instance, policy: Timetable) -> Plan:
+    """The plan that a timetable executes."""
+    executor = Executor(instance, policy)
+    executor.run()
+    return executor.outcome("pattern", 0.0).to_plan(instance, "pattern", "makespan")

@@ -1,0 +1,154 @@
+"""What every method works with: the best plan and bound so far, the clock, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any, NamedTuple
+
+from llmsched_mip.bounds import Bound
+from llmsched_mip.errors import InvalidPlanError
+from llmsched_mip.evaluate import evaluate
+from llmsched_mip.instance import Instance
+from llmsched_mip.plan import Plan, relative_gap
+from llmsched_mip.policies.base import Policy
+from llmsched_mip.replay import Executor
+
+
+class Event(NamedTuple):
+    """One improvement: seconds since the start, incumbent, bound and gap (None while there is none)."""
+
+    seconds: float
+    incumbent: float | None
+    bound: float | None
+    gap: float | None
+    source: str
+
+
+class Search:
+    """One run of `solve`.
+
+    Parameters
+    ----------
+    instance : Instance
+    objective : str
+    time_limit_s : float
+        Wall time in seconds; `stop` turns true when it has passed.
+    gap : float
+        Relative gap at which to stop.
+    threads : int or None
+    seed : int
+    log : callable, optional
+        Called with an `Event` at every improvement of the incumbent or the bound.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        objective: str,
+        time_limit_s: float,
+        gap: float = 0.0,
+        threads: int | None = None,
+        seed: int = 0,
+        log: Callable[[Event], None] | None = None,
+    ):
+        self.instance, self.objective = instance, objective
+        self.time_limit_s, self.gap_target, self.threads, self.seed = time_limit_s, gap, threads, seed
+        self.log = log
+        self.began = time.perf_counter()
+        self.plan: Plan | None = None
+        self.value: float | None = None
+        self.bounds: dict[str, float] = {}
+        self.interrupted = False
+        self._previous: Any = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the start."""
+        return time.perf_counter() - self.began
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left."""
+        return max(0.0, self.time_limit_s - self.seconds)
+
+    @property
+    def bound(self) -> float | None:
+        """Best proven lower bound so far."""
+        return max(self.bounds.values(), default=None)
+
+    @property
+    def gap(self) -> float | None:
+        """(value - bound) / value."""
+        if self.value is None or self.bound is None:
+            return None
+        return max(0.0, relative_gap(self.value, self.bound))
+
+    def stop(self) -> bool:
+        """Whether to end: interrupted, out of time, or the gap is closed."""
+        gap = self.gap
+        return (
+            self.interrupted or self.remaining <= 0 or (gap is not None and gap <= max(self.gap_target, 1e-9))
+        )
+
+    def stop_after(self, seconds: float) -> Callable[[], bool]:
+        """`stop`, or true once `seconds` from now have passed."""
+        end = self.seconds + seconds
+        return lambda: self.stop() or self.seconds >= end
+
+    def offer(self, plan: Plan) -> bool:
+        """Evaluate a plan and keep it if it is feasible and better; whether it was kept.
+
+        Raises
+        ------
+        InvalidPlanError
+            The plan breaks the model: the method that made it has a defect.
+        """
+        evaluation = evaluate(self.instance, plan)
+        if not evaluation.feasible:
+            raise InvalidPlanError(
+                f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}"
+            )
+        value = evaluation.measures.objective(self.objective)
+        if self.value is not None and value >= self.value:
+            return False
+        self.plan, self.value = plan, value
+        self._report(plan.method)
+        return True
+
+    def run_policy(self, name: str, policy: Policy) -> bool:
+        """Execute a policy with known lengths and offer what ran as a plan."""
+        executor = Executor(self.instance, policy)
+        executor.run()
+        outcome = executor.outcome(name, 0.0)
+        return self.offer(outcome.to_plan(self.instance, name, self.objective))
+
+    def raise_bounds(self, bounds: Iterable[Bound]) -> None:
+        """Add proven bounds."""
+        for bound in bounds:
+            before = self.bound
+            self.bounds[bound.name] = max(bound.value, self.bounds.get(bound.name, bound.value))
+            if before is None or bound.value > before:
+                self._report(f"bound {bound.name}")
+
+    def _report(self, source: str) -> None:
+        if self.log is not None:
+            self.log(Event(self.seconds, self.value, self.bound, self.gap, source))
+
+    def __enter__(self) -> Search:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """The first Ctrl-C asks the method to end, the second raises."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True

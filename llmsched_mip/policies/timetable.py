@@ -1,0 +1,76 @@
+"""Prefill given batches at given rounds, or as soon as they fit: turns a timetable into stages that hold."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from llmsched_mip.policies.base import (
+    Decision,
+    Decode,
+    PolicyBase,
+    Prefill,
+    Problem,
+    Wait,
+    WorkerView,
+    prompt_tokens,
+)
+from llmsched_mip.policies.estimator import Estimator
+from llmsched_mip.policies.queueing import Admission
+
+
+class Timetable(PolicyBase):
+    """Batch k is due at round ``due[k]``.
+
+    What does not fit when it is due (slots, token cap, KV cache by the forward check) joins the next batch, in
+    front.  With `early` a batch is prefilled before it is due when all of it fits.  For one worker and a backlog.
+
+    Parameters
+    ----------
+    problem : Problem
+    batches : sequence of request lists
+    due : sequence of int
+        Rounds, not decreasing.
+    early : bool
+    """
+
+    def __init__(self, problem: Problem, batches: Sequence[list[int]], due: Sequence[int], early: bool):
+        super().__init__(problem)
+        self.batches, self.due, self.early = deque(list(b) for b in batches), deque(due), early
+        self.admission = Admission(problem.workers[0], Estimator(problem.lengths), prompt_tokens(problem))
+
+    def arrived(self, request: int, time: float) -> None:
+        """All requests are in the batches."""
+
+    def completed(self, request: int, length: int, view: WorkerView) -> None:
+        """Free the KV that was set aside."""
+        self.admission.released(request)
+
+    def decide(self, view: WorkerView) -> Decision:
+        """Prefill what is due, or all of the next batch if it fits already."""
+        if not self.batches:
+            return Decode(None, wake=False) if view.started else Wait()
+        now_due = view.rounds >= self.due[0] or not view.started
+        if now_due or (self.early and len(self.batches[0]) <= view.free_slots):
+            batch = self.admission.batch(view, self.batches[0], skip=True)
+            if len(batch) == len(self.batches[0]):
+                self.batches.popleft()
+                self.due.popleft()
+                return Prefill(batch)
+            if not now_due:
+                self.admission.retract(batch)
+            else:
+                self._carry_over(set(batch))
+                if batch:
+                    return Prefill(batch)
+        left = self.due[0] - view.rounds
+        return Decode(left if left > 0 else None, wake=False)
+
+    def _carry_over(self, taken: set[int]) -> None:
+        rest = [i for i in self.batches.popleft() if i not in taken]
+        due = self.due.popleft()
+        if self.batches:
+            self.batches[0] = rest + self.batches[0]
+        else:
+            self.batches.append(rest)
+            self.due.append(due)
