@@ -27,9 +27,7 @@ def alone_seconds(instance: Instance) -> FloatArray:
     return least
 
 
-def alone(
-    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
-) -> Bound:
+def alone(instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None) -> Bound:
     """Arrival plus shortest own time: the latest of them, or their weighted sum.
 
     Proof.  C_i ≥ r_i + `alone_seconds`; the makespan is the largest C_i, total completion is Σ ω_i C_i.

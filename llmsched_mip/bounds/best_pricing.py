@@ -57,9 +57,7 @@ def _shared_equally(instance: Instance, limits: list[Limits], resources: Sequenc
     tokens, used = float(exact_sum(instance.requests.prefill_tokens)), [own for own in limits if len(own.p)]
     candidates = [
         [
-            extreme_prices(own, resource, tokens, instance.n).scaled(1.0 / len(used))
-            if len(own.p)
-            else NOTHING
+            extreme_prices(own, resource, tokens, instance.n).scaled(1.0 / len(used)) if len(own.p) else NOTHING
             for own in limits
         ]
         for resource in resources

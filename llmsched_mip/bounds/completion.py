@@ -55,9 +55,7 @@ def tail_seconds(instance: Instance, pricing: list[WorkerPrices]) -> FloatArray:
         decode_s = worker.decode_time.run_seconds(limits.d, 1, limits.p)
         after_prefill = decode_s + 0.5 * np.asarray(worker.prefill_time.seconds(limits.p))
         share = prices.round_share(worker)
-        weighted = prefill * after_prefill + weighted_tail_seconds(
-            share, worker.decode_time, limits.p, limits.d
-        )
+        weighted = prefill * after_prefill + weighted_tail_seconds(share, worker.decode_time, limits.p, limits.d)
         total = prefill + decode
         mean = np.divide(weighted, total, out=np.zeros_like(weighted), where=total > 0)
         least[fits] = np.minimum(least[fits], mean)

@@ -15,9 +15,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.timing import decode_work_seconds, request_kv_volume
 
 
-def makespan_from_rounds(
-    name: str, instance: Instance, rounds: int, began: float, **certificate: Any
-) -> Bound:
+def makespan_from_rounds(name: str, instance: Instance, rounds: int, began: float, **certificate: Any) -> Bound:
     """Bound on the makespan of a one-worker instance from a bound on its decode rounds.
 
     Proof (MODEL.md, sections 2 and 5).  The worker runs one iteration at a time, none before the first

@@ -43,15 +43,40 @@ class Limits:
     def slots(self) -> int:
         """Most requests in service at once.
 
-        Proof.  At most J hold a slot, at most m exist.  Requests in service together stay together until
-        their next common round (none completes without one), and in that round each holds at least p + 1 KV
-        tokens; the k smallest values of p + 1 have to fit M.
+        Proof.  At most J hold a slot, at most m exist.  Requests in service together stay together until the
+        first of them completes.  In that round it holds p + d KV tokens and each other at least p + 1, so
+        their Σ (p + 1) is at most M - (min d - 1) = `start_capacity`; the k smallest values of p + 1 have
+        to fit it.
         """
         most = len(self.p) if self.worker.slots is None else min(self.worker.slots, len(self.p))
-        if self.worker.kv_capacity is None:
+        if self.start_capacity is None:
             return most
         held = np.cumsum(np.sort(self.p + 1))
-        return min(most, int(np.searchsorted(held, self.worker.kv_capacity, side="right")))
+        return min(most, int(np.searchsorted(held, self.start_capacity, side="right")))
+
+    @cached_property
+    def start_capacity(self) -> int | None:
+        """Most Σ (p + 1) of requests that are in service together; None without a KV capacity.  See `slots`."""
+        kv = self.worker.kv_capacity
+        return None if kv is None else kv - int(self.d.min()) + 1
+
+    @cached_property
+    def area_rounds(self) -> int:
+        """Decode rounds by slot-rounds: the largest ⌈Σd / k⌉ over the sets of the m longest prompts.
+
+        Proof.  For any set of requests, at most k of them are in service at once (`slots`, for that set
+        alone), so a round makes at most k of their Σd tokens.
+        """
+        rounds = ceil_div(exact_sum(self.d), self.slots)
+        if self.worker.kv_capacity is None:
+            return rounds
+        order = np.lexsort((self.d, -self.p))
+        held = np.concatenate(([0], np.cumsum(self.p[order] + 1)))
+        budget = self.worker.kv_capacity - np.minimum.accumulate(self.d[order]) + 1
+        count = np.arange(1, len(order) + 1)
+        together = count - np.searchsorted(held, held[1:] - budget, side="left")
+        together = np.minimum(together, self.slots)
+        return max(rounds, int(np.max(-(-np.cumsum(self.d[order]) // together))))
 
     @cached_property
     def kv(self) -> int:
@@ -63,12 +88,13 @@ class Limits:
     def batch_tokens(self) -> int:
         """Most prompt tokens in one prefill iteration.
 
-        Proof.  The cap and the last level bound it by definition.  The members of a batch run their next
-        round together and hold p + 1 each, so Σ p ≤ M - 1.  And no batch holds more than all prompts do.
+        Proof.  The cap and the last level bound it by definition.  The members of a batch are in service
+        together, so Σ (p + 1) is at most `start_capacity`.  And no batch holds more than the `slots`
+        largest prompts.
         """
-        kv = self.worker.kv_capacity
+        start = None if self.start_capacity is None else self.start_capacity - 1
         largest = exact_sum(np.sort(self.p)[::-1][: self.slots])
-        return _least(self.worker.max_prefill_tokens, _least(None if kv is None else kv - 1, largest))
+        return _least(self.worker.max_prefill_tokens, _least(start, largest))
 
 
 def _least(limit: int | None, value: int) -> int:

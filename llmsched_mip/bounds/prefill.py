@@ -41,8 +41,8 @@ def fewest_iterations(limits: Limits) -> int:
     packing.
     """
     counts = [1, ceil_div(len(limits.p), limits.slots), bins_needed(limits.p, limits.batch_tokens)]
-    if limits.worker.kv_capacity is not None:
-        counts.append(bins_needed(limits.p + 1, limits.worker.kv_capacity))
+    if limits.start_capacity is not None:
+        counts.append(bins_needed(limits.p + 1, limits.start_capacity))
     return max(counts)
 
 

@@ -58,9 +58,7 @@ class WorkerPrices:
     def round_share(self, worker: Worker) -> DecodeTime:
         """Priced work of one request in one round as a `DecodeTime` of its KV tokens."""
         time = worker.decode_time
-        return DecodeTime(
-            self.alpha + self.mu * time.per_sequence_s, 0.0, self.beta + self.mu * time.per_kv_token_s
-        )
+        return DecodeTime(self.alpha + self.mu * time.per_sequence_s, 0.0, self.beta + self.mu * time.per_kv_token_s)
 
 
 NOTHING = WorkerPrices(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -87,9 +85,7 @@ def extreme_prices(limits: Limits, resource: str, tokens: float, count: float) -
     beta = base_s / limits.kv if resource == "kv" else 0.0
     pairs, J = fixed_prefill(limits), limits.slots
     gammas = [0.0, min(s / n for n, s in pairs)]
-    gammas += [
-        (s2 - s1) / (n2 - n1) for k, (n1, s1) in enumerate(pairs) for n2, s2 in pairs[k + 1 :] if n2 > n1
-    ]
+    gammas += [(s2 - s1) / (n2 - n1) for k, (n1, s1) in enumerate(pairs) for n2, s2 in pairs[k + 1 :] if n2 > n1]
     best = (-1.0, 0.0, 0.0)
     for gamma in gammas:
         delta = min(s - gamma * n for n, s in pairs) / J
