@@ -104,9 +104,7 @@ def subset_fill(lengths: IntArray, bins: int, capacity: int, skeleton: int) -> I
     """
     values, assignment = lengths.tolist(), np.full(len(lengths), -1, dtype=np.int64)
     assignment[:skeleton] = longest_first(lengths[:skeleton], bins)
-    loads = (
-        np.bincount(assignment[:skeleton], weights=lengths[:skeleton], minlength=bins).astype(int).tolist()
-    )
+    loads = np.bincount(assignment[:skeleton], weights=lengths[:skeleton], minlength=bins).astype(int).tolist()
     left = list(range(len(lengths) - 1, skeleton - 1, -1))
     for b in sorted(range(bins), key=lambda b: -loads[b]):
         if loads[b] < capacity:

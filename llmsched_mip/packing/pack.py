@@ -106,7 +106,7 @@ class _Run:
         self.bounds: dict[str, int] = {}
         self.trace: list[Step] = []
         self.best: IntArray | None = None
-        self.makespan, self.bound = 2**62, 0
+        self.makespan, self.fullest, self.bound = 2**62, self.bins, 0
         self.how = self.bound_by = ""
         self.interrupted = False
 
@@ -132,13 +132,18 @@ class _Run:
             self._record(name)
 
     def offer(self, assignment: IntArray | None, how: str) -> None:
-        """Keep an assignment if it is better."""
+        """Keep an assignment if its makespan is smaller, or reached by fewer bins."""
         if assignment is None:
             return
-        makespan = int(np.bincount(assignment, weights=self.lengths, minlength=self.bins).max())
-        if makespan < self.makespan:
-            self.best, self.makespan, self.how = assignment, makespan, how
-            self._record(how)
+        loads = np.bincount(assignment, weights=self.lengths, minlength=self.bins).astype(np.int64)
+        makespan = int(loads.max())
+        fullest = int(np.count_nonzero(loads == makespan))
+        if (makespan, fullest) < (self.makespan, self.fullest):
+            better = makespan < self.makespan
+            self.best, self.makespan, self.fullest = assignment, makespan, fullest
+            if better:
+                self.how = how
+                self._record(how)
 
     def _record(self, how: str) -> None:
         if self.best is not None:

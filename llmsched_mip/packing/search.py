@@ -28,6 +28,7 @@ class PairSearch:
     bins : int
     target : int
         Stop once no load is above it.
+    seed : int
     """
 
     def __init__(self, lengths: IntArray, assignment: IntArray, bins: int, target: int, seed: int = 0):
@@ -40,7 +41,8 @@ class PairSearch:
         self.items = [part.tolist() for part in np.split(order, borders)]
         self.changes = [0] * bins
         self.failed: set[tuple[int, int, int, int]] = set()
-        self.best, self.best_makespan = self.assignment.copy(), int(self.loads.max())
+        self.best_makespan, self.best_fullest = 2**62, bins
+        self._keep()
         self.random = np.random.default_rng(seed)
 
     def run(self, steps: int, done: Callable[[], bool]) -> IntArray:
@@ -51,11 +53,16 @@ class PairSearch:
             full = int(self.loads.argmax())
             if not (self._swap(full) or self._divide(full)):
                 self._walk(full)
-            makespan = int(self.loads.max())
-            if makespan < self.best_makespan:
-                self.best_makespan = makespan
-                self.best = self.assignment.copy()
+            self._keep()
         return self.best
+
+    def _keep(self) -> None:
+        """Keep the assignment if its makespan is smaller, or reached by fewer bins."""
+        makespan = int(self.loads.max())
+        fullest = int(np.count_nonzero(self.loads == makespan))
+        if (makespan, fullest) < (self.best_makespan, self.best_fullest):
+            self.best_makespan, self.best_fullest = makespan, fullest
+            self.best = self.assignment.copy()
 
     def _swap(self, full: int) -> bool:
         """Best move or swap out of the fullest bin that lowers the larger load of the two bins."""
