@@ -58,7 +58,7 @@ class Limits:
     def start_capacity(self) -> int | None:
         """Most Σ (p + 1) of requests that are in service together; None without a KV capacity.  See `slots`."""
         kv = self.worker.kv_capacity
-        return None if kv is None else kv - int(self.d.min()) + 1
+        return None if kv is None else kv - (int(self.d.min()) if len(self.d) else 1) + 1
 
     @cached_property
     def area_rounds(self) -> int:

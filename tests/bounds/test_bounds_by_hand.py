@@ -97,6 +97,30 @@ def test_request_that_fits_one_worker_is_charged_there():
     assert optimum(instance, "makespan") == 40.0
 
 
+def test_worker_that_fits_nothing_changes_no_bound():
+    worker = Worker("w", AffinePrefill(1.0, 0.5), DecodeTime(1.0, 0.1, 0.01), slots=2)
+    useless = Worker("u", AffinePrefill(0.0, 0.0), DecodeTime(0.0), kv_capacity=2)
+    one = make([3, 4, 5], [4, 2, 2], worker)
+    both = Instance("hand", one.requests, (worker, useless))
+    for objective in ("makespan", "total_completion"):
+        assert best(compute(both, objective)).value >= 0.8 * best(compute(one, objective)).value
+        assert best(compute(both, objective)).value <= optimum(one, objective) * (1 + 1e-9)
+
+
+def test_fewer_fit_together_than_their_first_tokens_say():
+    # 3 + 3 + 3 <= 10, but when the first completes it holds 5: two at a time, P||Cmax gives 6
+    instance = make([2] * 3, [3] * 3, Worker("w", AffinePrefill(0.0, 0.0), DecodeTime(1.0), kv_capacity=10))
+    assert Limits.of(instance, 0).slots == 2
+    assert value("area", instance) == 5.0
+    assert value("mmbpp", instance) == 6.0 == optimum(instance, "makespan")
+
+
+def test_long_prompts_go_one_at_a_time():
+    # the two prompts of 6 cannot be together: 4 + 4 rounds; the short ones fit beside them
+    instance = make([6, 6, 1, 1], [4, 4, 1, 1], Worker("w", AffinePrefill(0.0, 0.0), DecodeTime(1.0), kv_capacity=13))
+    assert value("area", instance) == 8.0 == optimum(instance, "makespan")
+
+
 def test_unequal_workers_balance():
     # speeds 1 and 2, ten unit jobs each divisible: T = 10 / (1 + 1/2) in the fluid relaxation
     workers = (
