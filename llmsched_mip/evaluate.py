@@ -203,15 +203,11 @@ class _Timeline:
         cap = self.worker.max_prefill_tokens
         if cap is not None:
             for k in np.flatnonzero(self.tokens > cap):
-                self._add(
-                    "prefill", k, f"prefills {self.tokens[k]} tokens in one iteration, at most {cap} allowed"
-                )
+                self._add("prefill", k, f"prefills {self.tokens[k]} tokens in one iteration, at most {cap} allowed")
         for j in np.flatnonzero(self.end > self.border[-1]):
             made = self.border[-1] - self.start[j]
             name = ids[self.request[j]]
-            self._add(
-                "incomplete", self.stage[j], f"request {name!r} makes {made} of {self.d[j]} tokens", name
-            )
+            self._add("incomplete", self.stage[j], f"request {name!r} makes {made} of {self.d[j]} tokens", name)
         self._check_idle()
         self._check_kv()
         self._check_slots()
@@ -261,9 +257,7 @@ class _Timeline:
         slot = slots[self.position]
         for j in np.flatnonzero((slot < 0) | (slot >= limit)):
             name = ids[self.request[j]]
-            self._add(
-                "slots", self.stage[j], f"request {name!r} in slot {slot[j]}, expected 0..{limit - 1}", name
-            )
+            self._add("slots", self.stage[j], f"request {name!r} in slot {slot[j]}, expected 0..{limit - 1}", name)
         order = np.lexsort((np.arange(len(slot)), self.stage, slot))
         order = order[slot[order] >= 0]
         group = np.unique(slot[order], return_inverse=True)[1]

@@ -104,15 +104,11 @@ def worker_of(document: WorkerDocument) -> Worker:
     prefill: AffinePrefill | LevelPrefill
     if isinstance(document.prefill_time, LevelsDocument):
         levels = document.prefill_time.levels
-        prefill = LevelPrefill(
-            tuple(level.tokens for level in levels), tuple(level.seconds for level in levels)
-        )
+        prefill = LevelPrefill(tuple(level.tokens for level in levels), tuple(level.seconds for level in levels))
     else:
         prefill = AffinePrefill(document.prefill_time.base_s, document.prefill_time.per_token_s)
     decode = DecodeTime(**document.decode_time.__dict__)
-    return Worker(
-        document.name, prefill, decode, document.slots, document.kv_capacity, document.prefill_token_cap
-    )
+    return Worker(document.name, prefill, decode, document.slots, document.kv_capacity, document.prefill_token_cap)
 
 
 def instance_document(instance: Instance) -> dict[str, Any]:
@@ -158,9 +154,7 @@ def read_plan(path: str | os.PathLike[str], instance: Instance) -> Plan:
         try:
             workers.append(_worker_plan(own, index))
         except InvalidInputError as error:
-            raise InvalidInputError(
-                f"workers[{k}].{error.field}", error.message, None, os.fspath(path)
-            ) from None
+            raise InvalidInputError(f"workers[{k}].{error.field}", error.message, None, os.fspath(path)) from None
     return Plan(workers=tuple(workers), **claims)
 
 

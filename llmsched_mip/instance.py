@@ -162,9 +162,7 @@ def _column(name: str, values: Any, dtype: type, n: int) -> Any:
     if array.ndim != 1:
         raise InvalidInputError(f"requests.{name}", "expected a list with one number per request")
     if len(array) != n:
-        raise InvalidInputError(
-            f"requests.{name}", f"expected {n} values as in requests.id, got {len(array)}"
-        )
+        raise InvalidInputError(f"requests.{name}", f"expected {n} values as in requests.id, got {len(array)}")
     if dtype is np.int64 and array.dtype.kind not in "iu" and n:
         raise InvalidInputError(f"requests.{name}", f"expected integers, got {array.dtype}")
     if dtype is np.float64 and array.dtype.kind not in "iuf" and n:
@@ -197,9 +195,7 @@ class Instance:
     def __post_init__(self) -> None:
         object.__setattr__(self, "workers", tuple(self.workers))
         if self.objective not in OBJECTIVES:
-            raise InvalidInputError(
-                "objective", f"expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
-            )
+            raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
         if self.semantics != "exclusive":
             raise InvalidInputError(
                 "semantics", f"expected 'exclusive' (others are not supported), got {self.semantics!r}"
@@ -212,9 +208,7 @@ class Instance:
         for k, worker in enumerate(self.workers):
             validate_worker(f"workers[{k}].", worker)
             if worker.name in names[:k]:
-                raise InvalidInputError(
-                    f"workers[{k}].name", f"names must be unique, {worker.name!r} stands twice"
-                )
+                raise InvalidInputError(f"workers[{k}].name", f"names must be unique, {worker.name!r} stands twice")
         self._require_fit()
 
     def _require_fit(self) -> None:
@@ -315,14 +309,11 @@ def _validate_levels(where: str, prefill: LevelPrefill) -> None:
     for values, name, least in ((prefill.tokens, "tokens", 1), (prefill.level_seconds, "seconds", 0)):
         for j, value in enumerate(values):
             if not (np.isfinite(value) and value >= least):
-                raise InvalidInputError(
-                    f"{where}[{j}].{name}", f"expected a finite number ≥ {least}, got {value}"
-                )
+                raise InvalidInputError(f"{where}[{j}].{name}", f"expected a finite number ≥ {least}, got {value}")
             if j and value <= values[j - 1]:
                 raise InvalidInputError(
                     f"{where}[{j}].{name}",
-                    f"expected more than {values[j - 1]}, got {value}: "
-                    "levels increase in tokens and in seconds",
+                    f"expected more than {values[j - 1]}, got {value}: levels increase in tokens and in seconds",
                 )
 
 

@@ -62,9 +62,7 @@ class Measures:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; None for what is not finite, as in an infeasible schedule."""
-        return {
-            k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(self).items()
-        }
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(self).items()}
 
 
 def measure(instance: Instance, schedule: Schedule, totals: list[WorkerTotals]) -> Measures:
@@ -75,8 +73,7 @@ def measure(instance: Instance, schedule: Schedule, totals: list[WorkerTotals]) 
         p99_latency = float(np.percentile(latency, 99))
     makespan = float(np.max(schedule.completion_s))
     shares = {
-        t.name: _share(t.busy, worker.slots, makespan)
-        for t, worker in zip(totals, instance.workers, strict=True)
+        t.name: _share(t.busy, worker.slots, makespan) for t, worker in zip(totals, instance.workers, strict=True)
     }
     slots = [worker.slots for worker in instance.workers]
     all_slots = None if any(s is None for s in slots) else sum(s for s in slots if s is not None)

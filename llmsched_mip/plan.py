@@ -137,14 +137,11 @@ class Plan:
     ) -> Plan:
         """Make a plan without claims from the stages of every worker of `instance`."""
         workers = tuple(
-            WorkerPlan.from_stages(worker.name, list(own))
-            for worker, own in zip(instance.workers, stages, strict=True)
+            WorkerPlan.from_stages(worker.name, list(own)) for worker, own in zip(instance.workers, stages, strict=True)
         )
         return cls(instance.name, instance.digest, objective or instance.objective, method, workers)
 
-    def with_claims(
-        self, value: float, bounds: dict[str, float], seconds: float, proven: bool = False
-    ) -> Plan:
+    def with_claims(self, value: float, bounds: dict[str, float], seconds: float, proven: bool = False) -> Plan:
         """Return the plan with its value, bounds and gap filled in.
 
         The status is ``optimal`` when `proven` or when the best bound meets the value.

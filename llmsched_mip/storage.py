@@ -21,9 +21,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     except FileNotFoundError:
         raise UnreadableFileError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        raise UnreadableFileError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)

@@ -179,9 +179,7 @@ def weighted_tail_seconds(
     gamma, kappa = share.round_seconds(1, p), share.per_kv_token_s
     sum1, sum2 = d * (d + 1) / 2, d * (d + 1) * (2 * d + 1) / 6
     whole = alpha * (d + 0.5) + c * sum1
-    return gamma * (whole * d - alpha * sum1 - c * sum2 / 2) + kappa * (
-        whole * sum1 - alpha * sum2 - c * sum1**2 / 2
-    )
+    return gamma * (whole * d - alpha * sum1 - c * sum2 / 2) + kappa * (whole * sum1 - alpha * sum2 - c * sum1**2 / 2)
 
 
 def fixed_prefill_seconds(prefill: PrefillTime) -> float:
@@ -191,7 +189,7 @@ def fixed_prefill_seconds(prefill: PrefillTime) -> float:
         return prefill.base_s
     if len(prefill.tokens) == 1:
         return prefill.level_seconds[0]
-    slope, intercept = np.polyfit(prefill.tokens, prefill.level_seconds, 1)
+    _, intercept = np.polyfit(prefill.tokens, prefill.level_seconds, 1)
     return float(min(max(intercept, 0.0), prefill.level_seconds[0]))
 
 
@@ -216,5 +214,7 @@ def work_seconds(
         rounds = np.maximum(rounds, volume / kv_capacity)
     if slots is None and kv_capacity is None:
         rounds = decode_tokens.astype(np.float64)
-    slope = prefill.per_token_s if isinstance(prefill, AffinePrefill) else prefill.level_seconds[-1] / prefill.tokens[-1]
+    slope = (
+        prefill.per_token_s if isinstance(prefill, AffinePrefill) else prefill.level_seconds[-1] / prefill.tokens[-1]
+    )
     return decode.base_s * rounds + decode_work_seconds(decode, decode_tokens, volume) + slope * prefill_tokens

@@ -91,7 +91,7 @@ def any_plans(draw, instance: Instance):
         if draw(st.booleans()) and limit is not None and size <= limit:
             slots = draw(st.permutations(range(limit)))[:size]
         wait = draw(st.just(0.0) | st.floats(0, 60))
-        stages[w].append(Stage(batch, slots, draw(st.integers(0, 12)), wait))
+        stages[w].append(Stage(batch, slots, draw(st.integers(-1, 12)), wait))
     return Plan.of(instance, "random", stages)
 
 

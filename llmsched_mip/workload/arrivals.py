@@ -43,6 +43,5 @@ def with_arrivals(instance: Instance, rate: float, seed: int, cv: float = 1.0) -
         instance,
         name=f"{instance.name}-rate{rate:g}" + ("" if cv == 1 else f"-cv{cv:g}"),
         requests=replace(instance.requests, arrival_s=arrival),
-        source=f"{instance.source} Arrivals: {kind}, {rate:g} requests per second, "
-        f"seed {seed}; ours.".lstrip(),
+        source=f"{instance.source} Arrivals: {kind}, {rate:g} requests per second, seed {seed}; ours.".lstrip(),
     )

@@ -31,8 +31,7 @@ GSM8K_65B = LengthFamily(
     REQUESTS,
     "llama-65b-calibrated",
     gsm8k_lengths,
-    LENGTHS
-    + "Published: 200 clients. Inferred: the times, a decode round of 70 ms and a prefill of 1.5 ms + "
+    LENGTHS + "Published: 200 clients. Inferred: the times, a decode round of 70 ms and a prefill of 1.5 ms + "
     "0.236 ms per token, calibrated to the published baseline (201.00 s first-come-first-served, 80.2 % "
     "utilization) and to the bound derived from the published gap cut (about 181 s); no KV limit.",
 )

@@ -106,9 +106,7 @@ class _Table:
         width = len(self.header)
         for i, row in enumerate(body):
             if len(row) != width:
-                raise self._error(
-                    f"line {self._line(i)}", f"expected {width} fields as in the header, got {len(row)}"
-                )
+                raise self._error(f"line {self._line(i)}", f"expected {width} fields as in the header, got {len(row)}")
         self.columns: Sequence[Sequence[str]] = list(zip(*body, strict=True))
 
     def _rows(self, limit: int | None) -> Iterator[tuple[int, list[str]]]:

@@ -13,9 +13,7 @@ SHAPE = (
     "independent{}. All requests are there from the start unless a rate is given: inferred too. "
 )
 TP2 = "Times: Llama-2-70B on 2 A100, measured by Vidur (MIT)"
-TP4 = (
-    "Times: Llama-2-70B on 4 A100, measured by Vidur (MIT), KV cache of 522,718 tokens. Inferred: 256 slots."
-)
+TP4 = "Times: Llama-2-70B on 4 A100, measured by Vidur (MIT), KV cache of 522,718 tokens. Inferred: 256 slots."
 LMSYS_MOST = 8192
 ARXIV_TOTAL = 4096
 
@@ -74,9 +72,7 @@ AZURE_CONV = LengthFamily(
     "Conversations as on Azure in 2023.",
     1000,
     "llama2-70b-a100-tp4",
-    independent(
-        fitted(Moments(1154.7, 1108.8, 1020, 4083, 14050)), fitted(Moments(211.1, 162.9, 129, 451, 1000))
-    ),
+    independent(fitted(Moments(1154.7, 1108.8, 1020, 4083, 14050)), fitted(Moments(211.1, 162.9, 129, 451, 1000))),
     "Published (AzurePublicDataset, CC-BY 4.0; Splitwise, ISCA 2024): mean, std, median, 95th percentile and "
     "maximum of prefill (1154.7, 1108.8, 1020, 4083, 14050) and decode (211.1, 162.9, 129, 451, 1000) "
     "tokens; times between arrivals with a coefficient of variation of 1.09. " + SHAPE.format("") + TP4,
@@ -114,8 +110,6 @@ LMSYS_CHAT = LengthFamily(
     independent(LMSYS_PREFILL, LMSYS_DECODE),
     "Published (KV-cache scheduling papers): prefill mean 40.6 and median 11, decode mean 85.3 and median 45 "
     "tokens; KV cache of 16,492 tokens for Llama-2-70B on 2 A100. Inferred: log-normal shapes, cut off at "
-    "8192 tokens, independent; all requests there from the start unless a rate is given; 256 slots. "
-    + TP2
-    + ".",
+    "8192 tokens, independent; all requests there from the start unless a rate is given; 256 slots. " + TP2 + ".",
     kv_capacity=16_492,
 )

@@ -62,9 +62,7 @@ def assert_same_measures(instance, evaluation, reference):
 def found_rules(evaluation, instance):
     """(kind, worker, stage, request index) of every violation but claims."""
     index = {name: i for i, name in enumerate(instance.requests.id)}
-    return {
-        (v.kind, v.worker, v.stage, index.get(v.request)) for v in evaluation.violations if v.kind != "claim"
-    }
+    return {(v.kind, v.worker, v.stage, index.get(v.request)) for v in evaluation.violations if v.kind != "claim"}
 
 
 @settings(max_examples=250)

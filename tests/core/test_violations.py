@@ -25,9 +25,7 @@ AFFINE = AffinePrefill(1.0, 0.0)
 
 def instance(prefill=(2, 2, 2), decode=(3, 3, 3), workers=None, **options) -> Instance:
     ids = [f"r{i}" for i in range(len(prefill))]
-    return Instance(
-        "case", Requests(ids, prefill, decode), workers or (Worker("w0", AFFINE, UNIT, **options),)
-    )
+    return Instance("case", Requests(ids, prefill, decode), workers or (Worker("w0", AFFINE, UNIT, **options),))
 
 
 def violations(case: Instance, *stages: Stage) -> list[str]:

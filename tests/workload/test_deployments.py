@@ -55,12 +55,8 @@ def test_opt66b_has_the_digits_of_the_fit(shared_data):
     (row,) = rows
     worker = deployment("opt-66b-a100-tp4")
     assert 1000 * worker.decode_time.base_s == pytest.approx(float(row["dec_small_a"]), rel=1e-15)
-    assert 1000 * worker.decode_time.per_sequence_s == pytest.approx(
-        float(row["dec_small_c_per_req"]), rel=1e-15
-    )
-    assert 1000 * worker.decode_time.per_kv_token_s == pytest.approx(
-        float(row["dec_small_b_per_kvtok"]), rel=1e-15
-    )
+    assert 1000 * worker.decode_time.per_sequence_s == pytest.approx(float(row["dec_small_c_per_req"]), rel=1e-15)
+    assert 1000 * worker.decode_time.per_kv_token_s == pytest.approx(float(row["dec_small_b_per_kvtok"]), rel=1e-15)
     assert 1000 * worker.prefill_time.base_s == pytest.approx(float(row["pf_a_ms"]), rel=1e-15)
     assert 1000 * worker.prefill_time.per_token_s == pytest.approx(float(row["pf_b_per_tok"]), rel=1e-15)
     assert worker.kv_capacity == int(row["max_num_tokens"])

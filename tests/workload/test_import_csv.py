@@ -65,9 +65,7 @@ def test_options(tmp_path):
         id_column="who",
     )
     assert (instance.name, instance.requests.id, instance.workers[0].slots) == ("mine", ("a", "b"), 9)
-    backlog = import_csv(
-        path, "unit-round", limit=2, prefill_column="p", decode_column="d", arrival_column=None
-    )
+    backlog = import_csv(path, "unit-round", limit=2, prefill_column="p", decode_column="d", arrival_column=None)
     assert backlog.requests.arrival_s.tolist() == [0.0, 0.0]
     assert backlog.name == "trace"
 

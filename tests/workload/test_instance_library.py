@@ -20,9 +20,7 @@ with open(TINY / "OPTIMA.csv", newline="") as table:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     path = ROOT / "scripts" / "make_instances"
-    script = module_from_spec(
-        spec_from_loader("make_instances", SourceFileLoader("make_instances", str(path)))
-    )
+    script = module_from_spec(spec_from_loader("make_instances", SourceFileLoader("make_instances", str(path))))
     script.__spec__.loader.exec_module(script)
     folder = tmp_path_factory.mktemp("instances")
     script.write_all(folder)
@@ -30,9 +28,7 @@ def written(tmp_path_factory):
 
 
 def files(folder):
-    return sorted(
-        str(path.relative_to(folder)) for pattern in ("*.json", "tiny/*") for path in folder.glob(pattern)
-    )
+    return sorted(str(path.relative_to(folder)) for pattern in ("*.json", "tiny/*") for path in folder.glob(pattern))
 
 
 def test_the_script_writes_every_file_and_the_same_bytes(written, root):

@@ -1,4 +1,4 @@
-"""One million requests: made, written, read and imported in seconds (limits are several times what it takes)."""
+"""One million requests: made, written, read and imported in seconds (the limits are generous)."""
 
 from __future__ import annotations
 
