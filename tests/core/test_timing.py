@@ -20,6 +20,7 @@ from llmsched_mip.timing import (
     run_kv_peak,
     run_kv_volume,
     varying_seconds,
+    weighted_tail_seconds,
 )
 
 COUNT = st.integers(0, 60)
@@ -91,3 +92,14 @@ def test_conserved_and_varying_work_make_the_time_of_any_order(lengths, data):
         rounds += 1
     identity = conserved_seconds(prefill, decode, p, d) + varying_seconds(prefill, decode, rounds, prefills)
     assert identity == pytest.approx(now, rel=1e-12)
+
+
+@given(COEFFICIENT, COEFFICIENT, COEFFICIENT, COEFFICIENT, st.integers(1, 30), st.integers(1, 30))
+def test_weighted_tail_is_its_sum(a, b, c, share_of_kv, p, d):
+    decode, share = DecodeTime(a, b, c), DecodeTime(0.3, 0.0, share_of_kv)
+    rounds = [a + b + c * (p + k) for k in range(1, d + 1)]
+    expected = math.fsum(
+        (0.3 + share_of_kv * (p + k)) * (rounds[k - 1] / 2 + math.fsum(rounds[k:])) for k in range(1, d + 1)
+    )
+    found = weighted_tail_seconds(share, decode, np.array([p]), np.array([d]))
+    assert found[0] == pytest.approx(expected, rel=1e-9)
