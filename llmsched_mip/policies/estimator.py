@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 
+import numpy as np
+
 from llmsched_mip.policies.base import Lengths, WorkerView
+from llmsched_mip.timing import FloatArray
 
 PRIOR_MEAN = 256
+OVERRUN = 1.25
 
 
 class Estimator:
@@ -23,7 +27,9 @@ class Estimator:
         self.visible = lengths.visible
         self.lower = None if lengths.lower is None else lengths.lower.tolist()
         self.upper = None if lengths.upper is None else lengths.upper.tolist()
+        self.low, self.high = lengths.lower, lengths.upper
         self.seen: list[int] = []
+        self._sums: FloatArray | None = None
 
     @property
     def exact(self) -> bool:
@@ -34,6 +40,7 @@ class Estimator:
         """Learn the length of a completed request."""
         if self.visible == "unknown":
             insort(self.seen, length)
+            self._sums = None
 
     def length(self, request: int, made: int = 0) -> int:
         """Expected length in tokens of `request` that has made `made` tokens and is not complete: > `made`."""
@@ -41,28 +48,52 @@ class Estimator:
             return self._residual_mean(made)
         low, high = max(self.lower[request], made + 1), self.upper[request]
         if high <= low:
-            return low if low > made + 1 or high == low else max(made + 1, made * 5 // 4)
+            return low if low > made + 1 or high == low else max(made + 1, round(made * OVERRUN))
         return max(low, round((high - low) / math.log(high / low)))
+
+    def longest(self, request: int, made: int = 0) -> int:
+        """Length in tokens to set KV aside for: halfway from the estimate to the upper end of the interval."""
+        estimate = self.length(request, made)
+        if self.upper is None:
+            return estimate
+        return max(estimate, (estimate + self.upper[request]) // 2)
+
+    def _suffix_sums(self) -> FloatArray:
+        if self._sums is None:
+            self._sums = np.append(np.cumsum(self.seen[::-1])[::-1], 0.0)
+        return self._sums
 
     def _residual_mean(self, made: int) -> int:
         first = bisect_right(self.seen, made)
-        above = self.seen[first:]
+        above = len(self.seen) - first
         if above:
-            return max(made + 1, round(sum(above) / len(above)))
+            return max(made + 1, round(float(self._suffix_sums()[first]) / above))
         return max(PRIOR_MEAN, 2 * made)
 
-    def completion_rate(self, view: WorkerView) -> float:
-        """Expected completions per round among the active requests of a worker, for lengths that are not known.
+    def remaining(self, view: WorkerView) -> tuple[FloatArray, FloatArray]:
+        """Of the active requests of a worker: expected tokens still to make, and the rate of completion per round.
 
-        The hazard of a log-uniform length in [l, u] after k tokens is ``1 / (x ln(u / x))`` at x = max(l, k), and 0
-        while k < l; with nothing visible, one over the mean residual life of the completed lengths.
+        The rate is the hazard of the length: ``1 / (x ln(u / x))`` at x = max(l, tokens made + 1) for a log-uniform
+        length in [l, u], and 0 before l; with nothing visible, one over the mean residual life.  Both have shape
+        (active,).
         """
-        rate = 0.0
-        for i, start in view.started.items():
-            made = view.rounds - start
-            if self.lower is None or self.upper is None:
-                rate += 1.0 / max(1, self._residual_mean(made) - made)
-            elif made + 1 >= self.lower[i]:
-                x, high = made + 1, self.upper[i]
-                rate += 1.0 if x >= high else min(1.0, 1.0 / (x * math.log(high / x)))
-        return rate
+        count = len(view.started)
+        requests = np.fromiter(view.started.keys(), dtype=np.int64, count=count)
+        made = view.rounds - np.fromiter(view.started.values(), dtype=np.int64, count=count)
+        if self.low is None or self.high is None:
+            left = self._residuals(made)
+            return left, 1.0 / left
+        x, high = np.maximum(self.low[requests], made + 1), self.high[requests]
+        inside = high > x
+        ratio = np.where(inside, np.log(np.where(inside, high / x, math.e)), 1.0)
+        mean = np.where(inside, (high - x) / ratio, np.maximum(x, made * OVERRUN))
+        due = self.low[requests] <= made + 1
+        rate = np.where(due, np.minimum(1.0, 1.0 / (np.where(inside, x, 1) * ratio)), 0.0)
+        return np.maximum(1.0, mean - made), rate
+
+    def _residuals(self, made: FloatArray) -> FloatArray:
+        first = np.searchsorted(self.seen, made, side="right") if self.seen else np.zeros(len(made), dtype=np.int64)
+        above = len(self.seen) - first
+        mean = self._suffix_sums()[first] / np.maximum(above, 1)
+        expected = np.where(above > 0, mean, np.maximum(PRIOR_MEAN, 2 * made))
+        return np.maximum(1.0, expected - made)

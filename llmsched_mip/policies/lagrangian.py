@@ -22,10 +22,12 @@ from sortedcontainers import SortedList
 
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Decision, Decode, Problem, WorkerView
+from llmsched_mip.policies.estimator import Estimator
 from llmsched_mip.policies.longest_first import LongestFirst
 from llmsched_mip.timing import FloatArray, fixed_prefill_seconds
 
 LOOKAHEAD = 48
+ENDGAME = 0.8
 LEARNING = 0.1
 LARGEST_CORRECTION = 4.0
 
@@ -49,26 +51,30 @@ class Lagrangian(LongestFirst):
     """Requests in the order of the plan (without one: longest expected first), prefilled when priced idle time is
     worth the stall."""
 
-    skip = True
-
     def __init__(self, problem: Problem):
         super().__init__(problem)
         self.place = None if problem.plan is None else _plan_order(problem.plan, len(self.prompts))
+        self.kv_binds = self.place is None and _longest_first_overflows(problem, self.estimator)
         self.state = [
             _WorkerState(fixed_prefill_seconds(worker.prefill_time), _first_multiplier(problem, w), SortedList())
             for w, worker in enumerate(problem.workers)
         ]
         self.finish: dict[int, int] = {}
-        self.waiting_tokens = 0
+        self.waiting_tokens = self.longest_estimate = 0
+        self.all_slots = sum(worker.slots or 0 for worker in problem.workers)
 
     def key(self, request: int, sequence: int) -> int:
-        """Place in the plan, or longest expected first."""
-        return super().key(request, sequence) if self.place is None else self.place[request]
+        """Place in the plan, or longest expected first, or in order of arrival."""
+        if self.place is not None:
+            return self.place[request]
+        return sequence if self.kv_binds else super().key(request, sequence)
 
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
         super().arrived(request, time)
-        self.waiting_tokens += self.estimator.length(request)
+        length = self.estimator.length(request)
+        self.waiting_tokens += length
+        self.longest_estimate = max(self.longest_estimate, length)
 
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length."""
@@ -93,6 +99,8 @@ class Lagrangian(LongestFirst):
         """Prefill now, or decode until the next completion."""
         state = self.state[view.index]
         self._observe(state, view)
+        if self.kv_binds:
+            self._sort_for_the_end(view)
         batch = self.choose(view)
         if not batch:
             state.last_idle = 0
@@ -114,21 +122,31 @@ class Lagrangian(LongestFirst):
                 state.finish_sum += self.finish[i]
         return self.take(batch)
 
+    def _sort_for_the_end(self, view: WorkerView) -> None:
+        """Go over to longest first when the rounds that are left are a few times the longest estimate."""
+        if self._rounds_left(view) > ENDGAME * self.longest_estimate:
+            return
+        self.kv_binds = False
+        self.keys = {i: super(Lagrangian, self).key(i, sequence) for i, sequence in self.keys.items()}
+        self.queue = SortedList((self.keys[i], i) for _, i in self.queue)
+
     def _urgent(self, view: WorkerView, request: int) -> bool:
         """Whether the request, started now, is expected to outlast all other work: waiting delays the end."""
-        slots = view.active + view.free_slots if view.worker.slots is None else view.worker.slots
-        if slots >= 2**40:
-            return True
-        left = self.waiting_tokens + self._active_tokens(view)
-        return self.estimator.length(request) * slots >= left
+        return self.estimator.length(request) >= self._rounds_left(view)
 
-    def _active_tokens(self, view: WorkerView) -> int:
+    def _rounds_left(self, view: WorkerView) -> float:
+        """Expected rounds of the worker until all is done, with its share of the waiting requests by slots."""
+        if view.worker.slots is None:
+            return 0.0
+        waiting = self.waiting_tokens * view.worker.slots / self.all_slots
+        return (waiting + self._active_tokens(view)) / view.worker.slots
+
+    def _active_tokens(self, view: WorkerView) -> float:
         """Expected tokens that the active requests have still to make."""
         if self.estimator.exact:
             state = self.state[view.index]
             return state.finish_sum - len(state.finishes) * view.rounds
-        rounds, length = view.rounds, self.estimator.length
-        return sum(length(i, rounds - s) - (rounds - s) for i, s in view.started.items())
+        return float(self.estimator.remaining(view)[0].sum())
 
     def _worth_waiting(self, state: _WorkerState, view: WorkerView, count: int) -> bool:
         """Whether some j more completions lower the cost per refilled slot."""
@@ -155,7 +173,7 @@ class Lagrangian(LongestFirst):
         """Expected rounds until the 1st, 2nd, ... completion; exact when lengths are known."""
         if self.estimator.exact:
             return np.array([f - view.rounds for f, _ in state.finishes.islice(0, most)], dtype=np.float64)
-        rate = self.estimator.completion_rate(view)
+        rate = float(self.estimator.remaining(view)[1].sum())
         return np.arange(1, min(most, view.active) + 1) / rate if rate > 0 else np.empty(0)
 
     def _observe(self, state: _WorkerState, view: WorkerView) -> None:
@@ -171,6 +189,18 @@ class Lagrangian(LongestFirst):
             ratio = min(max(ratio, 1 / LARGEST_CORRECTION), LARGEST_CORRECTION)
             state.multiplier *= ratio**LEARNING
         state.waited_from, state.last_idle = None, 0
+
+
+def _longest_first_overflows(problem: Problem, estimator: Estimator) -> bool:
+    """Whether some worker's slots, filled with the longest requests, would hold more than its KV cache at the end.
+
+    Longest first then leaves slots idle for long, and a mixed order serves better.
+    """
+    peaks = np.sort([estimator.length(i) + p for i, p in enumerate(problem.prefill_tokens.tolist())])[::-1]
+    return any(
+        worker.kv_capacity is not None and float(peaks[: worker.slots].sum()) > worker.kv_capacity
+        for worker in problem.workers
+    )
 
 
 def _first_multiplier(problem: Problem, w: int) -> float:

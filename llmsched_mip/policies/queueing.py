@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from sortedcontainers import SortedList
 
@@ -19,6 +20,8 @@ from llmsched_mip.policies.base import (
 )
 from llmsched_mip.policies.estimator import Estimator
 from llmsched_mip.policies.profile import KVProfile
+
+LOOKAHEAD = 100
 
 
 class Admission:
@@ -63,7 +66,7 @@ class Admission:
             return False
         if self.profile is None:
             return True
-        length = min(self.estimator.length(i), capacity - prompt)
+        length = min(self.estimator.longest(i), capacity - prompt)
         if not self.profile.admits(view.rounds, prompt, length):
             return False
         self.profile.add(i, view.rounds, prompt, length)
@@ -96,7 +99,7 @@ class Admission:
         for i in self.profile.overdue(view.rounds):
             self.profile.remove(i)
             start = view.started[i]
-            self.profile.add(i, start, self.prompts[i], self.estimator.length(i, view.rounds - start))
+            self.profile.add(i, start, self.prompts[i], self.estimator.longest(i, view.rounds - start))
 
 
 class QueuePolicy(PolicyBase):
@@ -150,7 +153,8 @@ class QueuePolicy(PolicyBase):
     def candidates(self, view: WorkerView) -> Iterator[int]:
         """Waiting requests in the order of the queue, without those that can never run on this worker."""
         unfit = self.unfit[view.index]
-        return (i for _, i in self.queue if i not in unfit)
+        waiting = islice(self.queue, LOOKAHEAD + view.free_slots) if self.skip else self.queue
+        return (i for _, i in waiting if i not in unfit)
 
     def choose(self, view: WorkerView) -> list[int]:
         """A batch that fits now, not yet taken from the queue."""
