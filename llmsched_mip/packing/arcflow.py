@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -109,7 +110,7 @@ class ArcFlow:
         """
         model = replace(self.model(), upper=np.full(len(self.tail), math.inf))
         options = {"solver": "ipm", "run_crossover": "off"}
-        result = solve_arrays(model, time_limit_s=time_limit_s, stop=stop, threads=1, options=options)
+        result = _solve(model, stop, time_limit_s=time_limit_s, threads=1, options=options)
         if result.row_duals is None or result.value is None or result.value <= self.bins + 1e-7:
             return False
         duals = np.maximum(result.row_duals[: len(self.distinct)], 0.0)
@@ -129,7 +130,7 @@ class ArcFlow:
             row_upper=np.append(model.row_upper, float(self.bins)),
             integer=np.ones(len(self.tail), dtype=bool),
         )
-        result = solve_arrays(model, time_limit_s=time_limit_s, stop=stop)
+        result = _solve(model, stop, time_limit_s=time_limit_s)
         return result.status, self._assignment(result)
 
     def _assignment(self, result: SolveResult) -> IntArray | None:
@@ -153,6 +154,14 @@ class ArcFlow:
                     assignment[first[kind] + taken[kind]] = b
                     taken[kind] += 1
         return None if (assignment < 0).any() else assignment
+
+
+def _solve(model: ArrayModel, stop: Callable[[], bool], **limits: Any) -> SolveResult:
+    """Solve; the driver ends quietly at Ctrl-C, the caller's search must end with it."""
+    result = solve_arrays(model, stop=stop, **limits)
+    if result.status in (Status.INTERRUPTED_INCUMBENT, Status.INTERRUPTED_NO_INCUMBENT) and not stop():
+        raise KeyboardInterrupt
+    return result
 
 
 def _put_on(reached: np.ndarray, length: int, copies: int) -> IntArray:

@@ -35,9 +35,7 @@ def brute_force(lengths: list[int], bins: int) -> int:
     states = {(0,) * bins}
     for length in lengths:
         states = {
-            tuple(sorted((*loads[:k], loads[k] + length, *loads[k + 1 :])))
-            for loads in states
-            for k in range(bins)
+            tuple(sorted((*loads[:k], loads[k] + length, *loads[k + 1 :]))) for loads in states for k in range(bins)
         }
     return min(loads[-1] for loads in states)
 
@@ -255,6 +253,18 @@ def test_ctrl_c_keeps_the_best() -> None:
     assert packing.interrupted
     assert time.perf_counter() - began < 15
     assert packing.makespan == makespan(lengths, packing.assignment)
+
+
+def test_ctrl_c_inside_the_solver_ends_the_packing() -> None:
+    # At 1.5 s this one is in its arc-flow model, whose driver takes the interrupt.
+    lengths = np.clip(np.round(np.random.default_rng(1).lognormal(4.9, 0.4, 100)), 1, 511).astype(np.int64)
+    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        packing = pack(lengths, 40, time_limit_s=30)
+    finally:
+        timer.cancel()
+    assert packing.status == "optimal" or (packing.interrupted and packing.seconds < 15)
 
 
 @pytest.mark.parametrize(
