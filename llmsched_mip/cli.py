@@ -73,12 +73,8 @@ def solve(
         str, typer.Option("--method", metavar="NAME", help="Method." + listed("methods", "METHODS"))
     ] = "auto",
     time_limit: TimeLimit = None,
-    gap: Annotated[
-        float, typer.Option("--gap", metavar="G", help="Stop at this (value - bound) / value.")
-    ] = 0.0,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="Threads of the solver.")
-    ] = None,
+    gap: Annotated[float, typer.Option("--gap", metavar="G", help="Stop at this (value - bound) / value.")] = 0.0,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the solver.")] = None,
     seed: Seed = 0,
     plan_path: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
@@ -162,9 +158,7 @@ def bound(
     binding = best(found)
     if as_json:
         values = {own.name: own.value for own in found}
-        console.emit_json(
-            {"instance": instance.name, "objective": chosen, "bounds": values, "best": binding.value}
-        )
+        console.emit_json({"instance": instance.name, "objective": chosen, "bounds": values, "best": binding.value})
         return
     rows = [
         [
@@ -193,9 +187,7 @@ def replay(
         str, typer.Option("--lengths", metavar="WHAT", help="What a policy sees: known, interval or unknown.")
     ] = "known",
     seed: Seed = 0,
-    events: Annotated[
-        Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")
-    ] = None,
+    events: Annotated[Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Execute a policy event by event and measure the schedule."""
@@ -300,16 +292,12 @@ def generate(
 
 @app.command("import")
 def import_(
-    trace_format: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="Format." + listed("workload", "IMPORTERS"))
-    ],
+    trace_format: Annotated[str, typer.Argument(metavar="FORMAT", help="Format." + listed("workload", "IMPORTERS"))],
     trace: Annotated[Path, typer.Argument(metavar="FILE", help="Trace file.")],
     output: Output,
     worker: Annotated[
         str,
-        typer.Option(
-            "--worker", metavar="PROFILE", help="Deployment or file." + listed("workload", "DEPLOYMENTS")
-        ),
+        typer.Option("--worker", metavar="PROFILE", help="Deployment or file." + listed("workload", "DEPLOYMENTS")),
     ],
     decode_column: Annotated[
         str, typer.Option("--decode-column", metavar="NAME", help="Column of decode tokens.")
@@ -321,12 +309,8 @@ def import_(
         str, typer.Option("--arrival-column", metavar="NAME", help="Column of arrival times, seconds.")
     ] = "arrival_s",
     backlog: Annotated[bool, typer.Option("--backlog", help="All requests arrive at 0.")] = False,
-    id_column: Annotated[
-        str | None, typer.Option("--id-column", metavar="NAME", help="Column of request ids.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the instance; default the file's.")
-    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id-column", metavar="NAME", help="Column of request ids.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the instance; default the file's.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N rows.")] = None,
     slots: Annotated[int | None, typer.Option("--slots", metavar="N", help="Slots for the worker's.")] = None,
 ) -> None:
