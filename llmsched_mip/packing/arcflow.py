@@ -119,12 +119,15 @@ class ArcFlow:
         return knapsack_weights_refute(self.lengths, self.bins, self.capacity, of_length)
 
     def solve(self, time_limit_s: float, stop: Callable[[], bool]) -> tuple[Status, IntArray | None]:
-        """Look for an integral flow: INFEASIBLE is a proof, an assignment (shape (n,)) fits `capacity`."""
+        """Look for an integral flow: INFEASIBLE is a proof, an assignment (shape (n,)) fits `capacity`.
+
+        The number of bins stays the objective although any flow of at most `bins` would do: without an
+        objective the root LP of HiGHS can cycle for as long as it is let.
+        """
         model = self.model()
         source = sparse.csc_array((self.tail == 0).astype(float)[None, :])
         model = replace(
             model,
-            cost=np.zeros(len(self.tail)),
             matrix=sparse.csc_array(sparse.vstack((model.matrix, source))),
             row_lower=np.append(model.row_lower, 0.0),
             row_upper=np.append(model.row_upper, float(self.bins)),

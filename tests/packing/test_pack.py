@@ -256,15 +256,15 @@ def test_ctrl_c_keeps_the_best() -> None:
 
 
 def test_ctrl_c_inside_the_solver_ends_the_packing() -> None:
-    # At 1.5 s this one is in its arc-flow model, whose driver takes the interrupt.
-    lengths = np.clip(np.round(np.random.default_rng(1).lognormal(4.9, 0.4, 100)), 1, 511).astype(np.int64)
-    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    # At 2.5 s this one is in its arc-flow models, whose driver takes the interrupt.
+    lengths = np.random.default_rng(0).integers(1, 3000, 120)
+    timer = threading.Timer(2.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     try:
-        packing = pack(lengths, 40, time_limit_s=30)
+        packing = pack(lengths, 48, time_limit_s=40)
     finally:
         timer.cancel()
-    assert packing.status == "optimal" or (packing.interrupted and packing.seconds < 15)
+    assert packing.interrupted and packing.seconds < 30
 
 
 @pytest.mark.parametrize(
