@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from llmsched_mip.plan import Plan
 
 INTERRUPTED = 130
+PLAN_POLICIES = ("plan", "lagrangian")
+OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
 # Public in every version of typer: the third class of BadParameter is the base of all its errors.
 USAGE_ERRORS = cast(type[Exception], typer.BadParameter.__mro__[2])
 
@@ -201,6 +203,8 @@ def replay(
     console.require_writable(events)
     instance = _read(instance_path)
     plan = None if plan_path is None else read_plan(plan_path, instance)
+    if plan is None and policy in PLAN_POLICIES and lengths == "known":
+        plan = _offline_plan(instance, policy, seed)
     outcome = execute(instance, policy, plan=plan, lengths=lengths, seed=seed, events=events)
     if not as_json:
         console.emit(f"{console.instance_text(instance)}, policy {policy}, lengths {lengths}")
@@ -220,6 +224,16 @@ def replay(
             "seconds": outcome.seconds,
         }
     )
+
+
+def _offline_plan(instance: Instance, policy: str, seed: int) -> Plan:
+    """The offline half of the hybrid method, where no plan is given and the lengths are known."""
+    from llmsched_mip.methods import solve as plan_offline
+
+    console.note(f"policy {policy} without --plan: planning offline for up to {OFFLINE_SECONDS:g} s")
+    plan = plan_offline(instance, time_limit_s=OFFLINE_SECONDS, gap=OFFLINE_GAP, seed=seed).plan
+    console.note(f"planned with method {plan.method}: {plan.objective} {plan.value:.4f}")
+    return plan
 
 
 @app.command()

@@ -8,7 +8,7 @@ from bisect import bisect_right, insort
 import numpy as np
 
 from llmsched_mip.policies.base import Lengths, WorkerView
-from llmsched_mip.timing import FloatArray
+from llmsched_mip.timing import FloatArray, IntArray
 
 PRIOR_MEAN = 256
 OVERRUN = 1.25
@@ -91,7 +91,7 @@ class Estimator:
         rate = np.where(due, np.minimum(1.0, 1.0 / (np.where(inside, x, 1) * ratio)), 0.0)
         return np.maximum(1.0, mean - made), rate
 
-    def _residuals(self, made: FloatArray) -> FloatArray:
+    def _residuals(self, made: IntArray) -> FloatArray:
         first = np.searchsorted(self.seen, made, side="right") if self.seen else np.zeros(len(made), dtype=np.int64)
         above = len(self.seen) - first
         mean = self._suffix_sums()[first] / np.maximum(above, 1)
