@@ -12,7 +12,7 @@ from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.timing import FloatArray, IntArray
 
-THRESHOLDS = (1, 2, 4, 8, 16, 32)
+THRESHOLDS = (1, 2, 4, 8, 16, 32, 64)
 SMALL = 20_000
 
 

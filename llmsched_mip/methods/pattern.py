@@ -234,7 +234,9 @@ def pattern_plans(search: Search, instance: Instance, share: float) -> Iterator[
     """Search coarse, then finer, then solve in integers, execute and polish; `share` of the time that is left."""
     budget = search.remaining * share
     own = PatternSearch(instance, search.seed)
-    _, found = own.run(search.stop_after(COARSE_SHARE * budget))
+    value, found = own.run(search.stop_after(COARSE_SHARE * budget))
+    if not math.isfinite(value):
+        return
     own.refine(MEDIUM)
     _, found = own.improve(own.value(found), found, search.stop_after(FINE_SHARE * budget), FINE_TRIALS)
     problem = Problem.of(instance, "known")
