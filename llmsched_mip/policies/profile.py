@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from llmsched_mip.timing import IntArray, request_kv_peak
@@ -93,7 +95,7 @@ class _Table:
         self._rows = rows
         self._finish, self._request, self._offset, self._spare = rows
 
-    def _place(self, finish: int, side: str) -> int:
+    def _place(self, finish: int, side: Literal["left", "right"]) -> int:
         live = self._finish[self._begin : self._end]
         return self._begin + int(live.searchsorted(finish, side))  # type: ignore[call-overload]
 
