@@ -132,13 +132,15 @@ class Lagrangian(LongestFirst):
         """Prefill what the plan has due; before that only where idle time that the plan did not foresee, until the
         next prefill is due, is worth a stall more."""
         rounds = view.rounds
-        ahead = due[self.queue[0][1]] - rounds
+        # Where nothing is active the next prefill of the plan runs at once, whenever it is due.
+        now = rounds if view.started else max(rounds, due[self.queue[0][1]])
+        ahead = due[self.queue[0][1]] - now
         idle = min(view.free_slots - self._planned_idle(view), len(self.queue))
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
-        early = not view.started or state.multiplier * max(0, idle) * ahead * round_s > state.fixed_s
+        early = state.multiplier * max(0, idle) * ahead * round_s > state.fixed_s
         if view.free_slots and (ahead <= 0 or early):
             waiting = self.candidates(view)
-            ready = waiting if early else takewhile(lambda i: due[i] <= rounds, waiting)
+            ready = waiting if early else takewhile(lambda i: due[i] <= now, waiting)
             batch = self.admission[view.index].batch(view, ready, self.skip)
             if batch:
                 return self._prefill(state, view, batch)
