@@ -97,7 +97,7 @@ class _Table:
 
     def _place(self, finish: int, side: Literal["left", "right"]) -> int:
         live = self._finish[self._begin : self._end]
-        return self._begin + int(live.searchsorted(finish, side))  # type: ignore[call-overload]
+        return self._begin + int(live.searchsorted(finish, side))
 
     def fill(self, entries: dict[int, Entry]) -> None:
         """Start anew with these requests."""
