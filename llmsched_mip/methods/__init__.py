@@ -23,7 +23,7 @@ __all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
 
 
 def auto(search: Search) -> None:
-    """List schedules, then for a makespan the MMBPP plan, then prefill patterns and the online rule; each as long as a gap is open."""
+    """List schedules, then for a makespan the MMBPP plan, prefill patterns and the online rule, while a gap is open."""
     steps = [list_schedules, mmbpp, pattern, online] if search.objective == "makespan" else [list_schedules]
     for step in steps:
         if not search.stop():
