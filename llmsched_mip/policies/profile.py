@@ -35,6 +35,8 @@ class KVProfile:
         self._table = _Table(capacity)
         self._added: dict[int, Entry] = {}
         self._gone: list[int] = []
+        self._latest: set[int] = set()
+        self._before: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -68,14 +70,32 @@ class KVProfile:
         table = self._table
         if len(self._gone) + len(self._added) > max(8, len(self._entries) // 4):
             table.fill(self._entries)
+            self._latest.clear()
         else:
             if self._gone:
-                table.remove(self._gone)
-            for request, entry in self._added.items():
-                table.add(request, *entry)
+                self._apply_gone(table)
+            if self._added:
+                self._apply_added(table)
         self._gone.clear()
         self._added.clear()
         return table
+
+    def _apply_gone(self, table: _Table) -> None:
+        """A batch that was added last and is retracted as a whole is undone by going back to the copy."""
+        gone = set(self._gone)
+        if self._latest and self._latest <= gone and self._before is not None:
+            table.restore(self._before)
+            gone -= self._latest
+        self._latest.clear()
+        if gone:
+            table.remove(gone)
+
+    def _apply_added(self, table: _Table) -> None:
+        if not self._latest:
+            self._before = table.copy()
+        self._latest.update(self._added)
+        for request, entry in self._added.items():
+            table.add(request, *entry)
 
 
 class _Table:
@@ -136,9 +156,18 @@ class _Table:
         self._begin, self._end = 0, live.shape[1]
         self._use(rows)
 
-    def remove(self, requests: list[int]) -> None:
+    def copy(self) -> IntArray:
+        """A copy of the rows, for `restore`."""
+        return self._rows[:, self._begin : self._end].copy()
+
+    def restore(self, rows: IntArray) -> None:
+        """Go back to the rows of a `copy`."""
+        self._begin, self._end = 0, rows.shape[1]
+        self._rows[:, : self._end] = rows
+
+    def remove(self, gone: set[int]) -> None:
         """Remove requests that are in the table."""
-        gone, begin = set(requests), self._begin
+        begin = self._begin
         while gone and int(self._request[begin]) in gone and self._finish_is_alone(begin):
             gone.remove(int(self._request[begin]))
             begin += 1
