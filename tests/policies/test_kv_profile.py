@@ -21,11 +21,11 @@ def fits(active, candidate, now):
     return all(held(together, t) <= fits.capacity for t in range(now + 1, last + 1))
 
 
-@settings(max_examples=250)
+@settings(max_examples=500)
 @given(
     capacity=st.integers(5, 80),
     steps=st.lists(
-        st.tuples(st.sampled_from("aaard"), st.integers(1, 12), st.integers(1, 15), st.integers(0, 9)), max_size=40
+        st.tuples(st.sampled_from("aaaardt"), st.integers(1, 12), st.integers(1, 15), st.integers(0, 9)), max_size=40
     ),
 )
 def test_admits_what_a_round_by_round_profile_admits(capacity, steps):
@@ -43,6 +43,10 @@ def test_admits_what_a_round_by_round_profile_admits(capacity, steps):
             gone = sorted(active)[choice % len(active)]
             profile.remove(gone)
             del active[gone]
+        elif kind == "t":
+            for gone in sorted(active)[-(1 + choice) :]:
+                profile.remove(gone)
+                del active[gone]
         elif kind == "d":
             now += choice
             overdue = profile.overdue(now)
