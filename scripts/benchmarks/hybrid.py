@@ -148,7 +148,7 @@ def _print(title: str, rows: dict[str, list[Row]], bound: float, count: int, thr
             f"{mean.evictions:.0f}",
             f"{mean.milliseconds:.0f}",
         )
-    console = Console(width=120)
+    console = Console(width=128)
     console.print(table)
     if thresholds:
         console.print(f"best thresholds: {', '.join(thresholds)}")
