@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import mmbpp
+from . import mmbpp, round_indexed
 
 MODELS: dict[str, Callable[..., Any]] = {
     "mmbpp": mmbpp.build,
+    "round_indexed": round_indexed.build,
 }
 """Name of a model to its `build(instance)`."""
