@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from llmsched_mip.plan import Plan
 
 INTERRUPTED = 130
+PLAN_POLICIES = ("plan", "lagrangian")
+OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
 # Public in every version of typer: the third class of BadParameter is the base of all its errors.
 USAGE_ERRORS = cast(type[Exception], typer.BadParameter.__mro__[2])
 
@@ -73,12 +75,8 @@ def solve(
         str, typer.Option("--method", metavar="NAME", help="Method." + listed("methods", "METHODS"))
     ] = "auto",
     time_limit: TimeLimit = None,
-    gap: Annotated[
-        float, typer.Option("--gap", metavar="G", help="Stop at this (value - bound) / value.")
-    ] = 0.0,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="Threads of the solver.")
-    ] = None,
+    gap: Annotated[float, typer.Option("--gap", metavar="G", help="Stop at this (value - bound) / value.")] = 0.0,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the solver.")] = None,
     seed: Seed = 0,
     plan_path: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
@@ -162,9 +160,7 @@ def bound(
     binding = best(found)
     if as_json:
         values = {own.name: own.value for own in found}
-        console.emit_json(
-            {"instance": instance.name, "objective": chosen, "bounds": values, "best": binding.value}
-        )
+        console.emit_json({"instance": instance.name, "objective": chosen, "bounds": values, "best": binding.value})
         return
     rows = [
         [
@@ -193,9 +189,7 @@ def replay(
         str, typer.Option("--lengths", metavar="WHAT", help="What a policy sees: known, interval or unknown.")
     ] = "known",
     seed: Seed = 0,
-    events: Annotated[
-        Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")
-    ] = None,
+    events: Annotated[Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Execute a policy event by event and measure the schedule."""
@@ -209,6 +203,8 @@ def replay(
     console.require_writable(events)
     instance = _read(instance_path)
     plan = None if plan_path is None else read_plan(plan_path, instance)
+    if plan is None and policy in PLAN_POLICIES and lengths == "known":
+        plan = _offline_plan(instance, policy, seed)
     outcome = execute(instance, policy, plan=plan, lengths=lengths, seed=seed, events=events)
     if not as_json:
         console.emit(f"{console.instance_text(instance)}, policy {policy}, lengths {lengths}")
@@ -228,6 +224,16 @@ def replay(
             "seconds": outcome.seconds,
         }
     )
+
+
+def _offline_plan(instance: Instance, policy: str, seed: int) -> Plan:
+    """The offline half of the hybrid method, where no plan is given and the lengths are known."""
+    from llmsched_mip.methods import solve as plan_offline
+
+    console.note(f"policy {policy} without --plan: planning offline for up to {OFFLINE_SECONDS:g} s")
+    plan = plan_offline(instance, time_limit_s=OFFLINE_SECONDS, gap=OFFLINE_GAP, seed=seed).plan
+    console.note(f"planned with method {plan.method}: {plan.objective} {plan.value:.4f}")
+    return plan
 
 
 @app.command()
@@ -300,16 +306,12 @@ def generate(
 
 @app.command("import")
 def import_(
-    trace_format: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="Format." + listed("workload", "IMPORTERS"))
-    ],
+    trace_format: Annotated[str, typer.Argument(metavar="FORMAT", help="Format." + listed("workload", "IMPORTERS"))],
     trace: Annotated[Path, typer.Argument(metavar="FILE", help="Trace file.")],
     output: Output,
     worker: Annotated[
         str,
-        typer.Option(
-            "--worker", metavar="PROFILE", help="Deployment or file." + listed("workload", "DEPLOYMENTS")
-        ),
+        typer.Option("--worker", metavar="PROFILE", help="Deployment or file." + listed("workload", "DEPLOYMENTS")),
     ],
     decode_column: Annotated[
         str, typer.Option("--decode-column", metavar="NAME", help="Column of decode tokens.")
@@ -321,12 +323,8 @@ def import_(
         str, typer.Option("--arrival-column", metavar="NAME", help="Column of arrival times, seconds.")
     ] = "arrival_s",
     backlog: Annotated[bool, typer.Option("--backlog", help="All requests arrive at 0.")] = False,
-    id_column: Annotated[
-        str | None, typer.Option("--id-column", metavar="NAME", help="Column of request ids.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the instance; default the file's.")
-    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id-column", metavar="NAME", help="Column of request ids.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the instance; default the file's.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N rows.")] = None,
     slots: Annotated[int | None, typer.Option("--slots", metavar="N", help="Slots for the worker's.")] = None,
 ) -> None:

@@ -54,9 +54,7 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None) -> s
     widths = [max(len(row[k]) for row in whole) for k in range(len(whole[0]))]
     right = [all(_numeric(row[k]) for row in rows) for k in range(len(widths))]
     lines = [
-        "  ".join(
-            c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)
-        ).rstrip()
+        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip()
         for row in whole
     ]
     if head:

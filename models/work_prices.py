@@ -67,9 +67,7 @@ def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.Co
             model.alpha[w].fix(0.0)
         if "kv" not in resources:
             model.beta[w].fix(0.0)
-    model.work = pyo.Objective(
-        expr=sum(float(data.count[t]) * model.u[t] for t in model.T), sense=pyo.maximize
-    )
+    model.work = pyo.Objective(expr=sum(float(data.count[t]) * model.u[t] for t in model.T), sense=pyo.maximize)
     model.cheapest = pyo.ConstraintList()
     for t, w in np.argwhere(data.fits).tolist():
         model.cheapest.add(
@@ -102,6 +100,5 @@ def extract(model: pyo.ConcreteModel) -> list[tuple[float, float, float, float, 
         return 0.0 if value is None else float(value)
 
     return [
-        (price("mu", w), price("alpha", w), price("beta", w), price("gamma", w), price("delta", w))
-        for w in model.W
+        (price("mu", w), price("alpha", w), price("beta", w), price("gamma", w), price("delta", w)) for w in model.W
     ]

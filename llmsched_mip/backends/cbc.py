@@ -126,9 +126,7 @@ def _problem(arrays: ArrayModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]
     return problem, variables
 
 
-def _add_row(
-    problem: pulp.LpProblem, body: pulp.LpAffineExpression, low: float, high: float, name: str
-) -> None:
+def _add_row(problem: pulp.LpProblem, body: pulp.LpAffineExpression, low: float, high: float, name: str) -> None:
     if low == high:
         problem.addConstraint(pulp.LpConstraint(body, pulp.LpConstraintEQ, name, low))
         return

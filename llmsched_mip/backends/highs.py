@@ -20,6 +20,13 @@ from llmsched_mip.errors import InvalidInputError
 
 Ended = highspy.HighsModelStatus
 FEASIBLE_POINT = 2
+OTHER_LIMITS = (
+    Ended.kSolutionLimit,
+    Ended.kIterationLimit,
+    Ended.kObjectiveTarget,
+    Ended.kObjectiveBound,
+    Ended.kMemoryLimit,
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,8 @@ def solve(
         Whether to write the incumbent into the variables; without an incumbent they keep their values.
     time_limit_s : float
         Wall time for everything, the standard form included.  HiGHS polls its clock at its own pace; the
-        driver watches it too, at every interrupt callback.  Between two callbacks nothing can stop it.
+        driver watches it too, at every interrupt callback.  Between two callbacks nothing can stop it, and
+        inside one LP or one sub-MIP of the branch and bound HiGHS makes none.
     mip_rel_gap, mip_abs_gap : float
         Stop when the gap, relative to the incumbent's value or absolute, is at most this; default 0 and 1e-6.
     threads : int, optional
@@ -97,17 +105,13 @@ def solve(
     values = _start_values(form, start)
     own = replace(own, time_limit_s=max(0.0, own.time_limit_s - build))
     result = _Highs(form.model, own).run(values)
-    result = replace(
-        result, columns=form.columns, rows=form.rows, seconds=result.seconds._replace(build=build)
-    )
+    result = replace(result, columns=form.columns, rows=form.rows, seconds=result.seconds._replace(build=build))
     if load:
         result.load()
     return result
 
 
-def solve_arrays(
-    model: ArrayModel, *, start: Mapping[int, float] | None = None, **limits: Any
-) -> SolveResult:
+def solve_arrays(model: ArrayModel, *, start: Mapping[int, float] | None = None, **limits: Any) -> SolveResult:
     """Solve a model given as arrays with HiGHS; `start` maps columns to values, the rest is as in `solve`."""
     return _Highs(model, Limits(**limits)).run(dict(start or {}))
 
@@ -312,4 +316,6 @@ class _Highs:
             return Status.TIME_LIMIT_NO_INCUMBENT if value is None else Status.TIME_LIMIT_INCUMBENT
         if ended == Ended.kInterrupt or self.stopped:
             return Status.INTERRUPTED_NO_INCUMBENT if value is None else Status.INTERRUPTED_INCUMBENT
+        if ended in OTHER_LIMITS:
+            return Status.OTHER_LIMIT_NO_INCUMBENT if value is None else Status.OTHER_LIMIT_INCUMBENT
         return Status.ERROR

@@ -24,6 +24,8 @@ class Status(Enum):
     TIME_LIMIT_NO_INCUMBENT = "time limit without incumbent"
     INTERRUPTED_INCUMBENT = "interrupted with incumbent"
     INTERRUPTED_NO_INCUMBENT = "interrupted without incumbent"
+    OTHER_LIMIT_INCUMBENT = "other limit with incumbent"
+    OTHER_LIMIT_NO_INCUMBENT = "other limit without incumbent"
     INFEASIBLE = "infeasible"
     UNBOUNDED = "unbounded"
     ERROR = "error"

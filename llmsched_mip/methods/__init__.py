@@ -96,9 +96,7 @@ def solve(
             search.raise_bounds(bounds.compute(instance, objective, search.remaining, stop=search.stop))
     if search.plan is None or search.value is None:
         raise NoPlanError(f"{instance.name}: no plan within {limit:g} s", search.bounds)
-    return SolveResult(
-        search.plan.with_claims(search.value, search.bounds, search.seconds), search.interrupted
-    )
+    return SolveResult(search.plan.with_claims(search.value, search.bounds, search.seconds), search.interrupted)
 
 
 def _check(objective: str, method: str, time_limit_s: float, gap: float) -> None:

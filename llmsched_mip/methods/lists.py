@@ -10,27 +10,28 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
-from llmsched_mip.timing import IntArray
+from llmsched_mip.timing import FloatArray, IntArray
 
-THRESHOLDS = (1, 2, 4, 8, 16, 32)
+THRESHOLDS = (1, 2, 4, 8, 16, 32, 64)
 SMALL = 20_000
 
 
-def orders(instance: Instance, objective: str) -> Iterator[tuple[str, IntArray | None]]:
+def orders(instance: Instance, objective: str) -> Iterator[tuple[str, list[int] | None]]:
     """Orders worth trying, as the place of every request in the list (None: order of arrival)."""
     requests = instance.requests
     yield "fcfs", None
     if objective == "makespan":
-        yield "longest-first", _places(-requests.decode_tokens)
+        yield "longest-first", places(-requests.decode_tokens)
     else:
-        yield "shortest-first", _places(requests.decode_tokens / requests.weight)
-        yield "smallest-volume-first", _places(instance.kv_volume / requests.weight)
+        yield "shortest-first", places(requests.decode_tokens / requests.weight)
+        yield "smallest-volume-first", places(instance.kv_volume / requests.weight)
 
 
-def _places(key: IntArray) -> IntArray:
+def places(key: IntArray | FloatArray) -> list[int]:
+    """Place of every request in ascending order of `key`."""
     place = np.empty(len(key), dtype=np.int64)
     place[np.argsort(key, kind="stable")] = np.arange(len(key))
-    return place
+    return place.tolist()
 
 
 def list_schedules(search: Search) -> None:

@@ -29,10 +29,11 @@ from llmsched_mip.timing import IntArray, fixed_prefill_seconds
 
 Stop = Callable[[], bool]
 Batches = tuple[list[list[int]], list[int]]
-COARSE, MEDIUM, FINE = 40, 90, 512
-COARSE_SHARE, FINE_SHARE, INTEGER_SHARE = 0.4, 0.25, 0.3
+COARSE, MEDIUM = 40, 90
+COARSE_SHARE, FINE_SHARE, INTEGER_SHARE, POLISH_SHARE = 0.35, 0.2, 0.3, 0.12
+POLISH_TRIALS = 2000
 FINE_TRIALS = 400
-MARGINS = (0, 2)
+MARGINS = (2, 5, 0)
 KV_MARGIN = 0.01
 LP_OPTIONS = {"presolve": "off", "simplex_strategy": 4}
 MOST_STARTS = 160
@@ -88,8 +89,8 @@ class PatternSearch:
         self.prefill_rounds = fixed_prefill_seconds(worker.prefill_time) / worker.decode_time.base_s
         self.tried = 0
 
-    def refine(self, most: int = FINE) -> None:
-        """Count lengths in at most `most` classes; by default every length as it is."""
+    def refine(self, most: int) -> None:
+        """Count lengths in at most `most` classes."""
         self.classes = LengthClasses.of(self.requests.prefill_tokens, self.requests.decode_tokens, most)
 
     def value(self, pattern: Pattern) -> float:
@@ -181,7 +182,7 @@ class PatternSearch:
         return Pattern(period, tuple(sorted({o for o in offsets if 0 < o < period})), horizon)
 
     def timetable(self, pattern: Pattern, seconds: float, stop: Stop) -> Batches | None:
-        """Batches and due rounds from the integer model; what is left over stands in a last batch.
+        """Batches and due rounds from the integer model; what is left over stands in the first.
 
         None when no integer solution was found within `seconds`.
         """
@@ -190,20 +191,19 @@ class PatternSearch:
         result = solve_arrays(model.arrays, threads=1, time_limit_s=seconds, mip_abs_gap=0.3, stop=stop)
         if result.x is None:
             return None
-        return self._batches(model, np.rint(result.x).astype(np.int64), starts, pattern.horizon)
+        return self._batches(model, np.rint(result.x).astype(np.int64), starts)
 
-    def _batches(self, model: StartModel, counts: IntArray, starts: IntArray, horizon: int) -> Batches:
-        batches: list[list[int]] = [[] for _ in range(len(starts) + 1)]
+    def _batches(self, model: StartModel, counts: IntArray, starts: IntArray) -> Batches:
+        """Requests of every prefill round; those left over join the first."""
+        batches: list[list[int]] = [[] for _ in starts]
         taken = [0] * len(self.classes.members)
-        place = np.where(model.column_start < 0, len(starts), model.column_start)
-        order = np.lexsort((model.column_class, place))
-        for column in order[counts[order] > 0]:
+        place = np.maximum(model.column_start, 0)
+        for column in np.lexsort((model.column_class, place)):
             group, size = int(model.column_class[column]), int(counts[column])
             members = self.classes.members[group][taken[group] : taken[group] + size]
             taken[group] += size
             batches[place[column]].extend(members.tolist())
-        due = [*starts.tolist(), horizon]
-        pairs = [(batch, when) for batch, when in zip(batches, due, strict=True) if batch]
+        pairs = [(batch, when) for batch, when in zip(batches, starts.tolist(), strict=True) if batch]
         return [batch for batch, _ in pairs], [when for _, when in pairs]
 
 
@@ -231,30 +231,73 @@ def pattern(search: Search) -> None:
 
 
 def pattern_plans(search: Search, instance: Instance, share: float) -> Iterator[Plan]:
-    """Search coarse, then fine, then solve in integers and execute; `share` of the time that is left."""
+    """Search coarse, then finer, then solve in integers, execute and polish; `share` of the time that is left."""
     budget = search.remaining * share
     own = PatternSearch(instance, search.seed)
     value, found = own.run(search.stop_after(COARSE_SHARE * budget))
-    candidates = [found]
+    if not math.isfinite(value):
+        return
     own.refine(MEDIUM)
-    value, found = own.improve(own.value(found), found, search.stop_after(FINE_SHARE * budget), FINE_TRIALS)
-    candidates.insert(0, found)
-    own.refine()
+    _, found = own.improve(own.value(found), found, search.stop_after(FINE_SHARE * budget), FINE_TRIALS)
     problem = Problem.of(instance, "known")
-    seconds = INTEGER_SHARE * budget / (len(candidates) * len(MARGINS))
-    for candidate in candidates:
-        for margin in MARGINS:
-            if search.interrupted:
-                return
-            longer = replace(candidate, horizon=candidate.horizon + margin)
-            timetable = own.timetable(longer, seconds, lambda: search.interrupted)
-            if timetable is not None:
-                for early in (False, True):
-                    yield executed(instance, Timetable(problem, *timetable, early))
+    seconds = INTEGER_SHARE * budget / len(MARGINS)
+    best: tuple[float, Batches, Plan] | None = None
+    for margin in MARGINS:
+        if search.interrupted:
+            return
+        longer = replace(found, horizon=found.horizon + margin)
+        timetable = own.timetable(longer, seconds, lambda: search.interrupted)
+        if timetable is None:
+            continue
+        for early in (False, True):
+            value, plan = executed(instance, Timetable(problem, *timetable, early))
+            yield plan
+            if best is None or value < best[0]:
+                best = value, timetable, plan
+    if best is not None:
+        yield polished(instance, problem, best, search.stop_after(POLISH_SHARE * budget), own.random)
 
 
-def executed(instance: Instance, policy: Timetable) -> Plan:
-    """The plan that a timetable executes."""
+def polished(
+    instance: Instance,
+    problem: Problem,
+    best: tuple[float, Batches, Plan],
+    stop: Stop,
+    random: np.random.Generator,
+) -> Plan:
+    """Merge neighbouring batches, move due rounds and swap requests as long as the executed value falls."""
+    value, (batches, due), plan = best
+    for _ in range(POLISH_TRIALS):
+        if stop() or len(batches) < 2:
+            break
+        trial = _changed(batches, due, random)
+        other, candidate = executed(instance, Timetable(problem, *trial, early=True))
+        if other <= value:
+            value, (batches, due), plan = other, trial, candidate
+    return plan
+
+
+def _changed(batches: list[list[int]], due: list[int], random: np.random.Generator) -> Batches:
+    """One random change of a timetable."""
+    batches, due = [list(batch) for batch in batches], list(due)
+    k, kind = int(random.integers(1, len(batches))), random.random()
+    if kind < 0.3:
+        into = k - 1 if k == len(batches) - 1 or random.random() < 0.5 else k + 1
+        batches[into] += batches[k]
+        del batches[k], due[k]
+    elif kind < 0.6:
+        earliest, latest = due[k - 1] + 1, due[k + 1] - 1 if k + 1 < len(due) else due[k] + 20
+        due[k] = int(np.clip(due[k] + random.integers(-12, 8), earliest, max(earliest, latest)))
+    else:
+        near = int(np.clip(k + random.integers(-4, 5), 0, len(batches) - 1))
+        if batches[k] and len(batches[k]) > 1:
+            batches[near].append(batches[k].pop(int(random.integers(len(batches[k])))))
+    return batches, due
+
+
+def executed(instance: Instance, policy: Timetable) -> tuple[float, Plan]:
+    """Makespan and plan of a timetable when executed."""
     executor = Executor(instance, policy)
     executor.run()
-    return executor.outcome("pattern", 0.0).to_plan(instance, "pattern", "makespan")
+    outcome = executor.outcome("pattern", 0.0)
+    return outcome.measures.makespan, outcome.to_plan(instance, "pattern", "makespan")

@@ -90,9 +90,7 @@ class Search:
     def stop(self) -> bool:
         """Whether to end: interrupted, out of time, or the gap is closed."""
         gap = self.gap
-        return (
-            self.interrupted or self.remaining <= 0 or (gap is not None and gap <= max(self.gap_target, 1e-9))
-        )
+        return self.interrupted or self.remaining <= 0 or (gap is not None and gap <= max(self.gap_target, 1e-9))
 
     def stop_after(self, seconds: float) -> Callable[[], bool]:
         """`stop`, or true once `seconds` from now have passed."""
@@ -109,9 +107,7 @@ class Search:
         """
         evaluation = evaluate(self.instance, plan)
         if not evaluation.feasible:
-            raise InvalidPlanError(
-                f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}"
-            )
+            raise InvalidPlanError(f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}")
         value = evaluation.measures.objective(self.objective)
         if self.value is not None and value >= self.value:
             return False

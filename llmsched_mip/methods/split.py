@@ -49,9 +49,7 @@ def part(instance: Instance, w: int, requests: IntArray) -> Instance:
     return replace(instance.take(requests), workers=(instance.workers[w],))
 
 
-def joined(
-    instance: Instance, method: str, objective: str, parts: list[tuple[IntArray, Plan | None]]
-) -> Plan:
+def joined(instance: Instance, method: str, objective: str, parts: list[tuple[IntArray, Plan | None]]) -> Plan:
     """Put the plans of the parts together; request indices are mapped back."""
     workers = []
     for worker, (requests, plan) in zip(instance.workers, parts, strict=True):

@@ -164,6 +164,4 @@ def build(
         upper=np.concatenate((sizes[group], sizes)),
         integer=np.full(total, integer),
     )
-    return StartModel(
-        arrays, np.concatenate((group, np.arange(count))), np.concatenate((start, np.full(count, -1)))
-    )
+    return StartModel(arrays, np.concatenate((group, np.arange(count))), np.concatenate((start, np.full(count, -1))))

@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -109,7 +110,7 @@ class ArcFlow:
         """
         model = replace(self.model(), upper=np.full(len(self.tail), math.inf))
         options = {"solver": "ipm", "run_crossover": "off"}
-        result = solve_arrays(model, time_limit_s=time_limit_s, stop=stop, threads=1, options=options)
+        result = _solve(model, stop, time_limit_s=time_limit_s, threads=1, options=options)
         if result.row_duals is None or result.value is None or result.value <= self.bins + 1e-7:
             return False
         duals = np.maximum(result.row_duals[: len(self.distinct)], 0.0)
@@ -118,18 +119,21 @@ class ArcFlow:
         return knapsack_weights_refute(self.lengths, self.bins, self.capacity, of_length)
 
     def solve(self, time_limit_s: float, stop: Callable[[], bool]) -> tuple[Status, IntArray | None]:
-        """Look for an integral flow: INFEASIBLE is a proof, an assignment (shape (n,)) fits `capacity`."""
+        """Look for an integral flow: INFEASIBLE is a proof, an assignment (shape (n,)) fits `capacity`.
+
+        The number of bins stays the objective although any flow of at most `bins` would do: without an
+        objective the root LP of HiGHS can cycle for as long as it is let.
+        """
         model = self.model()
         source = sparse.csc_array((self.tail == 0).astype(float)[None, :])
         model = replace(
             model,
-            cost=np.zeros(len(self.tail)),
             matrix=sparse.csc_array(sparse.vstack((model.matrix, source))),
             row_lower=np.append(model.row_lower, 0.0),
             row_upper=np.append(model.row_upper, float(self.bins)),
             integer=np.ones(len(self.tail), dtype=bool),
         )
-        result = solve_arrays(model, time_limit_s=time_limit_s, stop=stop)
+        result = _solve(model, stop, time_limit_s=time_limit_s)
         return result.status, self._assignment(result)
 
     def _assignment(self, result: SolveResult) -> IntArray | None:
@@ -153,6 +157,14 @@ class ArcFlow:
                     assignment[first[kind] + taken[kind]] = b
                     taken[kind] += 1
         return None if (assignment < 0).any() else assignment
+
+
+def _solve(model: ArrayModel, stop: Callable[[], bool], **limits: Any) -> SolveResult:
+    """Solve; the driver ends quietly at Ctrl-C, the caller's search must end with it."""
+    result = solve_arrays(model, stop=stop, **limits)
+    if result.status in (Status.INTERRUPTED_INCUMBENT, Status.INTERRUPTED_NO_INCUMBENT) and not stop():
+        raise KeyboardInterrupt
+    return result
 
 
 def _put_on(reached: np.ndarray, length: int, copies: int) -> IntArray:

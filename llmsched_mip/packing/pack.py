@@ -34,7 +34,7 @@ FILL_STEPS = 600
 SKELETONS = (0.5, 1.0, 0.4, 0.45, 0.35)
 EXACT_SHARE = 0.4
 SMALL_ARCS = 60_000
-MAX_ARCS = 400_000
+MAX_ARCS = 150_000
 
 
 def pack(
@@ -222,19 +222,21 @@ class _Run:
         self._search(10 * SEARCH_STEPS, "long search")
 
     def _lp_bound(self, max_arcs: int = MAX_ARCS) -> None:
-        """Raise the bound to the smallest capacity that the arc-flow LP does not refute, by bisection."""
-        low, high = self.bound, self.makespan
+        """Raise the bound to the smallest capacity that the arc-flow LP does not refute.
+
+        The bound is most often nearly tight, so growing steps from it come before bisection.
+        """
+        low, high, step, found = self.bound, self.makespan, 1, False
         while low < high and not self.done():
-            # Most often the bound is tight or the makespan is: these two are tried before the middle.
-            middle = low if low == self.bound else high - 1 if high == self.makespan else (low + high) // 2
+            middle = (low + high) // 2 if found else min(low + step, high) - 1
             graph = ArcFlow.build(self.lengths, self.bins, middle, max_arcs)
             if graph is None:
                 return
             if graph.refuted_by_lp(self.left_s, self.done):
-                low = middle + 1
+                low, step = middle + 1, 2 * step
                 self.offer_bound("arc-flow LP", low)
             else:
-                high = middle
+                high, found = middle, True
 
     def _small_arc_flow(self) -> None:
         self._lp_bound(SMALL_ARCS)

@@ -58,7 +58,7 @@ class Lengths:
 class Problem:
     """The part of an instance that a policy may see: workers, prompts, weights, visible lengths, and a plan.
 
-    `prefill_tokens`, `weight` and `arrival_s` have shape (n,); a policy acts on a request only after `arrived`.
+    `prefill_tokens` and `weight` have shape (n,); a policy acts on a request only after `arrived`.
     """
 
     workers: tuple[Worker, ...]

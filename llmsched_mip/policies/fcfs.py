@@ -18,4 +18,8 @@ class FirstComeFirstServed(QueuePolicy):
         batch = self.choose(view)
         if batch:
             return self.take(batch)
-        return self.otherwise(view, wake=view.free_slots > 0 and not self.queue)
+        return self.otherwise(view, wake=view.free_slots > 0 and self.arrival_may_start())
+
+    def arrival_may_start(self) -> bool:
+        """Whether a request that arrives now might start before those that wait: not behind one that does not fit."""
+        return not self.queue or len(self.admission) > 1

@@ -9,13 +9,21 @@ emptied, the prefill runs now unless some j ≥ 1 gives a lower cost per refille
 λ is the multiplier of the slot constraint, in seconds of makespan per idle slot-second.  It starts from the offline
 dual (1 / J where the area bound binds; where the KV volume binds, idle slots are worth less in the proportion of the
 two bounds) and is updated from what is observed: by the idle time that waiting really cost over what was predicted.
+
+With a plan and known lengths (one worker) the prefills of the plan are due at its rounds: before that a prefill runs
+only where idle time that the plan did not foresee, priced by λ until the next one is due, is worth a stall more.
+With a plan and estimated lengths its order is taken, and the rule above decides.  Where longest first would overflow
+the KV cache and there is no plan, requests are taken in order of arrival, and longest first near the end.
+
 See MODEL.md, sections 2 and 6; the cost per unit as a rule for when to order is that of lot sizing (Silver and Meal,
 1973; least unit cost).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from sortedcontainers import SortedList
@@ -53,7 +61,14 @@ class Lagrangian(LongestFirst):
 
     def __init__(self, problem: Problem):
         super().__init__(problem)
-        self.place = None if problem.plan is None else _plan_order(problem.plan, len(self.prompts))
+        self.place: list[int] | None = None
+        self.due: list[int] | None = None
+        if problem.plan is not None:
+            self.place, due = _plan_order(problem.plan, len(self.prompts))
+            self.due = due if len(problem.workers) == 1 and self.estimator.exact else None
+        if self.due is not None:
+            self.planned_starts = sorted(self.due)
+            self.planned_ends = sorted(r + self.estimator.length(i) for i, r in enumerate(self.due))
         self.kv_binds = self.place is None and _longest_first_overflows(problem, self.estimator)
         self.state = [
             _WorkerState(fixed_prefill_seconds(worker.prefill_time), _first_multiplier(problem, w), SortedList())
@@ -101,6 +116,8 @@ class Lagrangian(LongestFirst):
         self._observe(state, view)
         if self.kv_binds:
             self._sort_for_the_end(view)
+        if self.due is not None and self.queue:
+            return self._by_plan(state, view, self.due)
         batch = self.choose(view)
         if not batch:
             state.last_idle = 0
@@ -110,6 +127,31 @@ class Lagrangian(LongestFirst):
             state.last_idle = len(batch)
             return Decode(None, wake=True)
         return self._prefill(state, view, batch)
+
+    def _by_plan(self, state: _WorkerState, view: WorkerView, due: list[int]) -> Decision:
+        """Prefill what the plan has due; before that only where idle time that the plan did not foresee, until the
+        next prefill is due, is worth a stall more."""
+        rounds = view.rounds
+        ahead = due[self.queue[0][1]] - rounds
+        idle = min(view.free_slots - self._planned_idle(view), len(self.queue))
+        round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
+        early = not view.started or state.multiplier * max(0, idle) * ahead * round_s > state.fixed_s
+        if view.free_slots and (ahead <= 0 or early):
+            waiting = self.candidates(view)
+            ready = waiting if early else takewhile(lambda i: due[i] <= rounds, waiting)
+            batch = self.admission[view.index].batch(view, ready, self.skip)
+            if batch:
+                return self._prefill(state, view, batch)
+        if not view.started:
+            return self.otherwise(view, wake=True)
+        return Decode(ahead if ahead > 0 else None, wake=True)
+
+    def _planned_idle(self, view: WorkerView) -> int:
+        """Slots that the plan leaves idle at this round."""
+        if view.worker.slots is None:
+            return 0
+        begun = bisect_right(self.planned_starts, view.rounds)
+        return view.worker.slots - begun + bisect_right(self.planned_ends, view.rounds)
 
     def _prefill(self, state: _WorkerState, view: WorkerView, batch: list[int]) -> Decision:
         self._learn(state)
@@ -214,15 +256,15 @@ def _first_multiplier(problem: Problem, w: int) -> float:
     return share / slots
 
 
-def _plan_order(plan: Plan, n: int) -> list[int]:
-    """Place of every request: by the decode round at which its stage starts, then as written."""
-    place = [n] * n
+def _plan_order(plan: Plan, n: int) -> tuple[list[int], list[int]]:
+    """Place of every request, by the decode round at which its stage starts and then as written, and that round."""
+    place, due = [n] * n, [0] * n
     entries = []
     for w, own in enumerate(plan.workers):
         begin = np.concatenate(([0], np.cumsum(own.rounds)))[:-1] if len(own) else np.empty(0, dtype=np.int64)
         stage = np.repeat(np.arange(len(own)), np.diff(own.offsets))
         entries += [(int(begin[k]), w, j, int(i)) for j, (k, i) in enumerate(zip(stage, own.requests, strict=True))]
-    for position, (_, _, _, i) in enumerate(sorted(entries)):
+    for position, (begins, _, _, i) in enumerate(sorted(entries)):
         if i >= 0:
-            place[i] = position
-    return place
+            place[i], due[i] = position, begins
+    return place, due

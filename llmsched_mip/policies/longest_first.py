@@ -15,6 +15,10 @@ class LongestFirst(FirstComeFirstServed):
             return sequence
         return (MAX_LENGTH - self.estimator.length(request)) * MAX_REQUESTS + sequence
 
+    def arrival_may_start(self) -> bool:
+        """A longer request stands in front of those that wait."""
+        return True
+
 
 MAX_LENGTH = 2**32
 MAX_REQUESTS = 2**40

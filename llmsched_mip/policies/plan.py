@@ -30,6 +30,10 @@ class FollowPlan(PolicyBase):
         """Note an arrival."""
         self.here.add(request)
 
+    def evict(self, view: WorkerView) -> list[int]:
+        """A plan never evicts: the executor stops with an error."""
+        return []
+
     def decide(self, view: WorkerView) -> Decision:
         """Finish the rounds of the stage, then prefill the next as soon as it may start."""
         w = view.index

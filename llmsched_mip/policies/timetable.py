@@ -22,8 +22,9 @@ from llmsched_mip.policies.queueing import Admission
 class Timetable(PolicyBase):
     """Batch k is due at round ``due[k]``.
 
-    What does not fit when it is due (slots, token cap, KV cache by the forward check) joins the next batch, in
-    front.  With `early` a batch is prefilled before it is due when all of it fits.  For one worker and a backlog.
+    In a batch the longest go first: the short ones can wait without delaying the end.  What does not fit when it is
+    due (slots, token cap, KV cache by the forward check) joins the next batch.  With `early` a batch is prefilled
+    before it is due when all of it fits.  For one worker and a backlog.
 
     Parameters
     ----------
@@ -36,8 +37,12 @@ class Timetable(PolicyBase):
 
     def __init__(self, problem: Problem, batches: Sequence[list[int]], due: Sequence[int], early: bool):
         super().__init__(problem)
-        self.batches, self.due, self.early = deque(list(b) for b in batches), deque(due), early
-        self.admission = Admission(problem.workers[0], Estimator(problem.lengths), prompt_tokens(problem))
+        self.estimator = Estimator(problem.lengths)
+        self.batches, self.due, self.early = deque(self._sorted(b) for b in batches), deque(due), early
+        self.admission = Admission(problem.workers[0], self.estimator, prompt_tokens(problem))
+
+    def _sorted(self, batch: list[int]) -> list[int]:
+        return sorted(batch, key=lambda i: (-self.estimator.length(i), i))
 
     def arrived(self, request: int, time: float) -> None:
         """All requests are in the batches."""
@@ -70,7 +75,7 @@ class Timetable(PolicyBase):
         rest = [i for i in self.batches.popleft() if i not in taken]
         due = self.due.popleft()
         if self.batches:
-            self.batches[0] = rest + self.batches[0]
+            self.batches[0] = self._sorted(rest + self.batches[0])
         else:
             self.batches.append(rest)
             self.due.append(due)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from llmsched_mip.errors import InvalidPlanError
+from llmsched_mip.errors import InvalidInputError, InvalidPlanError
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Schedule, WorkerTotals, measure
 from llmsched_mip.plan import Plan, Stage
@@ -137,6 +137,8 @@ class Executor:
             self._end_run(engine, now)
         elif engine.prefilled:
             self._end_prefill(engine, now)
+        if not self.left:
+            return
         view = engine.view
         view.time = now
         engine.waiting = False
@@ -149,7 +151,10 @@ class Executor:
             self._wait(engine, decision)
 
     def _wait(self, engine: _Engine, decision: Wait) -> None:
+        view = engine.view
         engine.waiting = engine.was_idle = True
+        if self.log and view.started:
+            self.log(Event(view.time, view.index, "wait", -1, -1, view.active, view.kv_held))
         if decision.until is not None and decision.until > engine.view.time:
             self._at(engine, decision.until)
 
@@ -182,8 +187,9 @@ class Executor:
         for k, i in enumerate(batch):
             self.prefill_start[i], self.decode_start[i] = view.time, view.time + seconds
             self.served_by[i] = view.index
+            self.in_slot[i] = -1 if slots is None else slots[k]
             if slots is not None:
-                self.in_slot[i] = engine.slot[i] = slots[k]
+                engine.slot[i] = slots[k]
             if self.log:
                 self.log(
                     Event(
@@ -314,19 +320,13 @@ class Executor:
         schedule = Schedule(
             np.array(self.served_by),
             np.array(self.in_slot),
-            *(
-                np.array(times)
-                for times in (self.prefill_start, self.decode_start, self.first_token, self.completion)
-            ),
+            *(np.array(times) for times in (self.prefill_start, self.decode_start, self.first_token, self.completion)),
         )
         totals = [
-            WorkerTotals(e.view.worker.name, e.busy, len(e.batches), e.view.rounds, e.kv_peak)
-            for e in self.engines
+            WorkerTotals(e.view.worker.name, e.busy, len(e.batches), e.view.rounds, e.kv_peak) for e in self.engines
         ]
         stages = [self._stages(engine) for engine in self.engines]
-        return Outcome(
-            policy, schedule, measure(self.instance, schedule, totals), self.evictions, seconds, stages
-        )
+        return Outcome(policy, schedule, measure(self.instance, schedule, totals), self.evictions, seconds, stages)
 
     @staticmethod
     def _stages(engine: _Engine) -> list[Stage]:
@@ -354,7 +354,7 @@ def replay(
     policy : str
         One of `llmsched_mip.policies.POLICIES`.
     plan : Plan, optional
-        For policies that follow a plan; made by the offline method from the visible lengths where it is left out.
+        For policies that follow a plan (``plan``) or take its order and rounds (``lagrangian``).
     lengths : str
         What the policy may see of an unfinished request's length: ``known``, ``interval`` or ``unknown``.
     seed : int
@@ -365,10 +365,12 @@ def replay(
     Raises
     ------
     InvalidInputError
-        Unknown policy, or intervals that the instance does not have.
+        Unknown policy, a plan for another instance, or intervals that the instance does not have.
     InvalidPlanError
         The plan cannot be executed as written.
     """
+    if plan is not None and plan.instance_digest != instance.digest:
+        raise InvalidInputError("plan", f"was made for another instance ({plan.instance!r}, digest differs)")
     log: list[Event] = []
     rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
     executor = Executor(instance, rule, log.append if events is not None else None)

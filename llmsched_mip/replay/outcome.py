@@ -38,7 +38,5 @@ class Outcome:
     def to_plan(self, instance: Instance, method: str | None = None, objective: str | None = None) -> Plan:
         """The stages that ran, as a plan without claims; a replay with evictions is not a plan."""
         if self.evictions:
-            raise InvalidPlanError(
-                f"policy {self.policy!r} evicted {self.evictions} requests: that is not a plan"
-            )
+            raise InvalidPlanError(f"policy {self.policy!r} evicted {self.evictions} requests: that is not a plan")
         return Plan.of(instance, method or self.policy, self.stages, objective)

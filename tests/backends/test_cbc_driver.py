@@ -22,9 +22,7 @@ def small_models(draw: st.DrawFn) -> ArrayModel:
     """Random mixed models with equations, ranges, one-sided rows, an offset, and both senses."""
     rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 5))
     number = st.integers(-5, 5)
-    matrix = np.array(draw(st.lists(number, min_size=rows * columns, max_size=rows * columns))).reshape(
-        rows, columns
-    )
+    matrix = np.array(draw(st.lists(number, min_size=rows * columns, max_size=rows * columns))).reshape(rows, columns)
     low = np.array(draw(st.lists(st.integers(-8, 4), min_size=rows, max_size=rows)), dtype=float)
     width = np.array(draw(st.lists(st.integers(0, 9), min_size=rows, max_size=rows)), dtype=float)
     side = draw(st.lists(st.sampled_from("blu"), min_size=rows, max_size=rows))

@@ -207,6 +207,17 @@ def test_a_partial_start_by_mapping() -> None:
     assert result.value == pytest.approx(22)
 
 
+def test_another_limit_is_neither_a_proof_nor_an_error() -> None:
+    result = solve(knapsack_pyomo(), options={"objective_target": 1.0})
+    assert result.status in (Status.OTHER_LIMIT_INCUMBENT, Status.OPTIMAL)
+    lengths = np.random.default_rng(3).integers(300, 900, 120)
+    model = hard_model()
+    mmbpp.start(model, lengths, np.arange(120) % 40)
+    result = solve(model, start=True, options={"mip_max_improving_sols": 1}, time_limit_s=30, threads=1)
+    assert result.status is Status.OTHER_LIMIT_INCUMBENT
+    assert result.bound < result.value
+
+
 def test_stop_is_polled() -> None:
     began = time.perf_counter()
     result = solve(hard_model(), stop=lambda: time.perf_counter() - began > 0.7, time_limit_s=60, threads=1)
@@ -220,9 +231,7 @@ def test_an_interrupt_with_an_incumbent_keeps_it() -> None:
     model = hard_model()
     mmbpp.start(model, lengths, np.arange(120) % 40)
     seen: list[TracePoint] = []
-    result = solve(
-        model, start=True, stop=lambda: bool(seen), on_trace=seen.append, time_limit_s=60, threads=1
-    )
+    result = solve(model, start=True, stop=lambda: bool(seen), on_trace=seen.append, time_limit_s=60, threads=1)
     assert result.status is Status.INTERRUPTED_INCUMBENT
     assert result.value == pytest.approx(model.T.value)
 

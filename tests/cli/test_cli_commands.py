@@ -202,9 +202,7 @@ def test_light_commands_do_not_import_solvers(instance_file):
         "import sys; from llmsched_mip.cli import main; main(['check', sys.argv[1]]); "
         "print(sorted({'pyomo', 'numba', 'pulp', 'highspy', 'pandas'} & set(sys.modules)))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program, instance_file], capture_output=True, text=True, timeout=60
-    )
+    result = subprocess.run([sys.executable, "-c", program, instance_file], capture_output=True, text=True, timeout=60)
     assert result.stdout.splitlines()[-1] == "[]"
 
 

@@ -23,9 +23,7 @@ SOLVE_KEYS = ["instance", "objective", "method", "status", "value", "bound", "ga
 @pytest.fixture
 def instance_file(tmp_path):
     worker = Worker("w", AffinePrefill(1.0, 0.5), DecodeTime(1.0, 0.1, 0.01), slots=2)
-    write(
-        Instance("tiny", Requests(["a", "b", "c"], [3, 4, 5], [4, 2, 2]), (worker,)), tmp_path / "tiny.json"
-    )
+    write(Instance("tiny", Requests(["a", "b", "c"], [3, 4, 5], [4, 2, 2]), (worker,)), tmp_path / "tiny.json")
     return tmp_path / "tiny.json"
 
 

@@ -35,9 +35,7 @@ def brute_force(lengths: list[int], bins: int) -> int:
     states = {(0,) * bins}
     for length in lengths:
         states = {
-            tuple(sorted((*loads[:k], loads[k] + length, *loads[k + 1 :])))
-            for loads in states
-            for k in range(bins)
+            tuple(sorted((*loads[:k], loads[k] + length, *loads[k + 1 :]))) for loads in states for k in range(bins)
         }
     return min(loads[-1] for loads in states)
 
@@ -255,6 +253,18 @@ def test_ctrl_c_keeps_the_best() -> None:
     assert packing.interrupted
     assert time.perf_counter() - began < 15
     assert packing.makespan == makespan(lengths, packing.assignment)
+
+
+def test_ctrl_c_inside_the_solver_ends_the_packing() -> None:
+    # At 2.5 s this one is in its arc-flow models, whose driver takes the interrupt.
+    lengths = np.random.default_rng(0).integers(1, 3000, 120)
+    timer = threading.Timer(2.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        packing = pack(lengths, 48, time_limit_s=40)
+    finally:
+        timer.cancel()
+    assert packing.interrupted and packing.seconds < 30
 
 
 @pytest.mark.parametrize(
