@@ -12,17 +12,25 @@ from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.search import Event, Search
+from llmsched_mip.methods.unit_round import applies as unit_round_applies
+from llmsched_mip.methods.unit_round import unit_round
 from llmsched_mip.plan import Plan
 
 DEFAULT_TIME_LIMIT_S = 20.0
-QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name != "mmbpp")
+QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in ("mmbpp", "start_prices"))
 
 __all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
 
 
 def auto(search: Search) -> None:
-    """List schedules, then for a makespan the MMBPP plan, then prefill patterns; each as long as a gap is open."""
+    """Each step as long as a gap is open.
+
+    Makespan: list schedules, the MMBPP plan, prefill patterns.  Total completion: the search for unit rounds
+    where it applies, else list schedules.
+    """
     steps = [list_schedules, mmbpp, pattern] if search.objective == "makespan" else [list_schedules]
+    if unit_round_applies(search):
+        steps = [unit_round]
     for step in steps:
         if not search.stop():
             step(search)
@@ -33,6 +41,7 @@ METHODS: dict[str, Callable[[Search], None]] = {
     "lists": list_schedules,
     "mmbpp": mmbpp,
     "pattern": pattern,
+    "unit-round": unit_round,
 }
 
 
