@@ -7,7 +7,7 @@ blocks comes the Pyomo model, or (for the benchmark of the build alone) the bare
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,11 @@ from scipy import sparse
 from llmsched_mip.timing import FloatArray, IntArray
 
 INFINITY = float("inf")
+POLLED_ROWS = 2000
+
+
+class BuildStoppedError(Exception):
+    """The caller asked to stop while a model was built."""
 
 
 class Terms:
@@ -117,15 +122,22 @@ class LinearBlocks:
             "offset": self.offset,
         }
 
-    def pyomo(self, name: str) -> pyo.ConcreteModel:
-        """The Pyomo model: a Var and a Constraint for each block, under the block's name."""
+    def pyomo(self, name: str, stop: Callable[[], bool] | None = None) -> pyo.ConcreteModel:
+        """The Pyomo model: a Var and a Constraint for each block, under the block's name.
+
+        Raises
+        ------
+        BuildStoppedError
+            `stop` turned true.
+        """
         with _no_collection():
             model = pyo.ConcreteModel(name)
             columns = np.empty(self.columns, dtype=object)
             for own in self.variables:
+                _poll(stop)
                 columns[own.first : own.first + len(own.labels)] = _pyomo_variables(model, own)
             for block in self.rows:
-                _pyomo_rows(model, block, columns)
+                _pyomo_rows(model, block, columns, stop)
             cost = self.objective.matrix(1, self.columns)
             model.objective = pyo.Objective(
                 expr=LinearExpression(
@@ -136,6 +148,11 @@ class LinearBlocks:
                 sense=pyo.minimize,
             )
         return model
+
+
+def _poll(stop: Callable[[], bool] | None) -> None:
+    if stop is not None and stop():
+        raise BuildStoppedError
 
 
 def _index(labels: list[Any]) -> pyo.Set:
@@ -157,13 +174,15 @@ def _pyomo_variables(model: pyo.ConcreteModel, block: VariableBlock) -> list[Any
     return own
 
 
-def _pyomo_rows(model: pyo.ConcreteModel, block: RowBlock, columns: Any) -> None:
+def _pyomo_rows(model: pyo.ConcreteModel, block: RowBlock, columns: Any, stop: Callable[[], bool] | None) -> None:
     matrix = block.terms.matrix(len(block.labels), len(columns))
     variables, values = columns[matrix.indices].tolist(), matrix.data.tolist()
     ends = matrix.indptr.tolist()
     limits = zip(block.lower.tolist(), block.upper.tolist(), strict=True)
     rules: dict[Any, Any] = {}
     for r, (label, (lower, upper)) in enumerate(zip(block.labels, limits, strict=True)):
+        if r % POLLED_ROWS == 0:
+            _poll(stop)
         span = slice(ends[r], ends[r + 1])
         body = LinearExpression(constant=0, linear_coefs=values[span], linear_vars=variables[span])
         if lower == upper:

@@ -61,6 +61,7 @@ at least min(V, dual bound), and the plan of value V is optimal when the model h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -110,6 +111,7 @@ def build(
     objective_bound: float | None = None,
     options: Options | None = None,
     latest_s: FloatArray | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> pyo.ConcreteModel:
     """Build the model.
 
@@ -128,9 +130,11 @@ def build(
         Default: all strengthenings.
     latest_s : float array, shape (n,), optional
         Latest completion of each request in any plan that matters, seconds.
+    stop : callable, optional
+        Polled while the model is built; once it is true, `linear.BuildStoppedError` is raised.
     """
     form, rows = formulate(instance, objective, horizon, least, objective_bound, options, latest_s)
-    model = form.pyomo("round_indexed")
+    model = form.pyomo("round_indexed", stop)
     model.layout = rows
     return model
 

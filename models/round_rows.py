@@ -49,7 +49,7 @@ class RoundRows:
     ):
         self.instance, self.objective, self.options = instance, objective, options
         self.form = LinearBlocks()
-        self.horizon, self.least = horizon, least
+        self.horizon, self.least, self.latest_s = horizon, least, latest_s
         self.completion = objective == "total_completion"
         arrival = instance.requests.arrival_s
         self.shift = float(arrival.min())

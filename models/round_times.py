@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from llmsched_mip.models.horizon import least_rounds
 from llmsched_mip.models.linear import Terms
 
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
@@ -190,12 +191,12 @@ def _completions(rows: RoundRows) -> None:
     all_w, all_t = rows.rounds()
     if not rows.options.covers:
         last = rows.round_row(w, t + own.d[k] - 1)
-        number, span = np.arange(len(k)), np.maximum(most[w] - least[k], 0.0)
+        number, span = np.arange(len(k)), np.maximum(most[rows.round_row(w, t)] - least[k], 0.0)
         sparse = Terms().add(number, rows.x, -span).add(number, seconds[k]).add(number, rows.extra[last], -1.0)
         rows.form.add_rows("ends", rows._labels(k, w, t), sparse, lower=-span)
         return
     tails, (rk, rr) = rows.tails(np.ones(len(all_w), dtype=bool))
-    span = np.maximum(most[all_w[rr]] - least[rk], 0.0)
+    span = np.maximum(most[rr] - least[rk], 0.0)
     ends = Terms().add_terms(tails, np.arange(len(rk)))
     ends = _scaled(ends, -span)
     ends.add(np.arange(len(rk)), seconds[rk]).add(np.arange(len(rk)), rows.extra[rr], -1.0)
@@ -210,11 +211,13 @@ def _scaled(terms: Terms, factor: FloatArray) -> Terms:
 
 
 def _own_seconds(rows: RoundRows) -> tuple[FloatArray, FloatArray]:
-    """Least of own[i], shape (K,): its own prefill and terms; most of extra[w, t], shape (W,).
+    """Least of own[i], shape (K,): its own prefill and terms; most of extra[w, t], shape (rounds,).
 
     `extra` counts waits and all work but the base of the rounds.  Up to the end of the last wait it is at most the
     last arrival.  After it, an iteration that takes longer than its members one by one would be split, and the
-    requests that it holds complete earlier: no optimal plan has one.
+    requests that it holds complete earlier: no optimal plan has one.  Where the latest completion C of any plan that
+    matters is known, round t of the first L, L the fewest rounds of any plan, ends by C: `extra` is at most
+    C - a min(t, L) there, and in no round more than in the last one.
     """
     from llmsched_mip.models.round_rows import conserved
 
@@ -226,6 +229,12 @@ def _own_seconds(rows: RoundRows) -> tuple[FloatArray, FloatArray]:
         seconds = np.where(fits, worker.prefill_time.seconds(own.p) + conserved(rows, v), np.inf)
         least = np.minimum(least, seconds)
         most[v] = float(seconds[fits].sum()) + float(own.arrival_s.max() - rows.shift)
+    all_w, all_t = rows.rounds()
+    most = most[all_w]
+    if rows.latest_s is not None:
+        fewest = least_rounds(rows.instance) if len(rows.horizon) == 1 else 0
+        end = float(rows.latest_s.max()) - rows.shift
+        most = np.minimum(most, end - _base_seconds(rows, all_w, np.minimum(all_t, fewest)))
     return np.maximum(least, 0.0), most
 
 
