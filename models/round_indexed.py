@@ -69,7 +69,7 @@ import pyomo.environ as pyo
 from llmsched_mip.models.horizon import whole_horizon
 from llmsched_mip.models.linear import LinearBlocks
 from llmsched_mip.models.round_rows import RoundRows, estimate
-from llmsched_mip.models.start_rounds import Start, plan_of, starts_of
+from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
@@ -165,7 +165,7 @@ def extract(model: pyo.ConcreteModel, instance: Instance) -> Plan:
     for j in np.flatnonzero(counts).tolist():
         k, w, t, q = (int(own[j]) for own in places)
         starts += [Start(w, t, q, left[k].pop(0)) for _ in range(counts[j])]
-    return plan_of(instance, rows.within_caps(starts), "round_indexed", rows.objective)
+    return plan_of(instance, within_caps(instance, starts), "round_indexed", rows.objective)
 
 
 def start(model: pyo.ConcreteModel, plan: Plan) -> bool:

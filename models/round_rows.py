@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from llmsched_mip.models.horizon import least_rounds, unit_rounds
 from llmsched_mip.models.linear import LinearBlocks, Terms
-from llmsched_mip.models.prefill_form import PrefillForm, free_prefill
+from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import RequestTypes, labels
 from llmsched_mip.models.start_rounds import Start
 
@@ -361,23 +361,6 @@ class RoundRows:
         self.form.add_rows("in_turn", self._labels(None, w[later], t[later], q[later] + 1), terms, upper=0)
 
     # -- solutions ----------------------------------------------------------------------------------------------
-
-    def within_caps(self, starts: list[Start]) -> list[Start]:
-        """Iterations without time, split by first fit so that each holds the worker's cap."""
-        p, found, filled = self.instance.requests.prefill_tokens, [], {}
-        for own in sorted(starts):
-            worker = self.instance.workers[own.worker]
-            cap = worker.max_prefill_tokens
-            if not free_prefill(worker) or cap is None:
-                found.append(own)
-                continue
-            bins = filled.setdefault((own.worker, own.round), [])
-            tokens = int(p[own.request])
-            place = next((j for j, used in enumerate(bins) if used + tokens <= cap), len(bins))
-            bins.extend([0] if place == len(bins) else [])
-            bins[place] += tokens
-            found.append(own._replace(iteration=place))
-        return found
 
     def values_of(self, starts: list[Start]) -> FloatArray | None:
         """Values of the integer columns in a plan, shape (columns,); None where the plan has no place."""

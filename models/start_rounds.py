@@ -6,6 +6,7 @@ import heapq
 from typing import NamedTuple
 
 import numpy as np
+from llmsched_mip.models.prefill_form import free_prefill
 
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.plan import Plan, Stage, WorkerPlan
@@ -80,3 +81,22 @@ def _place_in_round(own: WorkerPlan, first: IntArray) -> IntArray:
         if first[k] == first[k - 1]:
             place[k] = place[k - 1] + 1
     return place
+
+
+def within_caps(instance: Instance, starts: list[Start]) -> list[Start]:
+    """Iterations without time, split by first fit so that each holds the worker's cap."""
+    p = instance.requests.prefill_tokens
+    found: list[Start] = []
+    filled: dict[tuple[int, int], list[int]] = {}
+    for own in sorted(starts):
+        worker = instance.workers[own.worker]
+        cap = worker.max_prefill_tokens
+        if not free_prefill(worker) or cap is None:
+            found.append(own)
+            continue
+        bins, tokens = filled.setdefault((own.worker, own.round), []), int(p[own.request])
+        place = next((j for j, used in enumerate(bins) if used + tokens <= cap), len(bins))
+        bins.extend([0] if place == len(bins) else [])
+        bins[place] += tokens
+        found.append(own._replace(iteration=place))
+    return found
