@@ -64,10 +64,18 @@ class StartPrices:
 
     def reduced_costs(self) -> FloatArray:
         """The bracket of L less its minimum over s: shape (n, T + 1)."""
-        own, (before, after, _) = self.problem, _stacked(self.windows, self.problem.n)
-        cost = np.empty((own.n, self.prices.shape[1] + 1))
-        _brackets(own.p, own.d, own.weight, float(own.capacity), before, after, self.prices, cost)
+        own = self.problem
+        starts = np.arange(self.prices.shape[1] + 1)
+        cost = price_paid(own, self.windows, self.prices) + own.weight[:, None] * (starts + own.d[:, None])
         return cost - cost.min(axis=1, keepdims=True)
+
+
+def price_paid(problem: UnitRounds, windows: list[Windows], prices: FloatArray) -> FloatArray:
+    """What request i pays when it starts at s: shape (n, T + 1); `prices` as in `StartPrices`."""
+    own, (before, after, _) = problem, _stacked(windows, problem.n)
+    paid = np.empty((own.n, prices.shape[1] + 1))
+    _brackets(own.p, own.d, np.zeros(own.n), float(own.capacity), before, after, prices, paid)
+    return paid
 
 
 @njit(cache=True)

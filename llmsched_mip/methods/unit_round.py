@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from llmsched_mip.bounds import Bound
 from llmsched_mip.bounds.start_prices import MOST_STARTS, StartPrices, ascend
+from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.timing import IntArray
 from llmsched_mip.unit_round.exact import MOST_REQUESTS, prove
 from llmsched_mip.unit_round.local_search import anneal
+from llmsched_mip.unit_round.makespan import prove_makespan
 from llmsched_mip.unit_round.problem import UnitRounds
 from llmsched_mip.unit_round.shortest_first import shortest_first
 
 SMALL = 18
 MOST_ANNEALED = 5_000
+MOST_ROWS = 20_000
 FIRST_SECONDS = 0.2
 PRICES_SHARE, ANNEAL_SHARE = 0.2, 0.75
 
 
 def applies(search: Search) -> bool:
-    """Whether the instance is unit-round and the objective is total completion."""
-    return search.objective == "total_completion" and UnitRounds.of(search.instance) is not None
+    """Whether the instance is unit-round."""
+    return UnitRounds.of(search.instance) is not None
 
 
 def unit_round(search: Search) -> None:
     """Offer plans and raise bounds until the gap is closed or the time has passed; nothing where it does not apply."""
-    problem = UnitRounds.of(search.instance) if applies(search) else None
+    problem = UnitRounds.of(search.instance)
     if problem is None:
         return
     run = _Run(search, problem)
     run.offer("mc-sf", run.starts)
+    if search.objective == "makespan":
+        list_schedules(search)
+        run.prove_makespan()
+        return
     small = problem.n <= SMALL
     run.improve(FIRST_SECONDS if small else 0.1 * search.remaining)
     run.price(PRICES_SHARE * search.remaining)
@@ -85,3 +93,15 @@ class _Run:
                 self.offer("unit-round", proof.starts.copy())
             closed = proof.closed(self.problem.step)
             self.raise_bound("unit_round_search", proof.value if closed else proof.bound, began)
+
+    def prove_makespan(self) -> None:
+        """Refute deadlines until one is met."""
+        own, search = self.problem, self.search
+        if search.stop() or own.n > MOST_REQUESTS or int((self.starts + own.d).max()) * own.n > MOST_ROWS:
+            return
+        began = time.perf_counter()
+        least = math.ceil((search.bound or 0.0) / own.round_s - 1e-9)
+        for proof in prove_makespan(own, self.starts, least, search.stop):
+            if search.value is None or proof.value * own.round_s < search.value:
+                self.offer("unit-round", proof.starts.copy())
+            self.raise_bound("deadlines", proof.bound, began)

@@ -13,6 +13,7 @@ from llmsched_mip.unit_round.loads import add, earliest
 
 T_NOW, DEPTH, NODES, ENTRIES = 0, 1, 2, 3
 EPS = 1e-6
+LONGEST_CHAIN = 256
 
 
 @njit(cache=True)
@@ -54,17 +55,22 @@ def wasteful(load, capacity, p, d, starts, t, then):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def dominated(memo_head, memo_next, memo_key, memo_cost, memo_load, counters, key, then, load, cost):  # type: ignore[no-untyped-def]
-    """Whether a stored state (same requests started, same round) costs no more and leaves no more load; else store."""
+def dominated(memo_head, memo_next, memo_key, memo_cost, memo_load, counters, own, key, then, load, cost):  # type: ignore[no-untyped-def]
+    """Whether a stored state (same requests started, no later round) costs no more and leaves no more load; else store.
+
+    `own` is the entry of the node whose starts this one has, -1 if it is the first with them: a node must not be
+    dropped for the sake of the one above it, of which it is the continuation.  Only the first is stored.
+    """
     width = memo_load.shape[1]
-    slot = (key * 1099511628211 + then * 40503) % len(memo_head)
+    slot = (key * 1099511628211) % len(memo_head)
     entry = memo_head[slot]
     seen = 0
-    while entry >= 0 and seen < 256:
-        if memo_key[entry, 0] == key and memo_key[entry, 1] == then and memo_cost[entry] <= cost + EPS:
+    while entry >= 0 and seen < LONGEST_CHAIN:
+        if entry != own and memo_key[entry, 0] == key and memo_key[entry, 1] <= then and memo_cost[entry] <= cost + EPS:
             smaller = True
-            for r in range(width):
-                if memo_load[entry, r] > load[then + 1 + r]:
+            shift = then - memo_key[entry, 1]
+            for r in range(width - shift):
+                if memo_load[entry, r + shift] > load[then + 1 + r]:
                     smaller = False
                     break
             if smaller:
@@ -72,7 +78,7 @@ def dominated(memo_head, memo_next, memo_key, memo_cost, memo_load, counters, ke
         entry = memo_next[entry]
         seen += 1
     new = counters[ENTRIES]
-    if new < len(memo_cost):
+    if own < 0 and new < len(memo_cost):
         memo_key[new, 0] = key
         memo_key[new, 1] = then
         memo_cost[new] = cost
@@ -93,7 +99,8 @@ def run(  # type: ignore[no-untyped-def]
     """Search until done (True) or until `budget` more nodes were opened (False).
 
     `excess` are reduced costs and `least` their minima over all later starts; `most` is the largest value that is
-    still looked for.  `level[depth]` = (round, first child, next child, request started on the way, cost so far).
+    still looked for.  `level[depth]` = (round, first child, next child, request started on the way, cost so far,
+    table entry of the nodes with these starts).
     """
     n = len(p)
     end = counters[NODES] + budget
@@ -156,8 +163,15 @@ def run(  # type: ignore[no-untyped-def]
                 best[0] = value
                 best_starts[:] = starts
             keep = False
+        entry = np.int64(-1)
         if keep and request < 0:
-            keep = not dominated(memo_head, memo_next, memo_key, memo_cost, memo_load, counters, key, then, load, cost)
+            entry = np.int64(level[depth, 5])
+            before = counters[ENTRIES]
+            keep = not dominated(
+                memo_head, memo_next, memo_key, memo_cost, memo_load, counters, entry, key, then, load, cost
+            )
+            if counters[ENTRIES] > before:
+                entry = before
         if not keep:
             if request >= 0:
                 add(load, p[request], d[request], t, -1)
@@ -166,7 +180,7 @@ def run(  # type: ignore[no-untyped-def]
         depth += 1
         counters[DEPTH] = depth
         level[depth, 0], level[depth, 1], level[depth, 2] = then, begin, begin
-        level[depth, 3], level[depth, 4] = request, spent
+        level[depth, 3], level[depth, 4], level[depth, 5] = request, spent, entry
         low[depth] = total
         if counters[NODES] >= end:
             return False

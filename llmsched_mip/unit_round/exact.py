@@ -126,10 +126,10 @@ class _Search:
         """Whether all values up to `limit` were searched."""
         n, rounds = self.excess.shape
         depth = n + rounds + 2
-        level, low, first = np.zeros((depth, 5)), np.zeros(depth), np.zeros((depth, n), dtype=np.int64)
+        level, low, first = np.zeros((depth, 6)), np.zeros(depth), np.zeros((depth, n), dtype=np.int64)
         load = np.zeros(rounds + 2 * int(self.d.max()) + 2, dtype=np.int64)
         starts, counters = np.full(n, -1, dtype=np.int64), np.zeros(4, dtype=np.int64)
-        level[0, 3], level[0, 4], low[0] = -1, self.bound, self.bound
+        level[0, 3], level[0, 5], level[0, 4], low[0] = -1, -1, self.bound, self.bound
         memo = self.memo
         memo.clear()
         done = False
