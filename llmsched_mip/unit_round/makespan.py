@@ -35,6 +35,8 @@ ROUNDING = 1e-9
 def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, stop: Callable[[], bool]) -> Iterator[Proof]:
     """Raise the bound from `least` rounds until a schedule meets it; yields at every new bound.
 
+    The prices alone are tried by bisection first, then deadlines one by one.
+
     Parameters
     ----------
     problem : UnitRounds
@@ -48,10 +50,19 @@ def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, stop: Call
     own = problem
     windows = completion_windows(own.p, own.d, own.capacity)
     proof = Proof(starts.copy(), float((starts + own.d).max()), float(max(least, own.d.max())))
+    low, high = int(proof.bound), int(proof.value)
+    while low < high and not stop():
+        middle = (low + high) // 2
+        if _refuted(deadline_prices(own, windows, middle)):
+            low = middle + 1
+        else:
+            high = middle
+    proof.bound = float(low)
+    yield proof
     while proof.bound < proof.value and not stop():
         deadline = int(proof.bound)
         paid = deadline_prices(own, windows, deadline)
-        if paid.min(axis=1).sum() <= 1 + ROUNDING:
+        if not _refuted(paid):
             found, done = _meet(own, paid, deadline, proof, stop)
             if found is not None:
                 proof.starts, proof.value = found, float(deadline)
@@ -110,6 +121,10 @@ def deadline_prices(problem: UnitRounds, windows: list[Windows], deadline: int) 
     paid = price_paid(own, windows, prices)
     paid[np.arange(deadline + 1)[None, :] > last[:, None]] = np.inf
     return paid
+
+
+def _refuted(paid: FloatArray) -> bool:
+    return bool(paid.min(axis=1).sum() > 1 + ROUNDING)
 
 
 def _meet(
