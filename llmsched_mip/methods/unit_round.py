@@ -59,7 +59,7 @@ class _Run:
 
     def offer(self, method: str, starts: IntArray) -> None:
         self.starts = starts
-        self.search.offer(self.problem.plan(self.search.instance, method, starts))
+        self.search.offer(self.problem.plan(self.search.instance, method, starts, self.search.objective))
 
     def raise_bound(self, name: str, rounds: float, began: float) -> None:
         value = rounds * self.problem.round_s

@@ -84,7 +84,7 @@ def deadline_prices(problem: UnitRounds, windows: list[Windows], deadline: int) 
     count = len(request)
     row, column, value = [request], [np.arange(count)], [np.ones(count)]
     age = own.d[request]
-    spans = [(start, start + age, None)]
+    spans: list[tuple[IntArray, IntArray, float | None]] = [(start, start + age, None)]
     for window in windows:
         end = start + age
         low = np.maximum(end - window.before[request], 0)

@@ -71,7 +71,7 @@ class UnitRounds:
         """Σ weight (start + d), in rounds."""
         return float(np.dot(self.weight, starts + self.d))
 
-    def plan(self, instance: Instance, method: str, starts: IntArray) -> Plan:
+    def plan(self, instance: Instance, method: str, starts: IntArray, objective: str = "total_completion") -> Plan:
         """The plan whose request i starts after `starts[i]` rounds."""
         rounds = np.unique(starts)
         last = int((starts + self.d).max())
@@ -85,4 +85,4 @@ class UnitRounds:
         ]
         if rounds[0] > 0:
             stages.insert(0, Stage([], [] if limited else None, int(rounds[0])))
-        return Plan.of(instance, method, [stages], "total_completion")
+        return Plan.of(instance, method, [stages], objective)

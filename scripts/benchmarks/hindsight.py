@@ -1,4 +1,4 @@
-"""The published scale: plans and proven gaps of instances/hindsight/ against MC-SF, with the plain LP bound if asked."""
+"""The published scale: plans and proven gaps of instances/hindsight/ against MC-SF; plain LP bound beside."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=list(range(20)))
     options = parser.parse_args()
     table = Table("seed", "n", "M", "MC-SF", "plan", "better", "plain LP / MC-SF", "bound / MC-SF", "gap", "seconds")
-    rows = []
-    for seed in options.seeds:
-        rows.append(_row(seed, options.time_limit, table))
+    rows = [_row(seed, options.time_limit, table) for seed in options.seeds]
     mean = np.mean(rows, axis=0)
     table.add_row("mean", "", "", "", "", f"{mean[0]:.2%}", f"{mean[1]:.2%}", f"{mean[2]:.2%}", f"{mean[3]:.2%}", "")
     Console(width=120).print(table)
