@@ -118,6 +118,9 @@ def deadline_prices(problem: UnitRounds, windows: list[Windows], deadline: int) 
     result = solve_arrays(model, threads=1)
     duals = np.zeros(rows) if result.row_duals is None else np.maximum(0.0, -result.row_duals[own.n :])
     prices = (duals / max(float(duals.sum()), 1e-12)).reshape(families, deadline)
+    for f, window in enumerate(windows):
+        # A row counts 1 / m for a covered round.
+        prices[1 + f] /= window.share
     paid = price_paid(own, windows, prices)
     paid[np.arange(deadline + 1)[None, :] > last[:, None]] = np.inf
     return paid
