@@ -28,6 +28,7 @@ from llmsched_mip.arguments import (
     require_known,
 )
 from llmsched_mip.errors import InvalidInputError, NoPlanError, SchedulingError
+from llmsched_mip.export_command import export
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
@@ -78,6 +79,10 @@ def solve(
     gap: Annotated[float, typer.Option("--gap", metavar="G", help="Stop at this (value - bound) / value.")] = 0.0,
     threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the solver.")] = None,
     seed: Seed = 0,
+    solver: Annotated[
+        str | None,
+        typer.Option("--solver", metavar="NAME", help="For the full MIP: highs, cbc or a model file of yours, .py."),
+    ] = None,
     plan_path: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
     ] = None,
@@ -110,6 +115,7 @@ def solve(
             threads=threads,
             seed=seed,
             log=console.SolveLog(title),
+            solver=solver,
         )
     except NoPlanError as error:
         _no_plan(error, instance, chosen, method, as_json)
@@ -349,6 +355,9 @@ def import_(
     )
     write_instance(instance, output)
     console.note(f"{output}: {console.instance_text(instance)}")
+
+
+app.command()(export)
 
 
 @app.command()

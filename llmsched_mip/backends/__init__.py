@@ -2,6 +2,7 @@
 
 from llmsched_mip.backends.arrays import ArrayModel, PyomoForm, standard_form
 from llmsched_mip.backends.cbc import solve_with_cbc
+from llmsched_mip.backends.export import write_model
 from llmsched_mip.backends.highs import solve, solve_arrays
 from llmsched_mip.backends.result import SolveResult, Status, TracePoint
 
@@ -15,4 +16,5 @@ __all__ = [
     "solve_arrays",
     "solve_with_cbc",
     "standard_form",
+    "write_model",
 ]

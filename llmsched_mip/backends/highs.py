@@ -129,6 +129,27 @@ def _nothing(status: Status, bound: float, seconds: Seconds, message: str) -> So
     return SolveResult(status, None, bound, None, None, None, seconds, message=message)
 
 
+def highs_model(model: ArrayModel) -> highspy.HighsLp:
+    """The arrays as HiGHS takes them."""
+    lp = highspy.HighsLp()
+    matrix = sparse.csc_array(model.matrix)
+    rows, columns = matrix.shape
+    lp.num_col_, lp.num_row_ = columns, rows
+    lp.col_cost_, lp.col_lower_, lp.col_upper_ = model.cost, model.lower, model.upper
+    lp.row_lower_, lp.row_upper_ = model.row_lower, model.row_upper
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = columns, rows
+    lp.a_matrix_.start_ = matrix.indptr.astype(np.int32)
+    lp.a_matrix_.index_ = matrix.indices.astype(np.int32)
+    lp.a_matrix_.value_ = matrix.data.astype(np.float64)
+    lp.offset_ = model.offset
+    lp.sense_ = highspy.ObjSense.kMaximize if model.maximise else highspy.ObjSense.kMinimize
+    if model.integer.any():
+        kinds = np.array([highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger])
+        lp.integrality_ = kinds[model.integer.astype(np.int64)].tolist()
+    return lp
+
+
 class _Highs:
     """One run: hand-over, callbacks, and the reading of what came out."""
 
@@ -188,23 +209,7 @@ class _Highs:
             self._set(name, value)
 
     def _pass_model(self) -> None:
-        model, lp = self.model, highspy.HighsLp()
-        matrix = sparse.csc_array(model.matrix)
-        rows, columns = matrix.shape
-        lp.num_col_, lp.num_row_ = columns, rows
-        lp.col_cost_, lp.col_lower_, lp.col_upper_ = model.cost, model.lower, model.upper
-        lp.row_lower_, lp.row_upper_ = model.row_lower, model.row_upper
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = columns, rows
-        lp.a_matrix_.start_ = matrix.indptr.astype(np.int32)
-        lp.a_matrix_.index_ = matrix.indices.astype(np.int32)
-        lp.a_matrix_.value_ = matrix.data.astype(np.float64)
-        lp.offset_ = model.offset
-        lp.sense_ = highspy.ObjSense.kMaximize if model.maximise else highspy.ObjSense.kMinimize
-        if self.is_mip:
-            kinds = np.array([highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger])
-            lp.integrality_ = kinds[model.integer.astype(np.int64)].tolist()
-        if self.highs.passModel(lp) == highspy.HighsStatus.kError:
+        if self.highs.passModel(highs_model(self.model)) == highspy.HighsStatus.kError:
             raise InvalidInputError("model", "HiGHS refuses it")
 
     def _pass_start(self, start: Mapping[int, float]) -> None:

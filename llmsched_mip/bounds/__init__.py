@@ -13,6 +13,7 @@ from llmsched_mip.bounds.longest import longest
 from llmsched_mip.bounds.mmbpp import clients, makespan_from_packing, mmbpp
 from llmsched_mip.bounds.release import release
 from llmsched_mip.bounds.split import split
+from llmsched_mip.bounds.start_prices import start_prices
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import OBJECTIVES, Instance
 
@@ -23,6 +24,7 @@ BOUNDS: dict[str, BoundFunction] = {
     "kv_volume": kv_volume,
     "release": release,
     "split": split,
+    "start_prices": start_prices,
     "mmbpp": mmbpp,
 }
 

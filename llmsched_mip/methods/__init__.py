@@ -4,27 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from llmsched_mip import bounds
 from llmsched_mip.errors import InvalidInputError, NoPlanError
 from llmsched_mip.instance import OBJECTIVES, Instance
+from llmsched_mip.methods.full import full, full_if_small, solve_with
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.search import Event, Search
+from llmsched_mip.methods.unit_round import applies as unit_round_applies
+from llmsched_mip.methods.unit_round import unit_round
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.lagrangian import Lagrangian
 
+SOLVERS = ("highs", "cbc")
 DEFAULT_TIME_LIMIT_S = 20.0
-QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name != "mmbpp")
+QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in ("mmbpp", "start_prices"))
 
 __all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
 
 
 def auto(search: Search) -> None:
-    """List schedules, then for a makespan the MMBPP plan, prefill patterns and the online rule, while a gap is open."""
-    steps = [list_schedules, mmbpp, pattern, online] if search.objective == "makespan" else [list_schedules]
+    """Each step as long as a gap is open.
+
+    Makespan: list schedules, the MMBPP plan, the full MIP where it is small, prefill patterns and the online
+    rule.  Total completion:
+    the search for unit rounds where it applies, else list schedules and the full MIP where it is small.
+    """
+    steps: list[Callable[[Search], None]] = [list_schedules, full_if_small]
+    if search.objective == "makespan":
+        steps = [list_schedules, mmbpp, full_if_small, pattern, online]
+    if unit_round_applies(search):
+        steps = [unit_round]
     for step in steps:
         if not search.stop():
             step(search)
@@ -39,9 +53,11 @@ def online(search: Search) -> None:
 
 METHODS: dict[str, Callable[[Search], None]] = {
     "auto": auto,
+    "full": full,
     "lists": list_schedules,
     "mmbpp": mmbpp,
     "pattern": pattern,
+    "unit-round": unit_round,
 }
 
 
@@ -63,6 +79,7 @@ def solve(
     threads: int | None = None,
     seed: int = 0,
     log: Callable[[Event], None] | None = None,
+    solver: str | None = None,
 ) -> SolveResult:
     """Find a plan and prove a lower bound.
 
@@ -83,6 +100,8 @@ def solve(
         For random choices.
     log : callable, optional
         Called with an `Event` at every improvement of the incumbent or the bound.
+    solver : str, optional
+        For the full MIP: ``highs``, ``cbc``, or the path of a Python file with a model (`user_model`).
 
     Raises
     ------
@@ -94,11 +113,12 @@ def solve(
     objective = objective or instance.objective
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
     _check(objective, method, limit, gap)
+    chosen = METHODS[method] if solver is None else _with_solver(method, solver)
     with Search(instance, objective, limit, gap, threads, seed, log) as search:
         search.raise_bounds(
             bounds.compute(instance, objective, limit, stop=lambda: search.interrupted, names=QUICK_BOUNDS)
         )
-        METHODS[method](search)
+        chosen(search)
         if search.plan is None and not search.interrupted:
             list_schedules(search)
         if not search.stop() and len(instance.workers) > 1:
@@ -106,6 +126,15 @@ def solve(
     if search.plan is None or search.value is None:
         raise NoPlanError(f"{instance.name}: no plan within {limit:g} s", search.bounds)
     return SolveResult(search.plan.with_claims(search.value, search.bounds, search.seconds), search.interrupted)
+
+
+def _with_solver(method: str, solver: str) -> Callable[[Search], None]:
+    """The full method with a solver or a model of the user's."""
+    if solver not in SOLVERS and not solver.endswith(".py"):
+        raise InvalidInputError("solver", f"expected {', '.join(SOLVERS)} or a .py file, got {solver!r}")
+    if method not in ("auto", "full"):
+        raise InvalidInputError("solver", f"goes with method full, not with {method}")
+    return full if solver == "highs" else partial(solve_with, name=solver)
 
 
 def _check(objective: str, method: str, time_limit_s: float, gap: float) -> None:

@@ -130,6 +130,10 @@ class Search:
             if before is None or bound.value > before:
                 self._report(f"bound {bound.name}")
 
+    def note(self, text: str) -> None:
+        """Log a line with the state of the search, e.g. why a method was left out."""
+        self._report(text)
+
     def _report(self, source: str) -> None:
         if self.log is not None:
             self.log(Event(self.seconds, self.value, self.bound, self.gap, source))

@@ -1,0 +1,98 @@
+"""Write a Pyomo model as an MPS or LP file with names that a person can read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import highspy
+import numpy as np
+import pyomo.environ as pyo
+from scipy import sparse
+
+from llmsched_mip.backends.arrays import ArrayModel, standard_form
+from llmsched_mip.backends.highs import highs_model
+from llmsched_mip.backends.lp_text import write_lp
+from llmsched_mip.errors import InvalidInputError, UnreadableFileError
+
+FORMATS = (".mps", ".lp")
+LONGEST = 100
+CONSTANT = "constant"
+
+
+def write_model(model: pyo.ConcreteModel, path: Path | str) -> tuple[int, int, int]:
+    """Write the model; the ending of the file says in which format.
+
+    A variable ``x[r5,w0,t12]`` is named ``x(r5,w0,t12)``: brackets mean something else in LP files.  A constant in
+    the objective is the cost of a variable ``constant`` fixed to 1, since readers disagree on its sign.
+
+    Returns
+    -------
+    tuple of int
+        Rows, columns and nonzeros written.
+
+    Raises
+    ------
+    InvalidInputError
+        Another ending, or a model that is not linear or trivially infeasible.
+    UnreadableFileError
+        The file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise InvalidInputError("--output", f"expected a file name that ends in {' or '.join(FORMATS)}, got {path}")
+    form = standard_form(model)
+    if form is None:
+        raise InvalidInputError("model", "a constraint without variables cannot hold")
+    arrays = _without_offset(form.model)
+    columns = legal_names([variable.name for variable in form.columns] + [CONSTANT] * (arrays is not form.model))
+    rows = legal_names([row.name for row in form.rows])
+    try:
+        with path.open("w", encoding="ascii") as file:
+            if path.suffix == ".lp":
+                write_lp(file, arrays, columns, rows)
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be written: {error.strerror}") from error
+    if path.suffix == ".mps":
+        _write_mps(path, arrays, columns, rows)
+    return arrays.matrix.shape[0], arrays.matrix.shape[1], int(arrays.matrix.nnz)
+
+
+def _write_mps(path: Path, arrays: ArrayModel, columns: list[str], rows: list[str]) -> None:
+    lp = highs_model(arrays)
+    lp.col_names_, lp.row_names_ = columns, rows
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", False)
+    if highs.passModel(lp) == highspy.HighsStatus.kError:
+        raise InvalidInputError("model", "HiGHS refuses it")
+    if highs.writeModel(str(path)) == highspy.HighsStatus.kError:
+        raise UnreadableFileError(f"{path}: cannot be written")
+
+
+def legal_names(names: list[str]) -> list[str]:
+    """Names for MPS and LP files: no spaces, brackets or operators, at most 100 characters, unique."""
+    legal = [re.sub(r"[^A-Za-z0-9_.(),]", "_", name.replace("[", "(").replace("]", ")")) for name in names]
+    used: set[str] = set()
+    for k, name in enumerate(legal):
+        if name in used or len(name) > LONGEST or not re.match(r"[A-Za-z_]", name) or re.match(r"[eE][0-9]", name):
+            legal[k] = f"n{k}.{name[: LONGEST - 12]}"
+        used.add(legal[k])
+    return legal
+
+
+def _without_offset(arrays: ArrayModel) -> ArrayModel:
+    if arrays.offset == 0:
+        return arrays
+    rows = arrays.matrix.shape[0]
+    one: Any = np.ones(1)
+    return replace(
+        arrays,
+        cost=np.append(arrays.cost, arrays.offset),
+        matrix=sparse.csc_array(sparse.hstack([arrays.matrix, sparse.csc_array((rows, 1))])),
+        lower=np.append(arrays.lower, one),
+        upper=np.append(arrays.upper, one),
+        integer=np.append(arrays.integer, False),
+        offset=0.0,
+    )

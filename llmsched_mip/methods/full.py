@@ -1,0 +1,231 @@
+"""The full MIP: the round-indexed model with HiGHS, from the best constructed plan.
+
+The model holds every plan better than the constructed one (value V): its horizon comes from V.  So
+min(V, HiGHS's dual bound) is a lower bound on the optimum, whether or not HiGHS finds a plan (`round_indexed`,
+"Validity of the bound"), and a model without a solution proves V optimal.  An instance with a request that fits no
+worker is refused when it is made, with its limits; any other has a plan, one request after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llmsched_mip import bounds
+from llmsched_mip.backends import SolveResult, Status, solve, solve_with_cbc
+from llmsched_mip.backends.result import PROOF_TOLERANCE, TracePoint
+from llmsched_mip.bounds import Bound
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.methods.lists import list_schedules
+from llmsched_mip.methods.mmbpp import mmbpp
+from llmsched_mip.methods.search import Search
+from llmsched_mip.methods.user_model import solve_user_model
+from llmsched_mip.models import round_indexed
+from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
+from llmsched_mip.models.linear import BuildStoppedError
+from llmsched_mip.timing import FloatArray, IntArray
+
+MOST_NONZEROS = 10_000_000
+SMALL_NONZEROS = 400_000
+BUILD_SHARE = 0.5
+SECONDS_PER_NONZERO = 1.0e-6
+SECONDS_PER_COLUMN = 30e-6
+WINDOW_REQUESTS = 80
+QUICK = ("alone", "area", "longest", "kv_volume", "release", "split")
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What the best plan and the best bound say about the model.
+
+    Parameters
+    ----------
+    horizon : int array, shape (W,)
+        Most rounds of each worker in a plan better than the best one.
+    least : int or None
+        Fewest rounds of the only worker.
+    latest_s : float array, shape (n,), or None
+        Latest completion of each request in a plan better than the best one.
+    objective_bound : float or None
+    """
+
+    horizon: IntArray
+    least: int | None = None
+    latest_s: FloatArray | None = None
+    objective_bound: float | None = None
+
+    @classmethod
+    def of(cls, search: Search) -> Setting:
+        """Setting from the incumbent and the bounds of a search."""
+        instance, objective = search.instance, search.objective
+        if search.value is None:
+            return cls(whole_horizon(instance), objective_bound=search.bound)
+        horizon = horizon_from_value(instance, objective, search.value)
+        latest = None
+        if objective == "total_completion" and instance.n <= WINDOW_REQUESTS:
+            latest = latest_completions(search)
+        return cls(horizon, None, latest, search.bound)
+
+    def sizes(self, search: Search) -> dict[str, int]:
+        """Estimated columns and nonzeros of the model."""
+        return round_indexed.size(search.instance, search.objective, self.horizon)
+
+
+def latest_completions(search: Search) -> FloatArray | None:
+    """Latest completion of each request in any plan better than the incumbent: shape (n,), seconds.
+
+    Proof.  Take request i out of such a plan of value below V: the others complete no later, and their weighted
+    sum is at least the bound B_i of the instance without i.  So ω_i C_i ≤ V - B_i.
+    """
+    instance, value = search.instance, search.value
+    if value is None or instance.n == 1:
+        return None
+    latest = np.empty(instance.n)
+    names = [name for name in QUICK if name in search.bounds]
+    for i in range(instance.n):
+        if search.stop():
+            return None
+        others = instance.take(np.delete(np.arange(instance.n), i))
+        least = bounds.best(bounds.compute(others, search.objective, search.remaining, names=names)).value
+        latest[i] = (value - least) / instance.requests.weight[i]
+    return latest
+
+
+def full(search: Search) -> None:
+    """Offer the constructed plans, then solve the round-indexed model; too large a model is left to `auto`."""
+    construct(search)
+    if search.stop():
+        return
+    setting = Setting.of(search)
+    reason = too_large(search, setting)
+    if reason is None and not search.stop():
+        reason = solve_model(search, setting)
+    if reason is not None:
+        search.note(f"full model left out: {reason}; going on with auto")
+        from llmsched_mip.methods import auto
+
+        auto(search)
+
+
+def construct(search: Search) -> None:
+    """List schedules, and for a makespan the MMBPP plan."""
+    if search.plan is None:
+        list_schedules(search)
+        if search.objective == "makespan" and not search.stop():
+            mmbpp(search)
+
+
+def too_large(search: Search, setting: Setting) -> str | None:
+    """Why the model is not built; None when it can be."""
+    sizes = setting.sizes(search)
+    text = f"about {sizes['columns']:,} columns and {sizes['nonzeros']:,} nonzeros"
+    if sizes["nonzeros"] > MOST_NONZEROS:
+        return f"{text}, at most {MOST_NONZEROS:,} nonzeros are built"
+    seconds = sizes["nonzeros"] * SECONDS_PER_NONZERO + sizes["columns"] * SECONDS_PER_COLUMN
+    if seconds > BUILD_SHARE * search.remaining:
+        return f"{text} take about {seconds:.1f} s to build, {search.remaining:.1f} s are left"
+    return None
+
+
+def full_if_small(search: Search) -> None:
+    """The full model where it is small; with more methods to come for a makespan, in half of the time left."""
+    if small(search):
+        share = 0.5 if search.objective == "makespan" else 1.0
+        solve_model(search, Setting.of(search), time_limit_s=share * search.remaining)
+
+
+def small(search: Search) -> bool:
+    """Whether the model is small enough to be worth a try before the heuristics."""
+    if search.value is None:
+        return False
+    horizon = horizon_from_value(search.instance, search.objective, search.value)
+    sizes = round_indexed.size(search.instance, search.objective, horizon)
+    return sizes["nonzeros"] <= SMALL_NONZEROS
+
+
+def solve_model(
+    search: Search,
+    setting: Setting,
+    solver: Callable[..., SolveResult] = solve,
+    time_limit_s: float = math.inf,
+) -> str | None:
+    """Build and solve; why nothing came of it, or None."""
+    deadline = search.seconds + min(search.remaining, time_limit_s)
+    try:
+        model = round_indexed.build(
+            search.instance,
+            search.objective,
+            horizon=setting.horizon,
+            least=setting.least,
+            objective_bound=setting.objective_bound,
+            latest_s=setting.latest_s,
+            stop=lambda: search.interrupted or search.seconds > deadline,
+        )
+    except BuildStoppedError:
+        return "the time limit passed while it was built"
+    known = math.inf if search.value is None else search.value
+    started = search.plan is not None and round_indexed.start(model, search.plan)
+    limits: dict[str, Any] = {"time_limit_s": max(0.0, deadline - search.seconds), "threads": search.threads}
+    limits["mip_rel_gap"] = search.gap_target
+    if solver is solve:
+        limits |= {"start": started, "stop": lambda: search.interrupted, "on_trace": _trace(search, known)}
+    if limits["time_limit_s"] <= 0:
+        return "the time limit passed while it was built"
+    result = solver(model, **limits)
+    if result.value is not None:
+        search.offer(round_indexed.extract(model, search.instance))
+    search.raise_bounds(proven(search, result, known))
+    return None
+
+
+def proven(search: Search, result: SolveResult, known: float) -> list[Bound]:
+    """The bound that a run proves, see the top of this file.
+
+    A dual bound is exact to the solver's tolerance (1e-6 relative): within it of the incumbent it counts as met.
+    """
+    bound = known if result.status is Status.INFEASIBLE else min(known, result.bound)
+    if not math.isfinite(bound):
+        return []
+    value = search.value
+    if value is not None and abs(value - bound) <= PROOF_TOLERANCE * max(1.0, abs(value)):
+        bound = value
+    elif value is not None and bound > value:
+        raise InvalidInputError("model", f"its bound {bound:.9g} is above the value {value:.9g} of a feasible plan")
+    return [Bound("round_indexed", bound, sum(result.seconds), {"status": result.status.value})]
+
+
+def _trace(search: Search, known: float) -> Callable[[TracePoint], None]:
+    """Report bounds while HiGHS runs; a solver's tolerance is left off, the last word is `proven`'s."""
+
+    def report(point: TracePoint) -> None:
+        bound = min(known, point.bound)
+        if math.isfinite(bound) and search.value is not None:
+            bound = min(bound, search.value) - PROOF_TOLERANCE * max(1.0, abs(bound))
+            if search.bound is None or bound > search.bound:
+                search.raise_bounds([Bound("round_indexed", bound)])
+
+    return report
+
+
+def solve_with(search: Search, name: str) -> None:
+    """The full method with CBC (``cbc``), or with the model of a user's file (a path).
+
+    Raises
+    ------
+    SchedulingError
+        CBC is not available, or the file is no model or its plan infeasible (`user_model`).
+    """
+    if name != "cbc":
+        solve_user_model(search, name)
+        return
+    construct(search)
+    if search.stop():
+        return
+    setting = Setting.of(search)
+    reason = too_large(search, setting) or solve_model(search, setting, solver=solve_with_cbc)
+    if reason is not None:
+        search.note(f"full model left out: {reason}")

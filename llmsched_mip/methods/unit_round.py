@@ -1,0 +1,107 @@
+"""Unit-round instances, total completion: MC-SF, annealing over orders, priced starts, and a proof where it can."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from llmsched_mip.bounds import Bound
+from llmsched_mip.bounds.start_prices import MOST_STARTS, StartPrices, ascend
+from llmsched_mip.methods.lists import list_schedules
+from llmsched_mip.methods.search import Search
+from llmsched_mip.timing import IntArray
+from llmsched_mip.unit_round.exact import MOST_REQUESTS, prove
+from llmsched_mip.unit_round.local_search import anneal
+from llmsched_mip.unit_round.makespan import prove_makespan
+from llmsched_mip.unit_round.problem import UnitRounds
+from llmsched_mip.unit_round.shortest_first import shortest_first
+
+SMALL = 18
+MOST_ANNEALED = 5_000
+MOST_ROWS = 20_000
+FIRST_SECONDS = 0.2
+PRICES_SHARE, ANNEAL_SHARE = 0.2, 0.75
+
+
+def applies(search: Search) -> bool:
+    """Whether the instance is unit-round."""
+    return UnitRounds.of(search.instance) is not None
+
+
+def unit_round(search: Search) -> None:
+    """Offer plans and raise bounds until the gap is closed or the time has passed; nothing where it does not apply."""
+    problem = UnitRounds.of(search.instance)
+    if problem is None:
+        return
+    run = _Run(search, problem)
+    run.offer("mc-sf", run.starts)
+    if search.objective == "makespan":
+        list_schedules(search)
+        run.prove_makespan()
+        return
+    small = problem.n <= SMALL
+    run.improve(FIRST_SECONDS if small else 0.1 * search.remaining)
+    run.price(PRICES_SHARE * search.remaining)
+    if small:
+        run.prove(search.remaining)
+        return
+    run.improve(ANNEAL_SHARE * search.remaining)
+    run.prove(search.remaining)
+
+
+class _Run:
+    """One run: the best starts and the best prices so far."""
+
+    def __init__(self, search: Search, problem: UnitRounds):
+        self.search, self.problem = search, problem
+        self.starts: IntArray = shortest_first(problem)
+        self.prices: StartPrices | None = None
+
+    def offer(self, method: str, starts: IntArray) -> None:
+        self.starts = starts
+        self.search.offer(self.problem.plan(self.search.instance, method, starts, self.search.objective))
+
+    def raise_bound(self, name: str, rounds: float, began: float) -> None:
+        value = rounds * self.problem.round_s
+        self.search.raise_bounds([Bound(name, value, time.perf_counter() - began, {"rounds": rounds})])
+
+    def improve(self, seconds: float) -> None:
+        """Anneal from the best starts."""
+        if self.search.stop() or seconds <= 0 or self.problem.n > MOST_ANNEALED:
+            return
+        found = anneal(self.problem, self.starts, seconds, self.search.stop, time.perf_counter, self.search.seed)
+        if self.problem.value(found) < self.problem.value(self.starts):
+            self.offer("unit-round", found)
+
+    def price(self, seconds: float) -> None:
+        """Find prices."""
+        own = self.problem
+        horizon = int((self.starts + own.d).max()) + 1
+        if self.search.stop() or own.n * horizon > MOST_STARTS:
+            return
+        began = time.perf_counter()
+        self.prices = ascend(own, horizon, own.value(self.starts), self.search.stop_after(seconds))
+        self.raise_bound("start_prices", self.prices.proven, began)
+
+    def prove(self, seconds: float) -> None:
+        """Search for a proof."""
+        if self.search.stop() or self.prices is None or self.problem.n > MOST_REQUESTS:
+            return
+        began = time.perf_counter()
+        for proof in prove(self.prices, self.starts, self.search.stop_after(seconds)):
+            if proof.value < self.problem.value(self.starts):
+                self.offer("unit-round", proof.starts.copy())
+            closed = proof.closed(self.problem.step)
+            self.raise_bound("unit_round_search", proof.value if closed else proof.bound, began)
+
+    def prove_makespan(self) -> None:
+        """Refute deadlines until one is met."""
+        own, search = self.problem, self.search
+        if search.stop() or own.n > MOST_REQUESTS or int((self.starts + own.d).max()) * own.n > MOST_ROWS:
+            return
+        began = time.perf_counter()
+        least = math.ceil((search.bound or 0.0) / own.round_s - 1e-9)
+        for proof in prove_makespan(own, self.starts, least, search.stop):
+            if search.value is None or proof.value * own.round_s < search.value:
+                self.offer("unit-round", proof.starts.copy())
+            self.raise_bound("deadlines", proof.bound, began)

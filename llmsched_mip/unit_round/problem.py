@@ -1,0 +1,88 @@
+"""The unit-round problem behind an instance: start rounds on one worker with a KV capacity, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmsched_mip.instance import Instance
+from llmsched_mip.plan import Plan, Stage
+from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class UnitRounds:
+    """Minimise Σ weight (start + d), KV ≤ capacity in every round; starts are rounds 0, 1, ...
+
+    Parameters
+    ----------
+    p, d : int arrays, shape (n,)
+        Prompt and output tokens.
+    weight : float array, shape (n,)
+    capacity : int
+        KV tokens.
+    round_s : float
+        Seconds of a round, the unit of all start rounds.
+    """
+
+    p: IntArray
+    d: IntArray
+    weight: FloatArray
+    capacity: int
+    round_s: float
+
+    @classmethod
+    def of(cls, instance: Instance) -> UnitRounds | None:
+        """The problem of an instance, or None where time is more than equal rounds.
+
+        One worker, a backlog, prefill without a time and without a cap, rounds of one length, a KV capacity
+        and no slots that could bind.
+        """
+        worker, r = instance.workers[0], instance.requests
+        prefill, decode = worker.prefill_time, worker.decode_time
+        if (
+            len(instance.workers) > 1
+            or r.arrival_s.any()
+            or not isinstance(prefill, AffinePrefill)
+            or prefill.base_s > 0
+            or prefill.per_token_s > 0
+            or decode.per_sequence_s > 0
+            or decode.per_kv_token_s > 0
+            or decode.base_s <= 0
+            or worker.kv_capacity is None
+            or worker.prefill_token_cap is not None
+            or (worker.slots is not None and worker.slots < instance.n)
+        ):
+            return None
+        return cls(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, decode.base_s)
+
+    @property
+    def n(self) -> int:
+        """Number of requests."""
+        return len(self.p)
+
+    @property
+    def step(self) -> float:
+        """Values are multiples of this (rounds): 1 with integer weights, else 0."""
+        return 1.0 if np.array_equal(self.weight, np.rint(self.weight)) else 0.0
+
+    def value(self, starts: IntArray) -> float:
+        """Σ weight (start + d), in rounds."""
+        return float(np.dot(self.weight, starts + self.d))
+
+    def plan(self, instance: Instance, method: str, starts: IntArray, objective: str = "total_completion") -> Plan:
+        """The plan whose request i starts after `starts[i]` rounds."""
+        rounds = np.unique(starts)
+        last = int((starts + self.d).max())
+        order = np.argsort(starts, kind="stable")
+        batches = np.split(order, np.searchsorted(starts[order], rounds[1:], side="left"))
+        spans = np.diff(np.append(rounds, last)).tolist()
+        limited = instance.workers[0].slots is not None
+        stages = [
+            Stage(batch.tolist(), batch.tolist() if limited else None, span)
+            for batch, span in zip(batches, spans, strict=True)
+        ]
+        if rounds[0] > 0:
+            stages.insert(0, Stage([], [] if limited else None, int(rounds[0])))
+        return Plan.of(instance, method, [stages], objective)

@@ -1,0 +1,127 @@
+"""Rounds that a model has to look at: horizons that lose no better plan, and fewest rounds."""
+
+from __future__ import annotations
+
+import numpy as np
+from llmsched_mip.models.prefill_form import free_prefill
+
+from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, decode_work_seconds, request_kv_peak
+
+TOLERANCE = 1e-9
+
+
+def unit_rounds(instance: Instance) -> bool:
+    """Whether times are round numbers: prefill without a time, rounds of a > 0, arrivals multiples of a."""
+    later = instance.requests.arrival_s - instance.requests.arrival_s.min()
+    for worker in instance.workers:
+        decode = worker.decode_time
+        if decode.per_sequence_s or decode.per_kv_token_s or decode.base_s <= 0 or not free_prefill(worker):
+            return False
+        if np.any(later != np.round(later / decode.base_s) * decode.base_s):
+            return False
+    return True
+
+
+def whole_horizon(instance: Instance) -> IntArray:
+    """Most decode rounds of each worker: shape (W,).
+
+    Proof.  Every round makes a token of a request that fits the worker (rounds without an active request are
+    not part of a plan), so there are at most Σ d of these.  Unit rounds count the empty rounds of a wait too:
+    none is left after the last arrival.
+    """
+    d, arrival = instance.requests.decode_tokens, instance.requests.arrival_s
+    most = np.array([int(d[fits].sum()) for fits in instance.fits_worker.T], dtype=np.int64)
+    if unit_rounds(instance):
+        bases = np.array([worker.decode_time.base_s for worker in instance.workers])
+        most += np.rint((arrival.max() - arrival.min()) / bases).astype(np.int64)
+    return most
+
+
+def horizon_from_value(instance: Instance, objective: str, value: float) -> IntArray:
+    """Most decode rounds of each worker in any plan with objective below `value`: shape (W,).
+
+    Proof.  Each round has an active request, which holds p + 1 tokens or more: it lasts at least
+    g_w = a + b + c (min p + 1), and the rounds of a worker end with a completion.  So rounds ≤ C / g_w for every
+    bound C on the completion times.  Makespan: C = value.  With one worker the conserved-work
+    identity says more: a R + [work that no plan changes] + [one cheapest iteration] ≤ value less
+    the first arrival.  Total completion: ω_i C_i ≤ value - Σ_{j ≠ i} ω_j e_j, with e_j the time at which j completes
+    when it runs alone from its arrival on its fastest worker; C is the largest over i.
+    Any horizon is also at most `whole_horizon`, and never below the longest request that must run somewhere.
+    """
+    most = whole_horizon(instance)
+    last = value if objective == "makespan" else _latest_completion(instance, value)
+    r = instance.requests
+    for w, worker in enumerate(instance.workers):
+        fits = instance.fits_worker[:, w]
+        if not fits.any():
+            continue
+        decode = worker.decode_time
+        own = last - float(r.arrival_s.min())
+        least_s = float(decode.round_seconds(1, int(r.prefill_tokens[fits].min()) + 1))
+        if least_s > 0:
+            most[w] = min(most[w], max(0, int(np.floor(own / least_s * (1 + TOLERANCE)))))
+        if objective == "makespan" and len(instance.workers) == 1 and decode.base_s > 0:
+            volume = float(instance.kv_volume.sum(dtype=np.float64))
+            tokens = int(r.prefill_tokens.sum())
+            work = _work(worker, float(r.decode_tokens.sum()), volume, tokens)
+            rounds = (own - work) / decode.base_s
+            most[w] = min(most[w], max(0, int(np.floor(rounds * (1 + TOLERANCE) + TOLERANCE))))
+    return most
+
+
+def _work(worker: Worker, decode_tokens: float, volume: float, prefill_tokens: int) -> float:
+    """Decode terms that no plan changes, and the least prefill time of all prompts."""
+    prefill = worker.prefill_time
+    if isinstance(prefill, AffinePrefill):
+        least = float(prefill.seconds(prefill_tokens))
+    else:
+        least = float(prefill.level_seconds[0])
+    return float(decode_work_seconds(worker.decode_time, decode_tokens, volume)) + least
+
+
+def alone_seconds(instance: Instance) -> FloatArray:
+    """Completion of each request that runs alone from its arrival, on its fastest worker: shape (n,), seconds."""
+    r = instance.requests
+    least = np.full(instance.n, np.inf)
+    for worker, fits in zip(instance.workers, instance.fits_worker.T, strict=True):
+        p, d = r.prefill_tokens, r.decode_tokens
+        own = worker.prefill_time.seconds(p) + worker.decode_time.run_seconds(d, 1, p)
+        least = np.where(fits, np.minimum(least, own), least)
+    return r.arrival_s + least
+
+
+def _latest_completion(instance: Instance, value: float) -> float:
+    weighted = instance.requests.weight * alone_seconds(instance)
+    return float(np.max((value - weighted.sum() + weighted) / instance.requests.weight))
+
+
+def least_rounds(instance: Instance) -> int:
+    """Fewest decode rounds of an instance with one worker.
+
+    Proof.  A round makes at most J tokens of Σ d and holds at most M of Σ vol KV tokens; the longest request
+    runs d rounds; and two requests whose last round and first round cannot meet never overlap (the requests with
+    2 p + d + 1 > M, pairwise: the one that completes first holds p + d, the other at least p' + 1), so their
+    lengths add up.
+    """
+    worker, r = instance.workers[0], instance.requests
+    p, d = r.prefill_tokens, r.decode_tokens
+    rounds = int(d.max())
+    if worker.slots is not None:
+        rounds = max(rounds, -(-int(d.sum()) // worker.slots))
+    if worker.kv_capacity is not None:
+        rounds = max(rounds, -(-int(instance.kv_volume.sum()) // worker.kv_capacity))
+        rounds = max(rounds, _alone_rounds(p, d, worker.kv_capacity))
+    return rounds
+
+
+def _alone_rounds(p: IntArray, d: IntArray, capacity: int) -> int:
+    """Most Σ d over the sets "peak ≥ P, prompt ≥ capacity - P": no two of them are ever in service together."""
+    peak = request_kv_peak(p, d)
+    order = np.argsort(-peak, kind="stable")
+    best = 0
+    for j in range(len(order)):
+        own = order[: j + 1]
+        lonely = own[p[own] >= capacity - peak[order[j]]]
+        best = max(best, int(d[lonely].sum()))
+    return best

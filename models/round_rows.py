@@ -1,0 +1,425 @@
+"""Blocks of the round-indexed model; the mathematics, in the same letters, stands in `round_indexed`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from llmsched_mip.models.horizon import least_rounds, unit_rounds
+from llmsched_mip.models.linear import LinearBlocks, Terms
+from llmsched_mip.models.prefill_form import PrefillForm
+from llmsched_mip.models.request_types import RequestTypes, labels
+from llmsched_mip.models.start_rounds import Start
+
+from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.timing import (
+    DecodeTime,
+    FloatArray,
+    IntArray,
+    decode_work_seconds,
+    run_kv_peak,
+)
+
+if TYPE_CHECKING:
+    from llmsched_mip.models.round_indexed import Options
+
+
+class RoundRows:
+    """States the blocks of the model in `form`, and knows which column is which start.
+
+    Parameters
+    ----------
+    instance : Instance
+    objective : str
+    horizon : int array, shape (W,)
+    least : int or None
+    options : Options
+    latest_s : float array, shape (n,), or None
+        Latest completion of each request in any plan that matters, seconds.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        objective: str,
+        horizon: IntArray,
+        least: int | None,
+        options: Options,
+        latest_s: FloatArray | None = None,
+    ):
+        self.instance, self.objective, self.options = instance, objective, options
+        self.form = LinearBlocks()
+        self.horizon, self.least, self.latest_s = horizon, least, latest_s
+        self.completion = objective == "total_completion"
+        arrival = instance.requests.arrival_s
+        self.shift = float(arrival.min())
+        self.arrivals = bool((arrival > self.shift).any())
+        self.grid = unit_rounds(instance)
+        self.timed = not self.grid and (self.completion or self.arrivals)
+        self.types = RequestTypes.of(instance, options.types and not self.timed, self.completion)
+        self.worker_labels = labels([worker.name for worker in instance.workers])
+        self.served = [self._served(w) for w in range(len(instance.workers))]
+        later = np.zeros(len(self.types)) if self.grid else self.types.arrival_s
+        self.prefill = [
+            PrefillForm.of(worker, self.types.p, self._count(w), later, self.served[w])
+            for w, worker in enumerate(instance.workers)
+        ]
+        self.has_z = any(own.iterations > 1 for own in self.prefill)
+        self.has_used = not self.completion
+        self._places(latest_s)
+
+    def _count(self, w: int) -> IntArray:
+        return np.where(self.types.fits[:, w], self.types.count, 0)
+
+    def _served(self, w: int) -> int:
+        slots = self.instance.workers[w].slots
+        fitting = int(self._count(w).sum())
+        return fitting if slots is None else min(slots, fitting)
+
+    # -- columns ------------------------------------------------------------------------------------------------
+
+    def _places(self, latest_s: FloatArray | None) -> None:
+        """Starts (k, w, t, 0), members (k, w, t, q), and iterations (w, t, q)."""
+        own = self.types
+        first_of = np.ones((len(own), len(self.horizon)), dtype=np.int64)
+        last_of = self.horizon[None, :] - own.d[:, None] + 1
+        if self.grid:
+            bases = np.array([worker.decode_time.base_s for worker in self.instance.workers])
+            first_of += np.rint((own.arrival_s - self.shift)[:, None] / bases).astype(np.int64)
+        if latest_s is not None and self.options.windows:
+            last_of = np.minimum(last_of, self._latest_starts(latest_s))
+        many = np.where(own.fits, np.maximum(last_of - first_of + 1, 0), 0)
+        k, w = (np.repeat(grid.ravel(), many.ravel()) for grid in np.indices(many.shape))
+        begin = np.cumsum(many.ravel()) - many.ravel()
+        t = np.arange(len(k)) - np.repeat(begin, many.ravel()) + np.repeat(first_of.ravel(), many.ravel())
+        self.starts = (k, w, t, np.zeros(len(k), dtype=np.int64))
+        self.round_first = np.concatenate(([0], np.cumsum(self.horizon)))
+        iterations = np.array([form.iterations for form in self.prefill])
+        repeat = iterations[w]
+        source = np.repeat(np.arange(len(k)), repeat)
+        q = np.arange(len(source)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
+        self.member_start = source
+        self.members = (k[source], w[source], t[source], q)
+        self.iteration_first = np.concatenate(([0], np.cumsum(self.horizon * iterations)))
+
+    def _latest_starts(self, latest_s: FloatArray) -> IntArray:
+        """Latest first rounds, shape (K, W): t + d - 1 rounds, each with an active request, end by then."""
+        latest = latest_s[[members[0] for members in self.types.members]] - self.shift
+        last = np.empty((len(self.types), len(self.horizon)))
+        for w, worker in enumerate(self.instance.workers):
+            least_s = float(worker.decode_time.round_seconds(1, int(self.types.p.min()) + 1))
+            with np.errstate(divide="ignore"):
+                last[:, w] = np.floor(np.divide(latest, least_s) * (1 + 1e-9) + 1e-9)
+        bounded = np.clip(np.nan_to_num(last, posinf=2**40), 0, 2**40).astype(np.int64)
+        return bounded - self.types.d[:, None] + 1
+
+    def round_row(self, w: Any, t: Any) -> Any:
+        """Number of (w, t) among all rounds of all workers."""
+        return self.round_first[w] + t - 1
+
+    def iteration_row(self, w: Any, t: Any, q: Any) -> Any:
+        """Number of (w, t, q) among all iterations."""
+        many = np.array([form.iterations for form in self.prefill])
+        return self.iteration_first[w] + (t - 1) * many[w] + q
+
+    def _labels(self, *parts: Any) -> list[tuple[str, ...]]:
+        """Index labels of (k, w, t, q), (w, t, q) or (w, t) arrays, e.g. ('r5', 'w0', 't12')."""
+        names: list[list[str]] = []
+        if parts[0] is not None:
+            names.append([self.types.labels[k] for k in parts[0].tolist()])
+        names.append([self.worker_labels[w] for w in parts[1].tolist()])
+        for letter, own in zip("tql", parts[2:], strict=False):
+            names.append([f"{letter}{v}" for v in own.tolist()])
+        return list(zip(*names, strict=True))
+
+    def rounds(self) -> tuple[IntArray, IntArray]:
+        """Arrays (w, t) of all rounds of all workers."""
+        w = np.repeat(np.arange(len(self.horizon)), self.horizon)
+        return w, np.arange(len(w)) - self.round_first[w] + 1
+
+    def iterations(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Arrays (w, t, q) of all prefill iterations."""
+        w, t = self.rounds()
+        repeat = np.array([form.iterations for form in self.prefill])[w]
+        q = np.arange(repeat.sum()) - np.repeat(np.cumsum(repeat) - repeat, repeat)
+        return np.repeat(w, repeat), np.repeat(t, repeat), q
+
+    # -- blocks -------------------------------------------------------------------------------------------------
+
+    def state(self, objective_bound: float | None) -> None:
+        """State all blocks."""
+        from llmsched_mip.models import round_times
+
+        own, (k, w, t, _) = self.types, self.starts
+        self.x = self.form.add_variables("x", self._labels(k, w, t), 0, own.count[k], integer=True)
+        self.z = self.x
+        if self.has_z:
+            mk, mw, mt, mq = self.members
+            self.z = self.form.add_variables("z", self._labels(mk, mw, mt, mq + 1), 0, own.count[mk], integer=True)
+            terms = Terms().add(self.member_start, self.z).add(np.arange(len(k)), self.x, -1.0)
+            self.form.add_rows("split", self._labels(k, w, t), terms, 0, 0)
+        if self.has_used:
+            self._used()
+        self._assign()
+        self._occupancy()
+        self._prefill()
+        round_times.state(self, objective_bound)
+        if self.options.symmetry:
+            self._symmetry()
+
+    def _assign(self) -> None:
+        terms = Terms().add(self.starts[0], self.x)
+        labels_ = list(self.types.labels)
+        self.form.add_rows("assign", labels_, terms, self.types.count, self.types.count)
+
+    def _used(self) -> None:
+        w, t = self.rounds()
+        least = np.zeros(len(w))
+        if self.options.windows and len(self.horizon) == 1:
+            fewest = least_rounds(self.instance) if self.least is None else self.least
+            least = (t <= fewest).astype(np.float64)
+        self.used_fixed = least
+        self.used = self.form.add_variables("used", self._labels(None, w, t), least, 1, integer=True)
+        pair = np.flatnonzero((w[:-1] == w[1:]) & (least[1:] == 0)) if len(w) else np.zeros(0, dtype=np.int64)
+        terms = Terms().add(np.arange(len(pair)), self.used[pair])
+        terms.add(np.arange(len(pair)), self.used[pair + 1], -1.0)
+        self.form.add_rows("order", self._labels(None, w[pair], t[pair]), terms, 0)
+        self._in_use()
+
+    def _in_use(self) -> None:
+        """With covers a row for each type and round, else one for each start at its last round."""
+        own, (k, w, t, _) = self.types, self.starts
+        last = self.round_row(w, t + own.d[k] - 1)
+        if not self.options.covers:
+            rows = np.flatnonzero(self.used_fixed[last] == 0)
+            terms = Terms().add(np.arange(len(rows)), self.x[rows])
+            terms.add(np.arange(len(rows)), self.used[last[rows]], -own.count[k[rows]].astype(float))
+            self.form.add_rows("in_use", self._labels(k[rows], w[rows], t[rows]), terms, upper=0)
+            return
+        terms, rows = self.tails(self.used_fixed == 0)
+        rk, rr = rows
+        terms.add(np.arange(len(rk)), self.used[rr], -own.count[rk].astype(float))
+        rw, rt = self.rounds()
+        self.form.add_rows("in_use", self._labels(rk, rw[rr], rt[rr]), terms, upper=0)
+
+    def tails(self, wanted: np.ndarray) -> tuple[Terms, tuple[IntArray, IntArray]]:
+        """Σ_{τ > t - d_k} x[k,w,τ] for all (k, w, t) with `wanted` rounds; the rows as arrays (k, round)."""
+        own, (k, w, t, _) = self.types, self.starts
+        all_w, _ = self.rounds()
+        pick = np.flatnonzero(wanted)
+        pairs = own.fits[:, all_w[pick]] & (own.d[:, None] <= self.horizon[all_w[pick]][None, :])
+        rk, position = np.nonzero(pairs)
+        rr = pick[position]
+        number = np.full((len(own), len(all_w)), -1, dtype=np.int64)
+        number[rk, rr] = np.arange(len(rk))
+        last = t + own.d[k] - 1
+        column = np.repeat(np.arange(len(k)), last)
+        until = np.arange(len(column)) - np.repeat(np.cumsum(last) - last, last) + 1
+        row = number[k[column], self.round_row(w[column], until)]
+        keep = row >= 0
+        return Terms().add(row[keep], self.x[column[keep]]), (rk, rr)
+
+    def active(self) -> tuple[IntArray, IntArray, IntArray]:
+        """All (round row, start, rounds of the start so far) with the start active in the round."""
+        own, (k, w, t, _) = self.types, self.starts
+        span = own.d[k]
+        start = np.repeat(np.arange(len(k)), span)
+        made = np.arange(len(start)) - np.repeat(np.cumsum(span) - span, span) + 1
+        return self.round_row(w[start], t[start] + made - 1), start, made
+
+    def _occupancy(self) -> None:
+        row, start, made = self.active()
+        w, t = self.rounds()
+        kv = run_kv_peak(made, 1, self.types.p[self.starts[0][start]])
+        for name, limit, value in (("slots", "slots", 1.0), ("kv", "kv_capacity", kv)):
+            limits = [getattr(worker, limit) for worker in self.instance.workers]
+            size = np.array([np.inf if own is None else float(own) for own in limits])
+            if name == "slots":
+                size = np.where(size >= [self._count(v).sum() for v in range(len(size))], np.inf, size)
+            rows = np.flatnonzero(np.isfinite(size[w]))
+            place = np.full(len(w), -1, dtype=np.int64)
+            place[rows] = np.arange(len(rows))
+            keep = place[row] >= 0
+            value = np.broadcast_to(value, row.shape)
+            terms = Terms().add(place[row[keep]], self.x[start[keep]], value[keep])
+            upper = size[w[rows]]
+            if self.has_used and self.options.covers:
+                terms.add(np.arange(len(rows)), self.used[rows], -upper)
+                upper = np.zeros(len(rows))
+            self.form.add_rows(name, self._labels(None, w[rows], t[rows]), terms, upper=upper)
+
+    def _prefill(self) -> None:
+        """Binaries of iterations; `iteration_s` holds the seconds of each as terms, row by `iteration_row`."""
+        self.iteration_s = Terms()
+        k, w, t, q = self.members
+        row = self.iteration_row(w, t, q)
+        prompt_s = np.array([form.prompt_s for form in self.prefill])[w, k]
+        paid = np.flatnonzero(prompt_s)
+        self.iteration_s.add(row[paid], self.z[paid], prompt_s[paid])
+        iw, it, iq = self.iterations()
+        switched = np.array([form.switched for form in self.prefill])
+        pick = np.flatnonzero(switched[iw])
+        self.on_row = np.full(len(iw), -1, dtype=np.int64)
+        self.on_row[pick] = np.arange(len(pick))
+        levels = np.array([len(form.seconds) for form in self.prefill])[iw[pick]]
+        number = np.repeat(np.arange(len(pick)), levels)
+        level = np.arange(len(number)) - np.repeat(np.cumsum(levels) - levels, levels)
+        source = pick[number]
+        names = self._labels(None, iw[source], it[source], iq[source] + 1, level + 1)
+        self.on = self.form.add_variables("on", names, 0, 1, integer=True)
+        self.on_of, self.on_level, self.on_worker = source, level, iw[source]
+        most = max((len(form.seconds) for form in self.prefill), default=1)
+        seconds, tokens = np.zeros((len(self.prefill), most)), np.zeros((len(self.prefill), most))
+        for v, form in enumerate(self.prefill):
+            seconds[v, : len(form.seconds)], tokens[v, : len(form.tokens)] = form.seconds, form.tokens
+        self.on_seconds, self.on_tokens = seconds[iw[source], level], tokens[iw[source], level]
+        self.iteration_s.add(source, self.on, self.on_seconds)
+        if len(pick):
+            self._prefill_limits(row, number, (iw[pick], it[pick], iq[pick]))
+
+    def _prefill_limits(self, row: IntArray, number: IntArray, index: tuple[IntArray, ...]) -> None:
+        k = self.members[0]
+        names, rows = self._labels(None, index[0], index[1], index[2] + 1), len(index[0])
+        own = self.on_row[row]
+        keep = np.flatnonzero(own >= 0)
+        served = np.array(self.served, dtype=np.float64)
+        runs = Terms().add(own[keep], self.z[keep]).add(number, self.on, -served[self.on_worker])
+        self.form.add_rows("runs", names, runs, upper=0)
+        finite = np.isfinite(self.on_tokens)
+        if finite.any():
+            place = np.full(rows, -1, dtype=np.int64)
+            limited = np.unique(number[finite])
+            place[limited] = np.arange(len(limited))
+            held = keep[place[own[keep]] >= 0]
+            tokens = Terms().add(place[own[held]], self.z[held], self.types.p[k[held]])
+            tokens.add(place[number[finite]], self.on[finite], -self.on_tokens[finite])
+            self.form.add_rows("tokens", [names[j] for j in limited.tolist()], tokens, upper=0)
+        several = np.flatnonzero(np.bincount(number, minlength=rows) > 1)
+        if len(several):
+            place = np.full(rows, -1, dtype=np.int64)
+            place[several] = np.arange(len(several))
+            pick = place[number] >= 0
+            one = Terms().add(place[number[pick]], self.on[pick])
+            self.form.add_rows("one", [names[j] for j in several.tolist()], one, upper=1)
+        if self.options.prefill:
+            self._links(keep, own, number)
+
+    def _links(self, keep: IntArray, own: IntArray, number: IntArray) -> None:
+        """z[k,w,t,q] ≤ min(n_k, J_w) Σ_l on[w,t,q,l]; the fewest iterations of a single worker run."""
+        k, w, t, q = self.members
+        most = np.minimum(self.types.count[k[keep]], np.array(self.served)[w[keep]]).astype(float)
+        order = np.argsort(number, kind="stable")
+        first = np.searchsorted(number[order], np.arange(number.max() + 2))
+        span = np.diff(first)[own[keep]]
+        row = np.repeat(np.arange(len(keep)), span)
+        inside = np.arange(len(row)) - np.repeat(np.cumsum(span) - span, span)
+        column = self.on[order[first[own[keep]][row] + inside]]
+        terms = Terms().add(np.arange(len(keep)), self.z[keep]).add(row, column, -most[row])
+        self.form.add_rows("links", self._labels(k[keep], w[keep], t[keep], q[keep] + 1), terms, upper=0)
+        if len(self.prefill) == 1:
+            fewest = -(-self.instance.n // max(1, self.served[0]))
+            largest = float(self.prefill[0].tokens[-1])
+            if np.isfinite(largest):
+                fewest = max(fewest, -int(-int(self.instance.requests.prefill_tokens.sum()) // largest))
+            self.form.add_rows("fewest_prefills", ["w"], Terms().add(0, self.on), lower=fewest)
+
+    def _symmetry(self) -> None:
+        """Identical requests by start, identical workers by number of requests, iterations used from the first."""
+        k, w, t, _ = self.starts
+        pairs = [] if not self.timed else self.types.identical()
+        if pairs:
+            terms, place = Terms(), (self.round_row(w, t) + 1).astype(float)
+            for r, (one, other) in enumerate(pairs):
+                for own, sign in ((one, 1.0), (other, -1.0)):
+                    columns = np.flatnonzero(k == own)
+                    terms.add(r, self.x[columns], sign * place[columns])
+            self.form.add_rows("alike", [self.types.labels[other] for _, other in pairs], terms, upper=0)
+        alike = [
+            v
+            for v in range(1, len(self.prefill))
+            if same_worker(self.instance.workers[v - 1], self.instance.workers[v])
+            and self.horizon[v - 1] == self.horizon[v]
+        ]
+        if alike and not pairs:
+            terms = Terms()
+            for r, v in enumerate(alike):
+                terms.add(r, self.x[w == v]).add(r, self.x[w == v - 1], -1.0)
+            self.form.add_rows("workers_alike", [self.worker_labels[v] for v in alike], terms, upper=0)
+        self._iterations_in_order()
+
+    def _iterations_in_order(self) -> None:
+        w, t, q = self.iterations()
+        later = np.flatnonzero((q > 0) & (self.on_row >= 0))
+        if not len(later):
+            return
+        number = np.full(len(w), -1, dtype=np.int64)
+        number[later] = np.arange(len(later))
+        after = number[self.on_of]
+        before = np.where(self.on_of + 1 < len(w), number[np.minimum(self.on_of + 1, len(w) - 1)], -1)
+        terms = Terms().add(after[after >= 0], self.on[after >= 0])
+        terms.add(before[before >= 0], self.on[before >= 0], -1.0)
+        self.form.add_rows("in_turn", self._labels(None, w[later], t[later], q[later] + 1), terms, upper=0)
+
+    # -- solutions ----------------------------------------------------------------------------------------------
+
+    def values_of(self, starts: list[Start]) -> FloatArray | None:
+        """Values of the integer columns in a plan, shape (columns,); None where the plan has no place."""
+        from llmsched_mip.models.round_values import values_of
+
+        return values_of(self, starts)
+
+
+def same_worker(one: Worker, other: Worker) -> bool:
+    """Whether two workers differ in name only."""
+    return (
+        one.prefill_time == other.prefill_time
+        and one.decode_time == other.decode_time
+        and (one.slots, one.kv_capacity, one.prefill_token_cap)
+        == (other.slots, other.kv_capacity, other.prefill_token_cap)
+    )
+
+
+def per_request(decode: DecodeTime) -> DecodeTime:
+    """The part of the decode time that requests cause."""
+    return DecodeTime(0.0, decode.per_sequence_s, decode.per_kv_token_s)
+
+
+def conserved(rows: RoundRows, w: int) -> FloatArray:
+    """b d + c vol of each type on worker w: shape (K,), seconds."""
+    return np.asarray(
+        decode_work_seconds(rows.instance.workers[w].decode_time, rows.types.d, rows.types.kv_volume), dtype=float
+    )
+
+
+def estimate(instance: Instance, objective: str, horizon: IntArray, options: Options) -> dict[str, int]:
+    """Columns and nonzeros of the model, from its sets alone and slightly too many; nothing is built.
+
+    Returns
+    -------
+    dict
+        ``columns`` and ``nonzeros``.
+    """
+    completion = objective == "total_completion"
+    arrival = instance.requests.arrival_s
+    timed = not unit_rounds(instance) and (completion or bool((arrival > arrival.min()).any()))
+    own = RequestTypes.of(instance, options.types and not timed, completion)
+    columns = nonzeros = 0
+    for w, worker in enumerate(instance.workers):
+        count = np.where(own.fits[:, w], own.count, 0)
+        served = int(count.sum()) if worker.slots is None else min(worker.slots, int(count.sum()))
+        form = PrefillForm.of(worker, own.p, count, own.arrival_s, served)
+        span = np.where(own.fits[:, w], np.maximum(int(horizon[w]) - own.d + 1, 0), 0)
+        starts, rounds = int(span.sum()), int(horizon[w])
+        repeat = 1 + form.iterations if form.iterations > 1 else 1
+        iterations = rounds * form.iterations * (len(form.seconds) if form.switched else 0)
+        columns += starts * repeat + iterations + rounds
+        rows_of_round = (worker.slots is not None) + (worker.kv_capacity is not None) + (timed * 1)
+        nonzeros += int((span * own.d).sum()) * rows_of_round + starts * (1 + 5 * repeat * form.switched)
+        nonzeros += 4 * iterations + 2 * starts
+        if timed or not completion:
+            kept = rounds
+            if not timed and len(horizon) == 1:
+                kept = max(0, rounds - least_rounds(instance))
+            last = np.where(span > 0, np.minimum(kept, rounds), 0)
+            nonzeros += int((span * last).sum()) if options.covers else 3 * starts
+    return {"columns": columns, "nonzeros": nonzeros}

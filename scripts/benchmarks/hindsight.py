@@ -1,0 +1,51 @@
+"""The published scale: plans and proven gaps of instances/hindsight/ against MC-SF; plain LP bound beside."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from llmsched_mip import read_instance
+from llmsched_mip.bounds.start_prices import ascend
+from llmsched_mip.methods import solve
+from llmsched_mip.unit_round.problem import UnitRounds
+from llmsched_mip.unit_round.shortest_first import shortest_first
+
+
+def main() -> None:
+    """Run the benchmark as the command line says."""
+    parser = argparse.ArgumentParser(prog="scripts/benchmark hindsight", description=__doc__)
+    parser.add_argument("--time-limit", type=float, default=120.0, help="seconds for each instance")
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(20)))
+    options = parser.parse_args()
+    table = Table("seed", "n", "M", "MC-SF", "plan", "better", "plain LP / MC-SF", "bound / MC-SF", "gap", "seconds")
+    rows = [_row(seed, options.time_limit, table) for seed in options.seeds]
+    mean = np.mean(rows, axis=0)
+    table.add_row("mean", "", "", "", "", f"{mean[0]:.2%}", f"{mean[1]:.2%}", f"{mean[2]:.2%}", f"{mean[3]:.2%}", "")
+    Console(width=120).print(table)
+
+
+def _row(seed: int, time_limit_s: float, table: Table) -> tuple[float, float, float, float]:
+    """One instance.  "Plain LP" are the best prices found on KV rounds alone: a lower estimate of that LP's value."""
+    instance = read_instance(f"instances/hindsight/kv-uniform-s{seed}.json")
+    problem = UnitRounds.of(instance)
+    assert problem is not None
+    starts = shortest_first(problem)
+    baseline = problem.value(starts)
+    began = time.perf_counter()
+    horizon = int((starts + problem.d).max())
+    plain = ascend(problem, horizon, baseline, lambda: time.perf_counter() - began > 5.0, windows=[]).value
+    plan = solve(instance, time_limit_s=time_limit_s, threads=1).plan
+    assert plan.value is not None and plan.bound is not None and plan.gap is not None
+    row = 1 - plan.value / baseline, plain / baseline, plan.bound / baseline, plan.gap
+    cells = [seed, problem.n, problem.capacity, f"{baseline:.0f}", f"{plan.value:.0f}"]
+    table.add_row(*map(str, cells), *(f"{x:.2%}" for x in row), f"{plan.seconds:.1f}")
+    return row
+
+
+if __name__ == "__main__":
+    main()
