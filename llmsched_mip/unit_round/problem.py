@@ -72,7 +72,7 @@ class UnitRounds:
         return float(np.dot(self.weight, starts + self.d))
 
     def plan(self, instance: Instance, method: str, starts: IntArray, objective: str = "total_completion") -> Plan:
-        """The plan whose request i starts after `starts[i]` rounds; in every round up to the last some request is active."""
+        """The plan whose request i starts after `starts[i]` rounds; no round before the last may be idle."""
         rounds = np.unique(starts)
         last = int((starts + self.d).max())
         order = np.argsort(starts, kind="stable")
