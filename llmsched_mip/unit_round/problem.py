@@ -72,7 +72,7 @@ class UnitRounds:
         return float(np.dot(self.weight, starts + self.d))
 
     def plan(self, instance: Instance, method: str, starts: IntArray, objective: str = "total_completion") -> Plan:
-        """The plan whose request i starts after `starts[i]` rounds."""
+        """The plan whose request i starts after `starts[i]` rounds; no round before the last may be idle."""
         rounds = np.unique(starts)
         last = int((starts + self.d).max())
         order = np.argsort(starts, kind="stable")
@@ -83,6 +83,4 @@ class UnitRounds:
             Stage(batch.tolist(), batch.tolist() if limited else None, span)
             for batch, span in zip(batches, spans, strict=True)
         ]
-        if rounds[0] > 0:
-            stages.insert(0, Stage([], [] if limited else None, int(rounds[0])))
         return Plan.of(instance, method, [stages], objective)

@@ -31,7 +31,7 @@ def main() -> None:
 
 def _row(seed: int, time_limit_s: float, table: Table) -> tuple[float, float, float, float]:
     """One instance.  "Plain LP" are the best prices found on KV rounds alone: a lower estimate of that LP's value."""
-    instance = read_instance(f"instances/hindsight/kv-uniform-s{seed}.json")
+    instance = read_instance(f"instances/hindsight/kv-uniform{f'-s{seed}' if seed else ''}.json")
     problem = UnitRounds.of(instance)
     assert problem is not None
     starts = shortest_first(problem)
