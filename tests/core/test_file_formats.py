@@ -24,7 +24,8 @@ from llmsched_mip.storage import write_bytes
 from llmsched_mip.workload import generate
 from llmsched_mip.workload.deployments import FOLDER
 
-LIBRARY = sorted((ROOT / "instances").rglob("*.json"))
+LIBRARY = sorted(p for p in (ROOT / "instances").rglob("*.json") if p.parent.name != "plans")
+BEST_PLANS = sorted((ROOT / "instances").glob("*/plans/*.json"))
 
 
 def validator(kind: str) -> Draft202012Validator:
@@ -77,6 +78,12 @@ def test_optional_columns_round_trip(tmp_path):
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
 def test_library_fits_the_schema(path):
     validator("instance").validate(json.loads(path.read_text()))
+
+
+def test_best_plans_fit_the_schema():
+    schema = validator("plan")
+    for path in BEST_PLANS:
+        schema.validate(json.loads(path.read_text()))
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
