@@ -14,6 +14,7 @@ Variables
     g[i,w,k]     rounds that i makes in stage k
     held[i,w,k]  tokens that i has made when stage k ends, while active (only with a KV limit)
     rho[w,k]     rounds of stage k, integer, at most D_w = max d
+    used[w,k]    1 when stage k starts a request or runs a round, binary
     on[w,k,l]    1 when its prefill iteration runs at level l, binary; absent where prefill takes no time
     makespan, begin[w,k], end[w,k], completion[i]   seconds
 
@@ -25,6 +26,7 @@ Constraints
     slots[w,k]       Σ_i decodes[i,w,k] ≤ J_w
     kept[i,w,k]      held[i,w,k] ≥ Σ_{m ≤ k} g[i,w,m] - d_i (1 - decodes[i,w,k])
     kv[w,k]          Σ_i p_i decodes[i,w,k] + held[i,w,k] ≤ M_w
+    in_order[w,k]    used[w,k] ≥ used[w,k+1],  y ≤ used,  rho ≤ D_w used,  used ≤ Σ_i y + rho     (empty ones last)
     tokens, runs, one   the prefill iteration, as in `round_indexed`
 
 Makespan, all arrivals equal, by the conserved-work identity
@@ -166,6 +168,7 @@ class StageRows:
         self.g = self.form.add_variables("g", self.names, 0, self.d[i])
         self.rho = self.form.add_variables("rho", self.stage_names, 0, self.longest[self.stage_w], integer=True)
         self._starts_and_rounds()
+        self._in_order()
         self._occupancy()
         self._prefill()
         if self.timed:
@@ -197,6 +200,20 @@ class StageRows:
         horizon = whole_horizon(self.instance) if self.horizon is None else self.horizon
         fewest = 0 if self.least is None or len(self.stages) > 1 else self.least
         form.add_rows("horizon", self.workers, Terms().add(self.stage_w, self.rho), fewest, horizon)
+
+    def _in_order(self) -> None:
+        i, w, k = self.places
+        form, every, stage = self.form, np.arange(len(self.stage_w)), self.stage_row(w, k)
+        used = form.add_variables("used", self.stage_names, 0, 1, integer=True)
+        pair = np.flatnonzero(self.stage_w[1:] == self.stage_w[:-1])
+        terms = Terms().add(np.arange(len(pair)), used[pair]).add(np.arange(len(pair)), used[pair + 1], -1.0)
+        form.add_rows("in_order", [self.stage_names[j] for j in pair.tolist()], terms, lower=0)
+        number = np.arange(len(i))
+        form.add_rows("opens", self.names, Terms().add(number, self.y).add(number, used[stage], -1.0), upper=0)
+        most = self.longest[self.stage_w].astype(np.float64)
+        form.add_rows("runs_on", self.stage_names, Terms().add(every, self.rho).add(every, used, -most), upper=0)
+        filled = Terms().add(every, used).add(every, self.rho, -1.0).add(stage, self.y, -1.0)
+        form.add_rows("filled", self.stage_names, filled, upper=0)
 
     def _occupancy(self) -> None:
         i, w, k = self.places

@@ -10,7 +10,7 @@ import pulp
 import pyomo.environ as pyo
 from scipy import sparse
 
-from llmsched_mip.backends.arrays import ArrayModel, standard_form
+from llmsched_mip.backends.arrays import ArrayModel, standard_form, with_two_costs
 from llmsched_mip.backends.result import Seconds, SolveResult, Status
 from llmsched_mip.errors import SchedulingError
 
@@ -65,14 +65,14 @@ def solve_with_cbc(
     if not solver.available():
         raise SchedulingError("CBC is not available: PuLP's bundled solver does not run on this machine")
     built = time.perf_counter()
-    problem, variables = _problem(arrays)
+    problem, variables = _problem(with_two_costs(arrays)[0])
     handed = time.perf_counter()
     try:
         problem.solve(solver)
     except pulp.PulpSolverError as error:
         raise SchedulingError(f"CBC failed: {' '.join(str(error).split())}") from error
     seconds = Seconds(built - began, handed - built, time.perf_counter() - handed)
-    result = _read(problem, variables, arrays, mip_rel_gap, seconds)
+    result = _read(problem, variables[: arrays.matrix.shape[1]], arrays, mip_rel_gap, seconds)
     if form is not None:
         result = SolveResult(**{**vars(result), "columns": form.columns, "rows": form.rows})
         if load:

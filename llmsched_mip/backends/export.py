@@ -12,7 +12,7 @@ import numpy as np
 import pyomo.environ as pyo
 from scipy import sparse
 
-from llmsched_mip.backends.arrays import ArrayModel, standard_form
+from llmsched_mip.backends.arrays import ArrayModel, standard_form, with_two_costs
 from llmsched_mip.backends.highs import highs_model
 from llmsched_mip.backends.lp_text import write_lp
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
@@ -20,13 +20,19 @@ from llmsched_mip.errors import InvalidInputError, UnreadableFileError
 FORMATS = (".mps", ".lp")
 LONGEST = 100
 CONSTANT = "constant"
+LP_WORD = re.compile(
+    r"(free|inf(inity)?|end|st|subject|such|(min|max)(imi[sz]e|imum)?|bounds?|gen(eral)?s?|int(eger)?s?|"
+    r"bin|binar(y|ies)|semis?|sos|[eE][0-9].*)",
+    re.IGNORECASE,
+)
 
 
 def write_model(model: pyo.ConcreteModel, path: Path | str) -> tuple[int, int, int]:
     """Write the model; the ending of the file says in which format.
 
     A variable ``x[r5,w0,t12]`` is named ``x(r5,w0,t12)``: brackets mean something else in LP files.  A constant in
-    the objective is the cost of a variable ``constant`` fixed to 1, since readers disagree on its sign.
+    the objective is the cost of a variable ``constant`` fixed to 1, since readers disagree on its sign.  A variable
+    ``twin`` stands for half of an objective that is one variable (`with_two_costs`).
 
     Returns
     -------
@@ -46,9 +52,10 @@ def write_model(model: pyo.ConcreteModel, path: Path | str) -> tuple[int, int, i
     form = standard_form(model)
     if form is None:
         raise InvalidInputError("model", "a constraint without variables cannot hold")
-    arrays = _without_offset(form.model)
-    columns = legal_names([variable.name for variable in form.columns] + [CONSTANT] * (arrays is not form.model))
-    rows = legal_names([row.name for row in form.rows])
+    arrays, extra = _without_offset(form.model), [CONSTANT] * (form.model.offset != 0)
+    arrays, twins = with_two_costs(arrays)
+    columns = legal_names([variable.name for variable in form.columns] + extra + ["twin"] * twins)
+    rows = legal_names([row.name for row in form.rows] + ["twin"] * twins)
     try:
         with path.open("w", encoding="ascii") as file:
             if path.suffix == ".lp":
@@ -76,7 +83,8 @@ def legal_names(names: list[str]) -> list[str]:
     legal = [re.sub(r"[^A-Za-z0-9_.(),]", "_", name.replace("[", "(").replace("]", ")")) for name in names]
     used: set[str] = set()
     for k, name in enumerate(legal):
-        if name in used or len(name) > LONGEST or not re.match(r"[A-Za-z_]", name) or re.match(r"[eE][0-9]", name):
+        plain = re.match(r"[A-Za-z_]", name) and not LP_WORD.fullmatch(name) and len(name) <= LONGEST
+        if name in used or not plain:
             legal[k] = f"n{k}.{name[: LONGEST - 12]}"
         used.add(legal[k])
     return legal

@@ -10,18 +10,22 @@ from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requ
 def tiny_instance(seed: int, objective: str) -> Instance:
     """2 to 5 requests on one or two workers; caps, levels, KV, slots, arrivals and weights come and go."""
     rng = random.Random(seed)
-    n = rng.randint(2, 5)
-    longest = 3 if n > 3 else 4
-    workers = 2 if rng.random() < 0.4 and n <= 4 else 1
-    p = [rng.randint(1, 5) for _ in range(n)]
+    n = rng.choice((2, 2, 2, 3, 3, 4, 5))
+    workers = 2 if rng.random() < 0.4 and n <= 3 else 1
+    longest = 4 if n == 2 else 3 if n == 3 and workers == 1 else 2
+    p = [rng.randint(1, 3 if n > 3 else 5) for _ in range(n)]
     d = [rng.randint(1, longest) for _ in range(n)]
     if rng.random() < 0.4:
         p[1:], d[1:] = [p[0]] * (n - 1), [d[0]] * (n - 1)
         j = rng.randrange(n)
-        p[j], d[j] = rng.randint(1, 5), rng.randint(1, longest)
+        p[j], d[j] = rng.randint(1, 3), rng.randint(1, longest)
     unit = rng.random() < 0.2
     times = (0.0, 1.0, 2.0, 5.0) if unit else (0.0, 0.7, 3.0, 8.0)
-    arrival = [rng.choice(times) for _ in range(n)] if rng.random() < 0.4 else None
+    arrival = (
+        [rng.choice(times[:2] if n > 3 else times) for _ in range(n)]
+        if rng.random() < (0.2 if n > 3 else 0.4)
+        else None
+    )
     weight = [rng.choice((0.5, 1.0, 3.0)) for _ in range(n)] if rng.random() < 0.5 else None
     own = [_worker(rng, f"w{k}", max(p), max(a + b for a, b in zip(p, d, strict=True)), unit) for k in range(workers)]
     if workers == 2 and rng.random() < 0.3:

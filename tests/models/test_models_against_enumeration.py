@@ -1,0 +1,77 @@
+"""Both models, by HiGHS and by CBC, against enumeration on random tiny instances with all features mixed."""
+
+from __future__ import annotations
+
+import pytest
+from exhaustive import optimum
+from llmsched_mip.models import round_indexed, stage_indexed
+from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
+from random_tiny import tiny_instance
+
+from llmsched_mip.backends import Status, solve, solve_with_cbc
+from llmsched_mip.evaluate import evaluate
+
+OBJECTIVES = ("makespan", "total_completion")
+SOLVERS = {"highs": lambda model: solve(model, threads=1), "cbc": solve_with_cbc}
+BLOCK = 10
+TOLERANCE = 2e-5
+
+
+def agree(instance, objective, model_file, best, **arguments):
+    """The optimum of the model by both solvers, and the value of both plans; a relaxation stays below."""
+    slack = TOLERANCE * max(1.0, best)
+    exact = model_file is round_indexed or stage_indexed.exact(instance, objective)
+    values = []
+    for name, run in SOLVERS.items():
+        model = model_file.build(instance, objective, **arguments)
+        result = run(model)
+        assert result.status is Status.OPTIMAL, (instance.name, objective, name, result.status)
+        evaluation = evaluate(instance, model_file.extract(model, instance))
+        assert not evaluation.violations, (instance.name, objective, name, evaluation.violations)
+        value = evaluation.measures.objective(objective)
+        assert value >= best - slack
+        assert result.value <= best + slack, (instance.name, objective, name)
+        if exact:
+            assert value <= best + slack, (instance.name, objective, name)
+            assert result.value >= best - slack, (instance.name, objective, name)
+        values.append(result.value)
+    assert values[0] == pytest.approx(values[1], abs=slack), (instance.name, objective)
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_round_indexed_has_the_optimum(block):
+    for seed in range(BLOCK * block, BLOCK * (block + 1)):
+        for objective in OBJECTIVES:
+            instance = tiny_instance(seed, objective)
+            best = optimum(instance, objective)
+            horizon = horizon_from_value(instance, objective, best * (1 + 1e-6) + 1e-6)
+            assert (horizon <= whole_horizon(instance)).all()
+            agree(instance, objective, round_indexed, best, horizon=horizon)
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_stage_indexed_has_the_optimum_where_it_is_exact(block):
+    for seed in range(BLOCK * block, BLOCK * (block + 1)):
+        for objective in OBJECTIVES:
+            instance = tiny_instance(seed, objective)
+            backlog = not instance.requests.arrival_s.any()
+            if instance.n <= (3 if objective == "makespan" and backlog else 2):
+                best = optimum(instance, objective)
+                horizon = horizon_from_value(instance, objective, best * (1 + 1e-6) + 1e-6)
+                agree(instance, objective, stage_indexed, best, horizon=horizon)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_strengthening_alone_keeps_the_optimum(objective):
+    plain = round_indexed.Options.plain()
+    for seed in range(300, 304):
+        instance = tiny_instance(seed, objective)
+        if instance.n > 3:
+            continue
+        best = optimum(instance, objective)
+        for name in vars(plain):
+            options = round_indexed.Options(**{**vars(plain), name: True})
+            result = solve(round_indexed.build(instance, objective, options=options), threads=1)
+            assert result.value == pytest.approx(best, rel=TOLERANCE), (seed, name)
+        result = solve(round_indexed.build(instance, objective, options=plain), threads=1)
+        assert result.value == pytest.approx(best, rel=TOLERANCE), seed
