@@ -80,9 +80,10 @@ class KVProfile:
         """Requests that were expected to finish by now and have not."""
         return self._request[self._begin : self._place(rounds, "right")].tolist()
 
-    def admits(self, start: int, prompt: int, length: int) -> bool:
-        """Whether the KV cache holds at every future finish when this request starts after `start` rounds."""
-        finish, offset = start + length, prompt - start
+    def admits(self, start: int, prompt: int, length: int, margin: int = 0) -> bool:
+        """Whether the KV cache holds at every future finish when this request starts after `start` rounds, with
+        `margin` tokens to spare."""
+        finish, offset = start + length, prompt - start + margin
         begin, end = self._begin, self._end
         last = self._place(finish, "right")
         if last > begin and (self._room[begin:last] - self._finish[begin:last]).min() < offset:

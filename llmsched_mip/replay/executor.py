@@ -19,7 +19,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Schedule, WorkerTotals, measure
 from llmsched_mip.plan import Plan, Stage
 from llmsched_mip.policies import make_policy
-from llmsched_mip.policies.base import Decode, Policy, Prefill, Problem, Wait, WorkerView
+from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Problem, Wait, WorkerView
 from llmsched_mip.replay.events import Event, write_events
 from llmsched_mip.replay.outcome import Outcome
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
@@ -147,6 +147,9 @@ class Executor:
             self._prefill(engine, decision)
         elif isinstance(decision, Decode):
             self._decode(engine, decision)
+        elif isinstance(decision, Evict):
+            self._drop(engine, decision.requests)
+            self._at(engine, now)
         else:
             self._wait(engine, decision)
 
@@ -253,11 +256,15 @@ class Executor:
         self._at(engine, view.time + self._run_seconds(engine))
 
     def _evict(self, engine: _Engine) -> None:
-        view = engine.view
-        victims = self.policy.evict(view)
-        if not victims or any(i not in view.started for i in victims):
+        victims = self.policy.evict(engine.view)
+        if not victims or any(i not in engine.view.started for i in victims):
             raise self._broken(engine, "KV cache overflows and the policy evicts nothing")
-        gone = set(victims)
+        self._drop(engine, victims)
+
+    def _drop(self, engine: _Engine, victims: list[int]) -> None:
+        view, gone = engine.view, set(victims)
+        if not gone or not gone <= view.started.keys():
+            raise self._broken(engine, "evicts what is not active")
         engine.finish = [entry for entry in engine.finish if entry[1] not in gone]
         heapq.heapify(engine.finish)
         for i in victims:
