@@ -38,9 +38,8 @@ def main() -> None:
         f"M = {CAPACITY:,} KV tokens, no slots, lengths known. Total completion in rounds; the bound is the best of "
         "`alone`, `kv_volume` and `kv_dual`."
     )
-    print(
-        f"wrote {write_page(options.page, ['# Total completion of a mixture', intro, run_with(command, began), *parts])}"
-    )
+    page = write_page(options.page, ["# Total completion of a mixture", intro, run_with(command, began), *parts])
+    print(f"wrote {page}")
 
 
 def _table(family: str, count: int, seeds: int, bound_seconds: float) -> list[str]:
