@@ -12,6 +12,7 @@ from llmsched_mip.policies.fcfs import FirstComeFirstServed
 from llmsched_mip.policies.geometric_slicing import GeometricSlicing
 from llmsched_mip.policies.hindsight import HindsightShortestFirst
 from llmsched_mip.policies.lagrangian import Lagrangian
+from llmsched_mip.policies.lagrangian_stochastic import StochasticLagrangian
 from llmsched_mip.policies.longest_first import LongestFirst
 from llmsched_mip.policies.mc_sf import MemoryConstrainedShortestFirst
 from llmsched_mip.policies.plan import FollowPlan
@@ -31,6 +32,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "svf": SmallestVolumeFirst,
     "plan": FollowPlan,
     "lagrangian": Lagrangian,
+    "lagrangian-stochastic": StochasticLagrangian,
     "a-max": AMax,
     "a-min": AMin,
     "h-sf": HindsightShortestFirst,
@@ -40,6 +42,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
 OPTIONS: dict[str, str] = {
     "sorted-f": "exact, scaled, swap, quantile or auto: how a batch is selected",
     "mc-sf": "share of the KV cache that is kept free, e.g. mc-sf:0.05",
+    "lagrangian-stochastic": "accepted risk of a KV overflow, e.g. lagrangian-stochastic:0.1",
 }
 """Policies that take an option after a colon, and what it says."""
 

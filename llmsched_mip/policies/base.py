@@ -138,7 +138,7 @@ class WorkerView:
     free_slots : int
         Idle slots that are open; a very large number where the worker has no slot limit.
     slots : int or None
-        Slots that are open now (`SlotTimetable`); None: no slot limit.
+        Slots that are open now, for a timetable may close some; None: no slot limit.
     kv_held : int
         KV tokens held.
     """

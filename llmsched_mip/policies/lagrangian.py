@@ -13,7 +13,8 @@ two bounds) and is updated from what is observed: by the idle time that waiting 
 With a plan and known lengths (one worker) the prefills of the plan are due at its rounds: before that a prefill runs
 only where idle time that the plan did not foresee, priced by λ until the next one is due, is worth a stall more.
 With a plan and estimated lengths its order is taken, and the rule above decides.  Where longest first would overflow
-the KV cache and there is no plan, requests are taken in order of arrival, and longest first near the end.
+the KV cache and there is no plan, requests are taken in order of arrival, and longest first near the end.  Where the
+objective is the total completion and there is no plan, the smallest expected KV volume per weight goes first.
 
 See MODEL.md, sections 2 and 6; the cost per unit as a rule for when to order is that of lot sizing (Silver and Meal,
 1973; least unit cost).
@@ -24,6 +25,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any
 
 import numpy as np
 from sortedcontainers import SortedList
@@ -32,7 +34,8 @@ from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Decision, Decode, Problem, WorkerView
 from llmsched_mip.policies.estimator import Estimator
 from llmsched_mip.policies.longest_first import LongestFirst
-from llmsched_mip.timing import FloatArray, fixed_prefill_seconds
+from llmsched_mip.policies.queueing import Admission
+from llmsched_mip.timing import FloatArray, fixed_prefill_seconds, request_kv_volume
 
 LOOKAHEAD = 48
 ENDGAME = 0.8
@@ -61,6 +64,7 @@ class Lagrangian(LongestFirst):
 
     def __init__(self, problem: Problem):
         super().__init__(problem)
+        self.estimator, self.admission = self.make_estimates(problem)
         self.place: list[int] | None = None
         self.due: list[int] | None = None
         if problem.plan is not None:
@@ -69,7 +73,8 @@ class Lagrangian(LongestFirst):
         if self.due is not None:
             self.planned_starts = sorted(self.due)
             self.planned_ends = sorted(r + self.estimator.length(i) for i, r in enumerate(self.due))
-        self.kv_binds = self.place is None and _longest_first_overflows(problem, self.estimator)
+        self.by_volume = self.place is None and problem.objective == "total_completion"
+        self.kv_binds = self.place is None and not self.by_volume and _longest_first_overflows(problem, self.estimator)
         self.state = [
             _WorkerState(fixed_prefill_seconds(worker.prefill_time), _first_multiplier(problem, w), SortedList())
             for w, worker in enumerate(problem.workers)
@@ -78,10 +83,17 @@ class Lagrangian(LongestFirst):
         self.waiting_tokens = self.longest_estimate = 0
         self.all_slots = sum(worker.slots or 0 for worker in problem.workers)
 
-    def key(self, request: int, sequence: int) -> int:
-        """Place in the plan, or longest expected first, or in order of arrival."""
+    def make_estimates(self, problem: Problem) -> tuple[Estimator, list[Admission]]:
+        """Estimates of lengths, and what may be prefilled by them on each worker."""
+        return self.estimator, self.admission
+
+    def key(self, request: int, sequence: int) -> Any:
+        """Place in the plan, or by expected volume, or longest expected first, or in order of arrival."""
         if self.place is not None:
             return self.place[request]
+        if self.by_volume:
+            volume = request_kv_volume(self.prompts[request], self.estimator.length(request))
+            return volume / float(self.problem.weight[request]), sequence
         return sequence if self.kv_binds else super().key(request, sequence)
 
     def arrived(self, request: int, time: float) -> None:
@@ -148,10 +160,10 @@ class Lagrangian(LongestFirst):
 
     def _planned_idle(self, view: WorkerView) -> int:
         """Slots that the plan leaves idle at this round."""
-        if view.worker.slots is None:
+        if view.slots is None:
             return 0
         begun = bisect_right(self.planned_starts, view.rounds)
-        return view.worker.slots - begun + bisect_right(self.planned_ends, view.rounds)
+        return view.slots - begun + bisect_right(self.planned_ends, view.rounds)
 
     def _prefill(self, state: _WorkerState, view: WorkerView, batch: list[int]) -> Decision:
         self._learn(state)
@@ -174,14 +186,14 @@ class Lagrangian(LongestFirst):
 
     def _urgent(self, view: WorkerView, request: int) -> bool:
         """Whether the request, started now, is expected to outlast all other work: waiting delays the end."""
-        return self.estimator.length(request) >= self._rounds_left(view)
+        return not self.by_volume and self.estimator.length(request) >= self._rounds_left(view)
 
     def _rounds_left(self, view: WorkerView) -> float:
         """Expected rounds of the worker until all is done, with its share of the waiting requests by slots."""
-        if view.worker.slots is None:
+        if not view.slots:
             return 0.0
-        waiting = self.waiting_tokens * view.worker.slots / self.all_slots
-        return (waiting + self._active_tokens(view)) / view.worker.slots
+        waiting = self.waiting_tokens * view.slots / self.all_slots
+        return (waiting + self._active_tokens(view)) / view.slots
 
     def _active_tokens(self, view: WorkerView) -> float:
         """Expected tokens that the active requests have still to make."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import os
 import time as clock
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,7 @@ from llmsched_mip.policies import make_policy
 from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Problem, Wait, WorkerView
 from llmsched_mip.replay.events import Event, write_events
 from llmsched_mip.replay.outcome import Outcome
+from llmsched_mip.replay.slot_timetable import SlotTimetable
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
 
 NEVER = float("inf")
@@ -34,6 +36,7 @@ class _Engine:
         worker = view.worker
         self.view = view
         self.limited = worker.slots is not None
+        self.open = worker.slots or 0
         self.free = list(range(worker.slots)) if worker.slots is not None else []
         self.slot: dict[int, int] = {}
         self.finish: list[tuple[int, int]] = []
@@ -48,6 +51,10 @@ class _Engine:
         self.was_idle = False
         self.first_noted = 0
 
+    def count_free(self) -> None:
+        """Show the idle slots that are open; while closed ones drain there may be none."""
+        self.view.free_slots = max(0, self.open - len(self.slot))
+
 
 class Executor:
     """Executes one policy on one instance.
@@ -59,9 +66,17 @@ class Executor:
         Sees only what the executor hands it.
     log : callable, optional
         Called with every `Event`.
+    slot_timetable : SlotTimetable, optional
+        Slots that open and close during the run.
     """
 
-    def __init__(self, instance: Instance, policy: Policy, log: Callable[[Event], None] | None = None):
+    def __init__(
+        self,
+        instance: Instance,
+        policy: Policy,
+        log: Callable[[Event], None] | None = None,
+        slot_timetable: SlotTimetable | None = None,
+    ):
         self.instance, self.policy, self.log = instance, policy, log
         requests = instance.requests
         self.p, self.d = requests.prefill_tokens.tolist(), requests.decode_tokens.tolist()
@@ -78,6 +93,7 @@ class Executor:
         self.left = n
         self.engines = [_Engine(WorkerView(k, worker)) for k, worker in enumerate(instance.workers)]
         self.queue: list[tuple[float, int, int]] = []
+        self.changes = deque([] if slot_timetable is None else slot_timetable.changes(instance))
 
     def run(self) -> None:
         """Execute until every request is complete; raises `InvalidPlanError` when the policy breaks the model."""
@@ -85,9 +101,14 @@ class Executor:
             self._at(engine, 0.0)
         while self.left:
             arrival = self._arrival_time()
-            if not self.queue and arrival == NEVER:
+            change = self.changes[0][0] if self.changes else NEVER
+            boundary = self.queue[0][0] if self.queue else NEVER
+            if min(arrival, change, boundary) == NEVER:
                 raise InvalidPlanError(f"the policy stopped with {self.left} requests not complete")
-            if not self.queue or arrival <= self.queue[0][0]:
+            if change <= min(arrival, boundary):
+                self._change_slots()
+                continue
+            if arrival <= boundary:
                 self._deliver(arrival)
                 continue
             now, w, version = heapq.heappop(self.queue)
@@ -119,14 +140,31 @@ class Executor:
     def _wake(self, now: float) -> None:
         """Let idle workers decide at `now`, and cut open runs at their first boundary after it."""
         for engine in self.engines:
-            if engine.waiting:
-                self._at(engine, max(now, engine.view.time))
-            elif engine.run_rounds > 1 and engine.run_wakes:
-                view = engine.view
-                rounds = view.worker.decode_time.rounds_to_pass(now - view.time, view.active, view.kv_held)
-                if rounds < engine.run_rounds:
-                    engine.run_rounds = rounds
-                    self._at(engine, max(now, view.time + self._run_seconds(engine)))
+            if engine.waiting or engine.run_wakes:
+                self._decide_soon(engine, now)
+
+    def _decide_soon(self, engine: _Engine, now: float) -> None:
+        """Let a worker decide at `now`, or at the first boundary of its open run after it."""
+        view = engine.view
+        if engine.waiting:
+            self._at(engine, max(now, view.time))
+        elif engine.run_rounds > 1:
+            rounds = view.worker.decode_time.rounds_to_pass(now - view.time, view.active, view.kv_held)
+            if rounds < engine.run_rounds:
+                engine.run_rounds = rounds
+                self._at(engine, max(now, view.time + self._run_seconds(engine)))
+
+    def _change_slots(self) -> None:
+        """Open or close slots by the timetable; where slots have opened the worker decides anew."""
+        now, w, slots = self.changes.popleft()
+        engine = self.engines[w]
+        opens = slots > engine.open
+        engine.open = engine.view.slots = slots
+        engine.count_free()
+        if self.log:
+            self.log(Event(now, w, "slots", -1, slots, engine.view.active, engine.view.kv_held))
+        if opens:
+            self._decide_soon(engine, now)
 
     def _run_seconds(self, engine: _Engine) -> float:
         view = engine.view
@@ -212,8 +250,8 @@ class Executor:
         if not engine.limited:
             return None
         batch, free = decision.requests, engine.free
-        if len(batch) > len(free):
-            raise self._broken(engine, f"prefills {len(batch)} requests into {len(free)} free slots")
+        if len(batch) > engine.view.free_slots:
+            raise self._broken(engine, f"prefills {len(batch)} requests into {engine.view.free_slots} free slots")
         engine.view.free_slots -= len(batch)
         if decision.slots is None:
             return [heapq.heappop(free) for _ in batch]
@@ -281,7 +319,7 @@ class Executor:
         view.kv_held -= kv
         if engine.limited:
             heapq.heappush(engine.free, engine.slot.pop(i))
-            view.free_slots += 1
+            engine.count_free()
 
     def _end_run(self, engine: _Engine, now: float) -> None:
         view, rounds = engine.view, engine.run_rounds
@@ -352,6 +390,7 @@ def replay(
     lengths: str = "known",
     seed: int = 0,
     events: str | os.PathLike[str] | None = None,
+    slot_timetable: SlotTimetable | None = None,
 ) -> Outcome:
     """Replay `policy` on `instance`.
 
@@ -359,7 +398,7 @@ def replay(
     ----------
     instance : Instance
     policy : str
-        One of `llmsched_mip.policies.POLICIES`.
+        One of `llmsched_mip.policies.POLICIES`, for some with an option: ``sorted-f:exact`` (`make_policy`).
     plan : Plan, optional
         For policies that follow a plan (``plan``) or take its order and rounds (``lagrangian``).
     lengths : str
@@ -368,6 +407,8 @@ def replay(
         For policies that draw random numbers.
     events : path, optional
         Write the event log there (CSV).
+    slot_timetable : SlotTimetable, optional
+        Slots that open and close during the run.
 
     Raises
     ------
@@ -380,7 +421,7 @@ def replay(
         raise InvalidInputError("plan", f"was made for another instance ({plan.instance!r}, digest differs)")
     log: list[Event] = []
     rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
-    executor = Executor(instance, rule, log.append if events is not None else None)
+    executor = Executor(instance, rule, log.append if events is not None else None, slot_timetable)
     begin = clock.perf_counter()
     executor.run()
     outcome = executor.outcome(policy, clock.perf_counter() - begin)
