@@ -61,7 +61,7 @@ def main() -> None:
     if not parts:
         return
     intro = (
-        f"Arrivals and lengths of the traces. *interval*: the policy sees [l, u] with l = {ALPHA:g} u, placed at random "
+        f"Arrivals and lengths of the traces. *interval*: the policy sees [l, u] with l = {ALPHA:g} u, at random "
         "around the length on a logarithmic scale. Latency is completion less arrival, seconds; *first token* is the "
         "mean time to it."
     )
