@@ -54,7 +54,8 @@ def main() -> None:
     if parts:
         intro = (
             "Lengths known. *feasible*: the plan of the replay has no violation in `evaluate`. *below*: plans "
-            "below the proven optimum or bound. *over*: value over the optimum (over the bound where the instance is open)."
+            "below the proven optimum or bound. *over*: value over the optimum "
+            "(where that is open, over the bound)."
         )
         command = shlex.join(["scripts/benchmark", "exactness", *sys.argv[1:]])
         page = write_page(options.page, ["# Policies against proven optima", intro, run_with(command, began), *parts])
