@@ -303,6 +303,14 @@ def generate(
         float | None,
         typer.Option("--intervals", metavar="U", help="Prediction intervals of ratio u / l = U."),
     ] = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            "--predictions",
+            metavar="KIND:NUMBERS",
+            help="Other predictions: biased:U:FACTOR, wrong:U:SHARE (length outside) or lognormal:SIGMA.",
+        ),
+    ] = None,
 ) -> None:
     """Generate an instance of a family; equal arguments give equal files."""
     from llmsched_mip.files import write_instance
@@ -313,7 +321,16 @@ def generate(
     at_least("--seed", seed, 0)
     at_least("--slots", slots, 1)
     console.require_writable(output)
-    instance = make(family, requests, seed, worker=worker, slots=slots, rate=rate, intervals=intervals)
+    instance = make(
+        family,
+        requests,
+        seed,
+        worker=worker,
+        slots=slots,
+        rate=rate,
+        intervals=intervals,
+        predictions=predictions,
+    )
     write_instance(instance, output)
     console.note(f"{output}: {console.instance_text(instance)}")
 
