@@ -17,6 +17,7 @@ from llmsched_mip.bounds import BOUNDS
 from llmsched_mip.bounds.kv_dual import ascend_prices, value_of_prices
 from llmsched_mip.bounds.start_lp import solve_start_lp
 from llmsched_mip.bounds.start_relaxation import StartRelaxation
+from llmsched_mip.policies import POLICIES
 from llmsched_mip.replay import replay
 from llmsched_mip.workload import generate
 
@@ -44,7 +45,7 @@ def unit_rounds(draw, n_max: int, total: int) -> Instance:
     return Instance("unit", Requests([f"r{i}" for i in range(n)], p, d, weight=weight), (own,))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(unit_rounds(5, 8))
 def test_not_above_the_optimum_of_unit_rounds(instance):
     best = optimum(instance, "total_completion")
@@ -129,11 +130,11 @@ def test_requests_by_hand():
 
 
 def test_close_to_the_lp_and_below_every_policy_at_the_published_scale():
-    for seed in (0, 2):
-        instance = generate("kv-uniform", seed=seed)
-        dual, lp = value("kv_dual", instance), value("start_lp", instance)
-        assert 0.995 * lp <= dual <= lp * (1 + 1e-6)
-        for policy in ("fcfs", "longest-first"):
+    instance = generate("kv-uniform", seed=2)
+    dual, lp = value("kv_dual", instance), value("start_lp", instance)
+    assert 0.995 * lp <= dual <= lp * (1 + 1e-6)
+    for policy in POLICIES:
+        if policy != "plan":
             assert lp <= replay(instance, policy).measures.total_completion
 
 
