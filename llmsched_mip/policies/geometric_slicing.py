@@ -6,7 +6,7 @@ from typing import Any
 
 from sortedcontainers import SortedList
 
-from llmsched_mip.policies.base import Decision, Decode, Evict, Problem, WorkerView
+from llmsched_mip.policies.base import Decision, Decode, Evict, Problem, Wait, WorkerView
 from llmsched_mip.policies.estimator import FixedEstimator, visible_interval
 from llmsched_mip.policies.fcfs import FirstComeFirstServed
 from llmsched_mip.policies.queueing import FixedAdmission
@@ -75,8 +75,10 @@ class GeometricSlicing(FirstComeFirstServed):
             return Evict(self.evict(view))
         batch = self.choose(view)
         if not batch:
-            decision = self.otherwise(view, wake=view.free_slots > 0)
-            return Decode(ends[0][0] - view.rounds) if isinstance(decision, Decode) and ends else decision
+            if not view.started:
+                return Wait()
+            rounds, left = self.until_the_first_fits(view), ends[0][0] - view.rounds
+            return Decode(left if rounds is None else min(rounds, left), wake=view.free_slots > 0)
         for i in batch:
             rounds = self.slice[i] if capacity is None else min(self.slice[i], capacity - self.prompts[i])
             self.end[i] = view.rounds + rounds

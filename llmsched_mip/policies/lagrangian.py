@@ -14,7 +14,8 @@ With a plan and known lengths (one worker) the prefills of the plan are due at i
 only where idle time that the plan did not foresee, priced by λ until the next one is due, is worth a stall more.
 With a plan and estimated lengths its order is taken, and the rule above decides.  Where longest first would overflow
 the KV cache and there is no plan, requests are taken in order of arrival, and longest first near the end.  Where the
-objective is the total completion and there is no plan, the smallest expected KV volume per weight goes first.
+objective is the total completion and there is no plan, the smallest expected KV volume per weight goes first, and an
+idle slot is one of those that the worker would fill now, since the KV cache may not hold as many as there are slots.
 
 See MODEL.md, sections 2 and 6; the cost per unit as a rule for when to order is that of lot sizing (Silver and Meal,
 1973; least unit cost).
@@ -41,6 +42,7 @@ LOOKAHEAD = 48
 ENDGAME = 0.8
 LEARNING = 0.1
 LARGEST_CORRECTION = 4.0
+LARGEST_DRIFT = 2.0
 
 
 @dataclass
@@ -76,7 +78,11 @@ class Lagrangian(LongestFirst):
         self.by_volume = self.place is None and problem.objective == "total_completion"
         self.kv_binds = self.place is None and not self.by_volume and _longest_first_overflows(problem, self.estimator)
         self.state = [
-            _WorkerState(fixed_prefill_seconds(worker.prefill_time), _first_multiplier(problem, w), SortedList())
+            _WorkerState(
+                fixed_prefill_seconds(worker.prefill_time),
+                1.0 if self.by_volume else _first_multiplier(problem, w),
+                SortedList(),
+            )
             for w, worker in enumerate(problem.workers)
         ]
         self.finish: dict[int, int] = {}
@@ -213,7 +219,7 @@ class Lagrangian(LongestFirst):
         steps = np.diff(after, prepend=0.0)
         idle = (np.arange(len(steps)) + count) * steps
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
-        cost = state.fixed_s + state.multiplier * round_s * np.cumsum(idle)
+        cost = state.fixed_s + self._price(state, view, count) * round_s * np.cumsum(idle)
         per_slot = cost / (count + 1 + np.arange(len(steps)))
         best = int(np.argmin(per_slot))
         if per_slot[best] >= state.fixed_s / count:
@@ -222,6 +228,10 @@ class Lagrangian(LongestFirst):
             state.waited_from, state.predicted_idle = view.rounds, float(np.sum(idle[: best + 1]))
             state.actual_idle = 0.0
         return True
+
+    def _price(self, state: _WorkerState, view: WorkerView, count: int) -> float:
+        """Seconds per idle slot-second; by volume the share of what the worker holds when it is full."""
+        return state.multiplier / (view.active + count) if self.by_volume else state.multiplier
 
     def _rounds_to_completions(self, state: _WorkerState, view: WorkerView, most: int) -> FloatArray:
         """Expected rounds until the 1st, 2nd, ... completion; exact when lengths are known."""
@@ -242,6 +252,8 @@ class Lagrangian(LongestFirst):
             ratio = max(state.actual_idle, 1.0) / state.predicted_idle
             ratio = min(max(ratio, 1 / LARGEST_CORRECTION), LARGEST_CORRECTION)
             state.multiplier *= ratio**LEARNING
+            if self.by_volume:
+                state.multiplier = min(max(state.multiplier, 1 / LARGEST_DRIFT), LARGEST_DRIFT)
         state.waited_from, state.last_idle = None, 0
 
 

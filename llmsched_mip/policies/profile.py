@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 SLACK = 256
+NEVER = 2**62
 
 
 class KVProfile:
@@ -91,3 +92,34 @@ class KVProfile:
         first = self._place(finish, "left")
         at_finish = int(self._offset[first:end].sum()) + (end - first) * finish
         return at_finish + offset + finish <= self.capacity
+
+    def rounds_to_wait(self, start: int, prompt: int, length: int, margin: int = 0) -> int | None:
+        """Fewest rounds, at least 1, after which the request is admitted while all that is active still runs.
+
+        None where that is not before the next finish: what has finished by then may change the answer.
+        """
+        after = self._place(start, "right")
+        if after == self._end:
+            return None
+        next_finish, begin = int(self._finish[after]), start + 1
+        while begin < next_finish:
+            free = self._free_from(begin, prompt, length, margin)
+            if free == begin:
+                return begin - start
+            begin = free
+        return None
+
+    def _free_from(self, start: int, prompt: int, length: int, margin: int) -> int:
+        """`start` where the request is admitted then, else a later start before which it is not."""
+        finish, end = start + length, self._end
+        begin, last = self._place(start, "right"), self._place(finish, "right")
+        if last > begin:
+            # At a finish f it holds prompt + f - start: each round of waiting saves a token there.
+            needed = prompt + margin - int((self._room[begin:last] - self._finish[begin:last]).min())
+            if needed > start:
+                return needed
+        first = self._place(finish, "left")
+        at_finish = int(self._offset[first:end].sum()) + (end - first) * finish
+        if at_finish + prompt + length + margin <= self.capacity:
+            return start
+        return int(self._finish[first]) - length + 1 if first < end else NEVER

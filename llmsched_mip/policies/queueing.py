@@ -83,6 +83,14 @@ class Admission:
         self.profile.add(i, view.rounds, prompt, length)
         return True
 
+    def rounds_to_wait(self, view: WorkerView, i: int) -> int | None:
+        """Rounds after which a request that does not fit now will, without any completion; None: not so."""
+        if self.profile is None or self.worker.kv_capacity is None:
+            return None
+        prompt = self.prompts[i]
+        length = min(self.estimator.longest(i), self.worker.kv_capacity - prompt)
+        return self.profile.rounds_to_wait(view.rounds, prompt, length, self.margin)
+
     def fits_alone(self, i: int) -> bool:
         """Whether a request can ever run on this worker, as far as is visible."""
         prompt, capacity = self.prompts[i], self.worker.kv_capacity
@@ -194,3 +202,10 @@ class QueuePolicy(PolicyBase):
     def otherwise(self, view: WorkerView, wake: bool) -> Decision:
         """Decode on, or wait where nothing is active."""
         return Decode(None, wake) if view.started else Wait()
+
+    def until_the_first_fits(self, view: WorkerView) -> int | None:
+        """Rounds after which the first of the queue will fit without any completion; None: not so, or no slot."""
+        if not view.started or not view.free_slots or not self.queue:
+            return None
+        first = next(self.candidates(view), None)
+        return None if first is None else self.admission[view.index].rounds_to_wait(view, first)
