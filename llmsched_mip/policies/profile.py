@@ -109,6 +109,11 @@ class KVProfile:
             begin = free
         return None
 
+    def rounds_to_finish(self, rounds: int) -> int | None:
+        """Rounds until the next expected finish; None where none is ahead."""
+        after = self._place(rounds, "right")
+        return None if after == self._end else int(self._finish[after]) - rounds
+
     def _free_from(self, start: int, prompt: int, length: int, margin: int) -> int:
         """`start` where the request is admitted then, else a later start before which it is not."""
         finish, end = start + length, self._end

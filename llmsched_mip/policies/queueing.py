@@ -84,12 +84,18 @@ class Admission:
         return True
 
     def rounds_to_wait(self, view: WorkerView, i: int) -> int | None:
-        """Rounds after which a request that does not fit now will, without any completion; None: not so."""
+        """Rounds after which a request that does not fit now will, without any completion; None: not so.
+
+        Where lengths are estimates: at the latest when the next request is expected to end, for it may run on.
+        """
         if self.profile is None or self.worker.kv_capacity is None:
             return None
         prompt = self.prompts[i]
         length = min(self.estimator.longest(i), self.worker.kv_capacity - prompt)
-        return self.profile.rounds_to_wait(view.rounds, prompt, length, self.margin)
+        rounds = self.profile.rounds_to_wait(view.rounds, prompt, length, self.margin)
+        if rounds is None and not self.estimator.exact:
+            return self.profile.rounds_to_finish(view.rounds)
+        return rounds
 
     def fits_alone(self, i: int) -> bool:
         """Whether a request can ever run on this worker, as far as is visible."""
