@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numba import njit
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.timing import IntArray
@@ -23,7 +24,7 @@ from llmsched_mip.timing import IntArray
 MOST_CELLS = 100_000_000
 SCALED_CELLS = 20_000_000
 QUANTILES = 32
-AUTO_CELLS = 2_000_000
+AUTO_CELLS = 200_000
 AUTO_SWAPS = 2_000
 
 Selection = Callable[[IntArray, IntArray, int, int], IntArray]
@@ -106,20 +107,32 @@ def _filled(batch: IntArray, weights: IntArray, lengths: IntArray, capacity: int
 def quantile(weights: IntArray, lengths: IntArray, capacity: int, most: int) -> IntArray:
     """Of the requests up to each quantile of the weights, in ascending order of d, the prefix of least F that fits.
 
-    32 quantiles; O(n log n + 32 n).  Of equal F the largest batch of the highest quantile.
+    32 quantiles; O(n log n + 32 n).  Of equal F the highest quantile, then the largest batch.
     """
     by_length = np.lexsort((weights, lengths))
     weight, length = weights[by_length], lengths[by_length]
     limits = np.unique(np.quantile(weights, np.arange(1, QUANTILES + 1) / QUANTILES, method="inverted_cdf"))
-    best, found = np.inf, by_length[:1]
-    for limit in limits.tolist():
-        among = np.flatnonzero(weight <= limit)
-        among = among[: int(np.searchsorted(np.cumsum(weight[among]), capacity, side="right"))][:most]
-        ratio = np.cumsum(length[among]) / np.arange(1, len(among) + 1) ** 2
-        m = len(among) - int(np.argmin(ratio[::-1]))
-        if ratio[m - 1] <= best:
-            best, found = ratio[m - 1], by_length[among[:m]]
-    return found
+    limit, size = _least_prefix(weight, length, limits, capacity, most)
+    return by_length[np.flatnonzero(weight <= limit)[:size]]
+
+
+@njit(cache=True)
+def _least_prefix(weight, length, limits, capacity, most):  # type: ignore[no-untyped-def]
+    """Limit and size of the prefix of least F among the requests, in the order given, up to each limit."""
+    best, best_limit, best_size = np.inf, limits[-1], 1
+    for limit in limits:
+        total = held = size = 0
+        for k in range(len(weight)):
+            if weight[k] > limit:
+                continue
+            held += weight[k]
+            if held > capacity or size == most:
+                break
+            total, size = total + length[k], size + 1
+            ratio = total / (size * size)
+            if ratio < best or (ratio == best and (limit > best_limit or size > best_size)):
+                best, best_limit, best_size = ratio, limit, size
+    return best_limit, best_size
 
 
 def swap(weights: IntArray, lengths: IntArray, capacity: int, most: int) -> IntArray:
