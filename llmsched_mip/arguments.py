@@ -18,7 +18,7 @@ LENGTHS = ("known", "interval", "unknown")
 
 InstancePath = Annotated[Path, typer.Argument(metavar="INSTANCE", help="Instance file, .json or .json.gz.")]
 ObjectiveName = Annotated[str | None, typer.Option("--objective", metavar="NAME", help="makespan or total_completion.")]
-TimeLimit = Annotated[float | None, typer.Option("--time-limit", metavar="S", help="Seconds of wall time.")]
+TimeLimit = Annotated[float | None, typer.Option("--time-limit", metavar="S", help="Wall time, seconds (solve: 20).")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of random numbers, ≥ 0.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="INSTANCE", help="Instance file to write.")]

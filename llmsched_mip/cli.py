@@ -96,17 +96,17 @@ def solve(
     console.require_writable(plan_path)
     instance = _read(instance_path)
     chosen = objective_name(objective, instance)
-    limit = "none" if time_limit is None else f"{time_limit:g} s"
+    limit = methods.DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
     title = (
         f"llmsched {__version__} solve {console.instance_text(instance)}, "
-        f"objective {chosen}, method {method}, time limit {limit}"
+        f"objective {chosen}, method {method}, time limit {limit:g} s"
     )
     try:
         result = methods.solve(
             instance,
             objective=chosen,
             method=method,
-            time_limit_s=time_limit,
+            time_limit_s=limit,
             gap=gap,
             threads=threads,
             seed=seed,

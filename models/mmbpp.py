@@ -49,9 +49,7 @@ def build(instance: Instance) -> pyo.ConcreteModel:
         The instance has several workers.
     """
     if len(instance.workers) != 1:
-        raise InvalidInputError(
-            "workers", f"the MMBPP needs an instance with one worker, got {len(instance.workers)}"
-        )
+        raise InvalidInputError("workers", f"the MMBPP needs an instance with one worker, got {len(instance.workers)}")
     slots = instance.workers[0].slots
     return build_packing(instance.requests.decode_tokens, instance.n if slots is None else slots)
 

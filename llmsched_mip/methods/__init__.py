@@ -13,6 +13,8 @@ from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.search import Event, Search
 from llmsched_mip.plan import Plan
+from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.lagrangian import Lagrangian
 
 DEFAULT_TIME_LIMIT_S = 20.0
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name != "mmbpp")
@@ -21,11 +23,18 @@ __all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
 
 
 def auto(search: Search) -> None:
-    """List schedules, then for a makespan the MMBPP plan, then prefill patterns; each as long as a gap is open."""
-    steps = [list_schedules, mmbpp, pattern] if search.objective == "makespan" else [list_schedules]
+    """List schedules, then for a makespan the MMBPP plan, prefill patterns and the online rule, while a gap is open."""
+    steps = [list_schedules, mmbpp, pattern, online] if search.objective == "makespan" else [list_schedules]
     for step in steps:
         if not search.stop():
             step(search)
+
+
+def online(search: Search) -> None:
+    """Execute the best plan so far with the online rule, which may merge or advance prefill iterations."""
+    if search.plan is not None:
+        problem = Problem.of(search.instance, "known", search.plan)
+        search.run_policy(f"{search.plan.method}, lagrangian", Lagrangian(problem))
 
 
 METHODS: dict[str, Callable[[Search], None]] = {

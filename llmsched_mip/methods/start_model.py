@@ -8,12 +8,12 @@ requests of each length class start at each of them:
     minimise    Σ_a c_a u_a,  c_a = PENALTY (d_a + EXTRA) / J
     subject to  Σ_k x_ak + u_a = n_a                                                    every class
                 Σ_{ak : t_k <= t_m < t_k + d_a} x_ak ≤ J                                slots, every prefill round m
-                Σ_{ak : t_k < τ <= t_k + d_a} (p_a + τ - t_k) x_ak ≤ M                  KV, every checkpoint τ
+                Σ_{ak : t_k <= t_m < t_k + d_a} (p_a + min(t_m+1 - t_k, d_a)) x_ak ≤ M  KV, every prefill round m
 
-with the checkpoints τ at the last round before each next prefill round (and T).  A slot that falls idle between
-two prefill rounds waits.  The objective prices what is left over in decode rounds: somewhat more than the rounds
-that the slots would need for it.  The model is a heuristic's sub-problem, not a relaxation: lengths are rounded
-up, prompts are averaged over a class, the KV cache is checked at the checkpoints only.  What comes out is executed
+with t_K = T: the KV row counts every request that is active after t_m with the most that it holds before the next
+prefill round.  A slot that falls idle between two prefill rounds waits.  The objective prices what is left over in
+decode rounds: somewhat more than the rounds that the slots would need for it.  The model is a heuristic's
+sub-problem, not a relaxation: lengths are rounded up, prompts are averaged over a class.  What comes out is executed
 and evaluated with the true values.
 """
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.plan import Plan
@@ -197,14 +195,3 @@ class PolicyBase:
 def prompt_tokens(problem: Problem) -> list[int]:
     """Prompt lengths as Python integers: scalar access to a list is much faster than to an array."""
     return problem.prefill_tokens.tolist()
-
-
-def estimates(lengths: Lengths) -> IntArray | None:
-    """Expected length of each request, tokens, shape (n,): what is known, or for an interval [l, u] the mean
-    ``(u - l) / ln(u / l)`` of a length that is log-uniform in it; None when nothing is visible."""
-    if lengths.lower is None or lengths.upper is None:
-        return None
-    low, high = lengths.lower.astype(np.float64), lengths.upper.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(high > low, (high - low) / np.log(high / low), low)
-    return np.rint(mean).astype(np.int64)

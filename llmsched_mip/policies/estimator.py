@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from llmsched_mip.timing import FloatArray, IntArray
 
 PRIOR_MEAN = 256
 OVERRUN = 1.25
+LARGEST = 2**17
 
 
 class Estimator:
@@ -28,8 +29,7 @@ class Estimator:
         self.lower = None if lengths.lower is None else lengths.lower.tolist()
         self.upper = None if lengths.upper is None else lengths.upper.tolist()
         self.low, self.high = lengths.lower, lengths.upper
-        self.seen: list[int] = []
-        self._sums: FloatArray | None = None
+        self.seen = _Seen()
 
     @property
     def exact(self) -> bool:
@@ -39,8 +39,7 @@ class Estimator:
     def observe(self, length: int) -> None:
         """Learn the length of a completed request."""
         if self.visible == "unknown":
-            insort(self.seen, length)
-            self._sums = None
+            self.seen.add(length)
 
     def length(self, request: int, made: int = 0) -> int:
         """Expected length in tokens of `request` that has made `made` tokens and is not complete: > `made`."""
@@ -58,16 +57,10 @@ class Estimator:
             return estimate
         return max(estimate, (estimate + self.upper[request]) // 2)
 
-    def _suffix_sums(self) -> FloatArray:
-        if self._sums is None:
-            self._sums = np.append(np.cumsum(self.seen[::-1])[::-1], 0.0)
-        return self._sums
-
     def _residual_mean(self, made: int) -> int:
-        first = bisect_right(self.seen, made)
-        above = len(self.seen) - first
-        if above:
-            return max(made + 1, round(float(self._suffix_sums()[first]) / above))
+        count, tokens = self.seen.above(made)
+        if count:
+            return max(made + 1, round(tokens / count))
         return max(PRIOR_MEAN, 2 * made)
 
     def remaining(self, view: WorkerView) -> tuple[FloatArray, FloatArray]:
@@ -78,11 +71,11 @@ class Estimator:
         (active,).
         """
         count = len(view.started)
-        requests = np.fromiter(view.started.keys(), dtype=np.int64, count=count)
         made = view.rounds - np.fromiter(view.started.values(), dtype=np.int64, count=count)
         if self.low is None or self.high is None:
             left = self._residuals(made)
             return left, 1.0 / left
+        requests = np.fromiter(view.started.keys(), dtype=np.int64, count=count)
         x, high = np.maximum(self.low[requests], made + 1), self.high[requests]
         inside = high > x
         ratio = np.where(inside, np.log(np.where(inside, high / x, math.e)), 1.0)
@@ -92,11 +85,33 @@ class Estimator:
         return np.maximum(1.0, mean - made), rate
 
     def _residuals(self, made: IntArray) -> FloatArray:
-        first = np.searchsorted(self.seen, made, side="right") if self.seen else np.zeros(len(made), dtype=np.int64)
-        above = len(self.seen) - first
-        mean = self._suffix_sums()[first] / np.maximum(above, 1)
-        expected = np.where(above > 0, mean, np.maximum(PRIOR_MEAN, 2 * made))
+        count, tokens = self.seen.above(made)
+        mean = tokens / np.maximum(count, 1)
+        expected = np.where(count > 0, mean, np.maximum(PRIOR_MEAN, 2 * made))
         return np.maximum(1.0, expected - made)
+
+
+class _Seen:
+    """Completed lengths: how many are above a number of tokens, and their sum, by table.
+
+    Nothing is known above `LARGEST` tokens: the table ends there.
+    """
+
+    def __init__(self) -> None:
+        self._table = np.zeros((2, PRIOR_MEAN), dtype=np.int64)
+
+    def add(self, length: int) -> None:
+        """Count one more length."""
+        end = min(length, LARGEST)
+        size = self._table.shape[1]
+        if end >= size:
+            self._table = np.pad(self._table, ((0, 0), (0, 2 * end - size)))
+        self._table[0, :end] += 1
+        self._table[1, :end] += length
+
+    def above(self, made: Any) -> Any:
+        """Count and sum of the lengths above `made`, a scalar or an array: shape (2,) or (2, m)."""
+        return self._table[:, np.minimum(made, self._table.shape[1] - 1)]
 
 
 class FixedEstimator(Estimator):

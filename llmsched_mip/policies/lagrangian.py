@@ -36,7 +36,7 @@ from llmsched_mip.policies.base import Decision, Decode, Problem, WorkerView
 from llmsched_mip.policies.estimator import Estimator
 from llmsched_mip.policies.longest_first import LongestFirst
 from llmsched_mip.policies.queueing import Admission
-from llmsched_mip.timing import FloatArray, fixed_prefill_seconds, request_kv_volume
+from llmsched_mip.timing import FloatArray, fixed_prefill_seconds, request_kv_peak, request_kv_volume
 
 LOOKAHEAD = 48
 ENDGAME = 0.8
@@ -76,7 +76,8 @@ class Lagrangian(LongestFirst):
             self.planned_starts = sorted(self.due)
             self.planned_ends = sorted(r + self.estimator.length(i) for i, r in enumerate(self.due))
         self.by_volume = self.place is None and problem.objective == "total_completion"
-        self.kv_binds = self.place is None and not self.by_volume and _longest_first_overflows(problem, self.estimator)
+        self.by_arrival = self.place is None and not self.by_volume
+        self.settled = not self.by_arrival
         self.state = [
             _WorkerState(
                 fixed_prefill_seconds(worker.prefill_time),
@@ -86,6 +87,7 @@ class Lagrangian(LongestFirst):
             for w, worker in enumerate(problem.workers)
         ]
         self.finish: dict[int, int] = {}
+        self.expected: dict[int, int] = {}
         self.waiting_tokens = self.longest_estimate = 0
         self.all_slots = sum(worker.slots or 0 for worker in problem.workers)
 
@@ -100,12 +102,12 @@ class Lagrangian(LongestFirst):
         if self.by_volume:
             volume = request_kv_volume(self.prompts[request], self.estimator.length(request))
             return volume / float(self.problem.weight[request]), sequence
-        return sequence if self.kv_binds else super().key(request, sequence)
+        return sequence if self.by_arrival else super().key(request, sequence)
 
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
         super().arrived(request, time)
-        length = self.estimator.length(request)
+        length = self.expected[request] = self.estimator.length(request)
         self.waiting_tokens += length
         self.longest_estimate = max(self.longest_estimate, length)
 
@@ -132,8 +134,8 @@ class Lagrangian(LongestFirst):
         """Prefill now, or decode until the next completion."""
         state = self.state[view.index]
         self._observe(state, view)
-        if self.kv_binds:
-            self._sort_for_the_end(view)
+        if not self.settled or (self.by_arrival and self._near_the_end(view)):
+            self._settle_order()
         if self.due is not None and self.queue:
             return self._by_plan(state, view, self.due)
         batch = self.choose(view)
@@ -150,13 +152,15 @@ class Lagrangian(LongestFirst):
         """Prefill what the plan has due; before that only where idle time that the plan did not foresee, until the
         next prefill is due, is worth a stall more."""
         rounds = view.rounds
-        ahead = due[self.queue[0][1]] - rounds
+        # Where nothing is active the next prefill of the plan runs at once, whenever it is due.
+        now = rounds if view.started else max(rounds, due[self.queue[0][1]])
+        ahead = due[self.queue[0][1]] - now
         idle = min(view.free_slots - self._planned_idle(view), len(self.queue))
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
-        early = not view.started or state.multiplier * max(0, idle) * ahead * round_s > state.fixed_s
+        early = state.multiplier * max(0, idle) * ahead * round_s > state.fixed_s
         if view.free_slots and (ahead <= 0 or early):
             waiting = self.candidates(view)
-            ready = waiting if early else takewhile(lambda i: due[i] <= rounds, waiting)
+            ready = waiting if early else takewhile(lambda i: due[i] <= now, waiting)
             batch = self.admission[view.index].batch(view, ready, self.skip)
             if batch:
                 return self._prefill(state, view, batch)
@@ -174,7 +178,7 @@ class Lagrangian(LongestFirst):
     def _prefill(self, state: _WorkerState, view: WorkerView, batch: list[int]) -> Decision:
         self._learn(state)
         for i in batch:
-            length = self.estimator.length(i)
+            length = self.expected[i]
             self.waiting_tokens -= length
             if self.estimator.exact:
                 self.finish[i] = view.rounds + length
@@ -182,13 +186,28 @@ class Lagrangian(LongestFirst):
                 state.finish_sum += self.finish[i]
         return self.take(batch)
 
-    def _sort_for_the_end(self, view: WorkerView) -> None:
-        """Go over to longest first when the rounds that are left are a few times the longest estimate."""
-        if self._rounds_left(view) > ENDGAME * self.longest_estimate:
+    def _near_the_end(self, view: WorkerView) -> bool:
+        """Whether the rounds that are left are few against the longest estimate."""
+        return self._rounds_left(view) <= ENDGAME * self.longest_estimate
+
+    def _settle_order(self) -> None:
+        """Go over from the order of arrival to longest first, at the start unless that would overflow the KV cache of
+        some worker, and near the end in any case."""
+        at_start, self.settled = not self.settled, True
+        if at_start and self._longest_first_overflows():
             return
-        self.kv_binds = False
+        self.by_arrival = False
         self.keys = {i: super(Lagrangian, self).key(i, sequence) for i, sequence in self.keys.items()}
         self.queue = SortedList((self.keys[i], i) for _, i in self.queue)
+
+    def _longest_first_overflows(self) -> bool:
+        """Whether some worker's slots, filled with the longest waiting requests, would hold more than its KV cache at
+        their end: longest first then leaves slots idle for long, and a mixed order serves better."""
+        peaks = sorted((request_kv_peak(self.prompts[i], self.expected[i]) for _, i in self.queue), reverse=True)
+        return any(
+            worker.kv_capacity is not None and sum(peaks[: worker.slots]) > worker.kv_capacity
+            for worker in self.problem.workers
+        )
 
     def _urgent(self, view: WorkerView, request: int) -> bool:
         """Whether the request, started now, is expected to outlast all other work: waiting delays the end."""
@@ -216,7 +235,8 @@ class Lagrangian(LongestFirst):
         after = self._rounds_to_completions(state, view, more)
         if not len(after):
             return False
-        steps = np.diff(after, prepend=0.0)
+        steps = after.copy()
+        steps[1:] -= after[:-1]
         idle = (np.arange(len(steps)) + count) * steps
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
         cost = state.fixed_s + self._price(state, view, count) * round_s * np.cumsum(idle)
@@ -255,18 +275,6 @@ class Lagrangian(LongestFirst):
             if self.by_volume:
                 state.multiplier = min(max(state.multiplier, 1 / LARGEST_DRIFT), LARGEST_DRIFT)
         state.waited_from, state.last_idle = None, 0
-
-
-def _longest_first_overflows(problem: Problem, estimator: Estimator) -> bool:
-    """Whether some worker's slots, filled with the longest requests, would hold more than its KV cache at the end.
-
-    Longest first then leaves slots idle for long, and a mixed order serves better.
-    """
-    peaks = np.sort([estimator.length(i) + p for i, p in enumerate(problem.prefill_tokens.tolist())])[::-1]
-    return any(
-        worker.kv_capacity is not None and float(peaks[: worker.slots].sum()) > worker.kv_capacity
-        for worker in problem.workers
-    )
 
 
 def _first_multiplier(problem: Problem, w: int) -> float:

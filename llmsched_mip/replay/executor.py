@@ -18,12 +18,14 @@ import numpy as np
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Schedule, WorkerTotals, measure
-from llmsched_mip.plan import Plan, Stage
+from llmsched_mip.plan import Plan
 from llmsched_mip.policies import make_policy
 from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Problem, Wait, WorkerView
 from llmsched_mip.replay.events import Event, write_events
 from llmsched_mip.replay.outcome import Outcome
+from llmsched_mip.replay.record import StageRecord
 from llmsched_mip.replay.slot_timetable import SlotTimetable
+from llmsched_mip.replay.slots import SlotPool
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
 
 NEVER = float("inf")
@@ -35,10 +37,7 @@ class _Engine:
     def __init__(self, view: WorkerView):
         worker = view.worker
         self.view = view
-        self.limited = worker.slots is not None
-        self.open = worker.slots or 0
-        self.free = list(range(worker.slots)) if worker.slots is not None else []
-        self.slot: dict[int, int] = {}
+        self.slots = None if worker.slots is None else SlotPool(worker.slots)
         self.finish: list[tuple[int, int]] = []
         self.run_rounds = 0
         self.run_wakes = False
@@ -47,13 +46,9 @@ class _Engine:
         self.version = 0
         self.busy = 0.0
         self.kv_peak = 0
-        self.batches: list[tuple[list[int], list[int] | None, int, float]] = []
+        self.record = StageRecord()
         self.was_idle = False
         self.first_noted = 0
-
-    def count_free(self) -> None:
-        """Show the idle slots that are open; while closed ones drain there may be none."""
-        self.view.free_slots = max(0, self.open - len(self.slot))
 
 
 class Executor:
@@ -158,9 +153,11 @@ class Executor:
         """Open or close slots by the timetable; where slots have opened the worker decides anew."""
         now, w, slots = self.changes.popleft()
         engine = self.engines[w]
-        opens = slots > engine.open
-        engine.open = engine.view.slots = slots
-        engine.count_free()
+        pool = engine.slots
+        assert pool is not None
+        opens = slots > pool.open
+        pool.open = engine.view.slots = slots
+        engine.view.free_slots = pool.free
         if self.log:
             self.log(Event(now, w, "slots", -1, slots, engine.view.active, engine.view.kv_held))
         if opens:
@@ -221,7 +218,7 @@ class Executor:
                 engine,
                 f"prefill takes KV use to {view.kv_held + tokens} tokens, capacity {worker.kv_capacity}",
             )
-        engine.batches.append((batch, slots, view.rounds, view.time if engine.was_idle else 0.0))
+        engine.record.add(batch, slots, view.rounds, view.time if engine.was_idle else 0.0)
         engine.was_idle = False
         seconds = worker.prefill_time.seconds(tokens)
         engine.busy += seconds * len(batch)
@@ -229,8 +226,6 @@ class Executor:
             self.prefill_start[i], self.decode_start[i] = view.time, view.time + seconds
             self.served_by[i] = view.index
             self.in_slot[i] = -1 if slots is None else slots[k]
-            if slots is not None:
-                engine.slot[i] = slots[k]
             if self.log:
                 self.log(
                     Event(
@@ -247,20 +242,15 @@ class Executor:
         self._at(engine, view.time + seconds)
 
     def _take_slots(self, engine: _Engine, decision: Prefill) -> list[int] | None:
-        if not engine.limited:
+        pool, count = engine.slots, len(decision.requests)
+        if pool is None:
             return None
-        batch, free = decision.requests, engine.free
-        if len(batch) > engine.view.free_slots:
-            raise self._broken(engine, f"prefills {len(batch)} requests into {engine.view.free_slots} free slots")
-        engine.view.free_slots -= len(batch)
-        if decision.slots is None:
-            return [heapq.heappop(free) for _ in batch]
-        slots = list(decision.slots)
-        taken = set(slots)
-        if len(taken) != len(batch) or not taken <= set(free):
+        if count > pool.free:
+            raise self._broken(engine, f"prefills {count} requests into {pool.free} free slots")
+        slots = pool.take(decision.requests, decision.slots)
+        if slots is None:
             raise self._broken(engine, "prefills into a slot that is held")
-        engine.free = [s for s in free if s not in taken]
-        heapq.heapify(engine.free)
+        engine.view.free_slots = pool.free
         return slots
 
     def _end_prefill(self, engine: _Engine, now: float) -> None:
@@ -317,9 +307,9 @@ class Executor:
         view = engine.view
         del view.started[i]
         view.kv_held -= kv
-        if engine.limited:
-            heapq.heappush(engine.free, engine.slot.pop(i))
-            engine.count_free()
+        if engine.slots is not None:
+            engine.slots.release(i)
+            view.free_slots = engine.slots.free
 
     def _end_run(self, engine: _Engine, now: float) -> None:
         view, rounds = engine.view, engine.run_rounds
@@ -343,15 +333,15 @@ class Executor:
             policy.completed(i, self.d[i], view)
 
     def _note_first_tokens(self, engine: _Engine, start: float, active: int, kv_before: int) -> None:
-        """The requests of the last prefill make their first token in the first round of this run."""
-        first = None
-        for k in range(engine.first_noted, len(engine.batches)):
-            if first is None:
-                first = start + engine.view.worker.decode_time.run_seconds(1, active, kv_before)
-            for i in engine.batches[k][0]:
-                if self.first_token[i] < 0 and i in engine.view.started:
-                    self.first_token[i] = first
-        engine.first_noted = len(engine.batches)
+        """The requests of the last prefills make their first token in the first round of this run."""
+        requests = engine.record.requests
+        if engine.first_noted == len(requests):
+            return
+        first = start + engine.view.worker.decode_time.run_seconds(1, active, kv_before)
+        for i in requests[engine.first_noted :]:
+            if self.first_token[i] < 0 and i in engine.view.started:
+                self.first_token[i] = first
+        engine.first_noted = len(requests)
 
     def _id(self, i: int) -> str:
         return self.instance.requests.id[i] if 0 <= i < self.instance.n else str(i)
@@ -368,18 +358,10 @@ class Executor:
             *(np.array(times) for times in (self.prefill_start, self.decode_start, self.first_token, self.completion)),
         )
         totals = [
-            WorkerTotals(e.view.worker.name, e.busy, len(e.batches), e.view.rounds, e.kv_peak) for e in self.engines
+            WorkerTotals(e.view.worker.name, e.busy, len(e.record), e.view.rounds, e.kv_peak) for e in self.engines
         ]
-        stages = [self._stages(engine) for engine in self.engines]
+        stages = [e.record.to_worker_plan(e.view.worker.name, e.view.rounds) for e in self.engines]
         return Outcome(policy, schedule, measure(self.instance, schedule, totals), self.evictions, seconds, stages)
-
-    @staticmethod
-    def _stages(engine: _Engine) -> list[Stage]:
-        begins = [rounds for _, _, rounds, _ in engine.batches] + [engine.view.rounds]
-        return [
-            Stage(batch, slots, begins[k + 1] - begins[k], not_before)
-            for k, (batch, slots, _, not_before) in enumerate(engine.batches)
-        ]
 
 
 def replay(

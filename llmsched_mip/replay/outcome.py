@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmsched_mip.errors import InvalidPlanError
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Measures, Schedule
-from llmsched_mip.plan import Plan, Stage
+from llmsched_mip.plan import Plan, WorkerPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Outcome:
     evictions : int
     seconds : float
         Wall time of the replay.
-    stages : one sequence of stages per worker
+    stages : one WorkerPlan per worker
         What ran.
     """
 
@@ -33,10 +33,16 @@ class Outcome:
     measures: Measures
     evictions: int
     seconds: float
-    stages: Sequence[Sequence[Stage]]
+    stages: Sequence[WorkerPlan]
 
     def to_plan(self, instance: Instance, method: str | None = None, objective: str | None = None) -> Plan:
         """The stages that ran, as a plan without claims; a replay with evictions is not a plan."""
         if self.evictions:
             raise InvalidPlanError(f"policy {self.policy!r} evicted {self.evictions} requests: that is not a plan")
-        return Plan.of(instance, method or self.policy, self.stages, objective)
+        return Plan(
+            instance.name,
+            instance.digest,
+            objective or instance.objective,
+            method or self.policy,
+            tuple(self.stages),
+        )

@@ -96,9 +96,7 @@ def _table(name: str, lengths: IntArray, bins: int, options: argparse.Namespace)
         f"{name}: {len(lengths)} lengths, {bins} bins, {options.time_limit:g} s each; "
         f"area {area_bound(lengths, bins)}, longest {longest_bound(-np.sort(-lengths))}"
     )
-    table = Table(
-        "method", "value", "bound", "gap (v-b)/v", "(v-b)/b", "seconds", "ratio", "status", title=title
-    )
+    table = Table("method", "value", "bound", "gap (v-b)/v", "(v-b)/b", "seconds", "ratio", "status", title=title)
     for row in rows:
         table.add_row(*_cells(row, rows[0].seconds))
     Console(width=130).print(table)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llmsched_mip import AffinePrefill, DecodeTime, Worker
-from llmsched_mip.policies.base import Lengths, WorkerView, estimates
+from llmsched_mip.policies.base import Lengths, WorkerView
 from llmsched_mip.policies.estimator import Estimator
 
 
@@ -100,9 +100,3 @@ def test_observe_matters_only_where_nothing_is_visible():
     own = Estimator(interval([100], [400]))
     own.observe(3)
     assert own.length(0) == 216
-
-
-def test_expected_lengths_of_a_view():
-    assert estimates(Lengths("unknown", None, None)) is None
-    assert estimates(Lengths("known", np.array([7, 3]), np.array([7, 3]))).tolist() == [7, 3]
-    assert estimates(interval([100, 5], [400, 5])).tolist() == [216, 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,11 +21,11 @@ def fits(active, candidate, now):
     return all(held(together, t) <= fits.capacity for t in range(now + 1, last + 1))
 
 
-@settings(max_examples=250)
+@settings(max_examples=500)
 @given(
     capacity=st.integers(5, 80),
     steps=st.lists(
-        st.tuples(st.sampled_from("aaard"), st.integers(1, 12), st.integers(1, 15), st.integers(0, 9)), max_size=40
+        st.tuples(st.sampled_from("aaaardt"), st.integers(1, 12), st.integers(1, 15), st.integers(0, 9)), max_size=40
     ),
 )
 def test_admits_what_a_round_by_round_profile_admits(capacity, steps):
@@ -42,6 +43,10 @@ def test_admits_what_a_round_by_round_profile_admits(capacity, steps):
             gone = sorted(active)[choice % len(active)]
             profile.remove(gone)
             del active[gone]
+        elif kind == "t":
+            for gone in sorted(active)[-(1 + choice) :]:
+                profile.remove(gone)
+                del active[gone]
         elif kind == "d":
             now += choice
             overdue = profile.overdue(now)
@@ -69,11 +74,32 @@ def test_requests_over_the_capacity_already(requests):
         assert not profile.admits(0, 1, first)
 
 
-def test_grows_past_its_first_table():
+@pytest.mark.parametrize("sync", [False, True])
+def test_grows_past_its_first_table(sync):
     profile = KVProfile(10**9)
     for i in range(1500):
         profile.add(i, 0, 1, 1 + i % 700)
+        if sync:
+            assert profile.overdue(0) == []
     assert len(profile) == 1500
     for i in range(0, 1500, 2):
         profile.remove(i)
+        if sync:
+            assert len(profile.overdue(10**6)) == len(profile)
     assert sorted(profile.overdue(10**6)) == list(range(1, 1500, 2))
+    assert sorted(profile.overdue(3)) == [1, 701, 1401]
+
+
+def test_a_retracted_request_leaves_nothing_behind():
+    """Capacity 10: two requests of 2 + 3 tokens fill it; one is taken out and put back between checks."""
+    profile = KVProfile(10)
+    profile.add(0, 0, 2, 3)
+    profile.add(1, 0, 2, 3)
+    for _ in range(3):
+        assert not profile.admits(0, 1, 3)
+        profile.remove(1)
+        assert profile.admits(0, 2, 3) and not profile.admits(0, 3, 3)
+        profile.add(1, 0, 2, 3)
+        profile.remove(1)
+        profile.add(1, 0, 2, 3)
+    assert len(profile) == 2

@@ -125,9 +125,18 @@ def test_a_plan_that_does_not_hold_is_refused(stages, limits, message):
         executed(instance, plan)
 
 
-def test_plan_policy_without_a_plan(monkeypatch):
+def test_plan_policy_without_a_plan():
     instance = tiny()
     with pytest.raises(InvalidInputError, match="needs a plan"):
         make_policy("plan", Problem.of(instance, "known"))
     with pytest.raises(InvalidInputError, match="expected one of fcfs"):
         replay(instance, "nonsense")
+
+
+def test_plan_of_another_instance_is_refused():
+    instance = tiny()
+    plan = Plan.of(instance, "hand", [[Stage([0, 1, 2], None, 4)]])
+    other = instance.take([2, 1, 0])
+    with pytest.raises(InvalidInputError, match="made for another instance"):
+        replay(other, "plan", plan=plan)
+    assert replay(instance, "plan", plan=plan).measures.makespan == 7.5
