@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from llmsched_mip.plan import Plan
 
 INTERRUPTED = 130
-PLAN_POLICIES = ("plan", "lagrangian")
+PLAN_POLICIES = ("plan", "lagrangian", "lagrangian-stochastic")
+OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
 # Public in every version of typer: the third class of BadParameter is the base of all its errors.
 USAGE_ERRORS = cast(type[Exception], typer.BadParameter.__mro__[2])
@@ -186,7 +187,10 @@ def bound(
 def replay(
     instance_path: InstancePath,
     policy: Annotated[
-        str, typer.Option("--policy", metavar="NAME", help="Online policy." + listed("policies", "POLICIES"))
+        str,
+        typer.Option(
+            "--policy", metavar="NAME[:OPTION]", help="Online policy." + listed("policies", "POLICIES") + OPTION_HELP
+        ),
     ],
     plan_path: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file for policies that follow one.")
@@ -196,22 +200,32 @@ def replay(
     ] = "known",
     seed: Seed = 0,
     events: Annotated[Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")] = None,
+    slot_timetable: Annotated[
+        Path | None,
+        typer.Option(
+            "--slot-timetable",
+            metavar="CSV",
+            help="Slots that open and close: columns time_s, worker, slots. Closing drains: what runs finishes.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Execute a policy event by event and measure the schedule."""
     from llmsched_mip.files import read_plan
+    from llmsched_mip.replay import SlotTimetable
     from llmsched_mip.replay import replay as execute
 
-    require_known("--policy", policy, "policies", "POLICIES")
+    require_known("--policy", policy.partition(":")[0], "policies", "POLICIES")
     if lengths not in LENGTHS:
         raise InvalidInputError("--lengths", f"expected one of {console.one_of(LENGTHS)}, got {lengths!r}")
     at_least("--seed", seed, 0)
     console.require_writable(events)
     instance = _read(instance_path)
     plan = None if plan_path is None else read_plan(plan_path, instance)
-    if plan is None and policy in PLAN_POLICIES and lengths == "known":
+    if plan is None and policy.partition(":")[0] in PLAN_POLICIES and lengths == "known":
         plan = _offline_plan(instance, policy, seed)
-    outcome = execute(instance, policy, plan=plan, lengths=lengths, seed=seed, events=events)
+    timetable = None if slot_timetable is None else SlotTimetable.read(slot_timetable)
+    outcome = execute(instance, policy, plan=plan, lengths=lengths, seed=seed, events=events, slot_timetable=timetable)
     if not as_json:
         console.emit(f"{console.instance_text(instance)}, policy {policy}, lengths {lengths}")
         more = [["evictions", str(outcome.evictions)], ["time", f"{outcome.seconds:.4f} s"]]
@@ -295,6 +309,14 @@ def generate(
         float | None,
         typer.Option("--intervals", metavar="U", help="Prediction intervals of ratio u / l = U."),
     ] = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            "--predictions",
+            metavar="KIND:NUMBERS",
+            help="Other predictions: biased:U:FACTOR, wrong:U:SHARE (length outside) or lognormal:SIGMA.",
+        ),
+    ] = None,
 ) -> None:
     """Generate an instance of a family; equal arguments give equal files."""
     from llmsched_mip.files import write_instance
@@ -305,7 +327,16 @@ def generate(
     at_least("--seed", seed, 0)
     at_least("--slots", slots, 1)
     console.require_writable(output)
-    instance = make(family, requests, seed, worker=worker, slots=slots, rate=rate, intervals=intervals)
+    instance = make(
+        family,
+        requests,
+        seed,
+        worker=worker,
+        slots=slots,
+        rate=rate,
+        intervals=intervals,
+        predictions=predictions,
+    )
     write_instance(instance, output)
     console.note(f"{output}: {console.instance_text(instance)}")
 

@@ -142,6 +142,12 @@ def request_kv_volume(prefill_tokens: Any, decode_tokens: Any) -> Any:
     return run_kv_volume(decode_tokens, 1, prefill_tokens)
 
 
+def rounds_within_volume(prefill_tokens: int, volume: int) -> int:
+    """Most rounds t, at least 1, of a request whose KV volume ``p t + t (t + 1) / 2`` is at most `volume`."""
+    middle = 2 * prefill_tokens + 1
+    return max(1, (math.isqrt(middle * middle + 8 * volume) - middle) // 2)
+
+
 def conserved_seconds(
     prefill: AffinePrefill, decode: DecodeTime, prefill_tokens: IntArray, decode_tokens: IntArray
 ) -> float:

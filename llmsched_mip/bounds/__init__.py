@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from llmsched_mip.bounds.alone import alone
 from llmsched_mip.bounds.area import area
 from llmsched_mip.bounds.bound import Bound, BoundFunction, Stop
+from llmsched_mip.bounds.kv_dual import kv_dual
 from llmsched_mip.bounds.kv_volume import kv_volume
 from llmsched_mip.bounds.longest import longest
 from llmsched_mip.bounds.mmbpp import clients, makespan_from_packing, mmbpp
 from llmsched_mip.bounds.release import release
 from llmsched_mip.bounds.split import split
+from llmsched_mip.bounds.start_lp import start_lp
 from llmsched_mip.bounds.start_prices import start_prices
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import OBJECTIVES, Instance
@@ -26,6 +28,8 @@ BOUNDS: dict[str, BoundFunction] = {
     "split": split,
     "start_prices": start_prices,
     "mmbpp": mmbpp,
+    "kv_dual": kv_dual,
+    "start_lp": start_lp,
 }
 
 __all__ = ["BOUNDS", "Bound", "best", "clients", "compute", "makespan_from_packing"]

@@ -7,7 +7,7 @@ the value, its prediction interval, or nothing.  It never gets the instance.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from llmsched_mip.errors import InvalidInputError
@@ -82,6 +82,10 @@ class Problem:
             seed,
         )
 
+    def blind(self) -> Problem:
+        """The same with nothing visible of the lengths."""
+        return replace(self, lengths=Lengths("unknown", None, None))
+
 
 class Prefill(NamedTuple):
     """Run one prefill iteration of `requests`, into `slots` if given (else the lowest free slots)."""
@@ -106,7 +110,13 @@ class Wait(NamedTuple):
     until: float | None = None
 
 
-Decision = Prefill | Decode | Wait
+class Evict(NamedTuple):
+    """Evict active requests at once: they lose slot, KV and tokens and wait again; the worker then decides anew."""
+
+    requests: list[int]
+
+
+Decision = Prefill | Decode | Wait | Evict
 
 
 class WorkerView:
@@ -124,23 +134,32 @@ class WorkerView:
     started : dict of int to int
         Active requests and the value of `rounds` when they started: ``rounds - started[i]`` tokens are made.
     free_slots : int
-        Idle slots; a very large number where the worker has no slot limit.
+        Idle slots that are open; a very large number where the worker has no slot limit.
+    slots : int or None
+        Slots that are open now, for a timetable may close some; None: no slot limit.
     kv_held : int
         KV tokens held.
     """
 
-    __slots__ = ("free_slots", "index", "kv_held", "rounds", "started", "time", "worker")
+    __slots__ = ("free_slots", "index", "kv_held", "rounds", "slots", "started", "time", "worker")
 
     def __init__(self, index: int, worker: Worker):
         self.index, self.worker = index, worker
         self.time, self.rounds, self.kv_held = 0.0, 0, 0
         self.started: dict[int, int] = {}
+        self.slots = worker.slots
         self.free_slots: int = worker.slots if worker.slots is not None else 2**62
 
     @property
     def active(self) -> int:
         """Number of active requests."""
         return len(self.started)
+
+    @property
+    def overflows(self) -> bool:
+        """Whether one more round of all active requests would hold more than the KV cache."""
+        capacity = self.worker.kv_capacity
+        return capacity is not None and self.kv_held + len(self.started) > capacity
 
 
 class Policy(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llmsched_mip.policies.base import Lengths, WorkerView
+from llmsched_mip.policies.base import Lengths, Problem, WorkerView
 from llmsched_mip.timing import FloatArray, IntArray
 
 PRIOR_MEAN = 256
@@ -112,3 +112,42 @@ class _Seen:
     def above(self, made: Any) -> Any:
         """Count and sum of the lengths above `made`, a scalar or an array: shape (2,) or (2, m)."""
         return self._table[:, np.minimum(made, self._table.shape[1] - 1)]
+
+
+class FixedEstimator(Estimator):
+    """One given number for each request, whatever is visible; past it, one token more than what is made.
+
+    Parameters
+    ----------
+    lengths : Lengths
+    values : list of int
+        Shape (n,), tokens; may be changed while it is used.
+    """
+
+    def __init__(self, lengths: Lengths, values: list[int]):
+        super().__init__(lengths)
+        self.values = values
+        if self.visible == "unknown":
+            self.visible = "interval"
+
+    def length(self, request: int, made: int = 0) -> int:
+        """The number given, or `made` + 1."""
+        return max(self.values[request], made + 1)
+
+    def longest(self, request: int, made: int = 0) -> int:
+        """The same."""
+        return self.length(request, made)
+
+
+def visible_interval(problem: Problem) -> tuple[list[int], list[int]]:
+    """Ends l and u of what is visible of each length, each of shape (n,), tokens.
+
+    Where nothing is visible: 1, and what the largest KV cache holds beside the prompt (2^31 without a limit), which
+    no length of a feasible instance exceeds.
+    """
+    lengths, prompts = problem.lengths, problem.prefill_tokens
+    if lengths.lower is not None and lengths.upper is not None:
+        return lengths.lower.tolist(), lengths.upper.tolist()
+    capacities = [worker.kv_capacity for worker in problem.workers]
+    most = 2**31 if None in capacities else max(c for c in capacities if c is not None)
+    return [1] * len(prompts), np.maximum(1, most - prompts).tolist()

@@ -13,7 +13,9 @@ two bounds) and is updated from what is observed: by the idle time that waiting 
 With a plan and known lengths (one worker) the prefills of the plan are due at its rounds: before that a prefill runs
 only where idle time that the plan did not foresee, priced by λ until the next one is due, is worth a stall more.
 With a plan and estimated lengths its order is taken, and the rule above decides.  Where longest first would overflow
-the KV cache and there is no plan, requests are taken in order of arrival, and longest first near the end.
+the KV cache and there is no plan, requests are taken in order of arrival, and longest first near the end.  Where the
+objective is the total completion and there is no plan, the smallest expected KV volume per weight goes first, and an
+idle slot is one of those that the worker would fill now, since the KV cache may not hold as many as there are slots.
 
 See MODEL.md, sections 2 and 6; the cost per unit as a rule for when to order is that of lot sizing (Silver and Meal,
 1973; least unit cost).
@@ -24,19 +26,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any
 
 import numpy as np
 from sortedcontainers import SortedList
 
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Decision, Decode, Problem, WorkerView
+from llmsched_mip.policies.estimator import Estimator
 from llmsched_mip.policies.longest_first import LongestFirst
-from llmsched_mip.timing import FloatArray, fixed_prefill_seconds, request_kv_peak
+from llmsched_mip.policies.queueing import Admission
+from llmsched_mip.timing import FloatArray, fixed_prefill_seconds, request_kv_peak, request_kv_volume
 
 LOOKAHEAD = 48
 ENDGAME = 0.8
 LEARNING = 0.1
 LARGEST_CORRECTION = 4.0
+LARGEST_DRIFT = 2.0
 
 
 @dataclass
@@ -60,6 +66,7 @@ class Lagrangian(LongestFirst):
 
     def __init__(self, problem: Problem):
         super().__init__(problem)
+        self.estimator, self.admission = self.make_estimates(problem)
         self.place: list[int] | None = None
         self.due: list[int] | None = None
         if problem.plan is not None:
@@ -68,10 +75,15 @@ class Lagrangian(LongestFirst):
         if self.due is not None:
             self.planned_starts = sorted(self.due)
             self.planned_ends = sorted(r + self.estimator.length(i) for i, r in enumerate(self.due))
-        self.by_arrival = self.place is None
+        self.by_volume = self.place is None and problem.objective == "total_completion"
+        self.by_arrival = self.place is None and not self.by_volume
         self.settled = not self.by_arrival
         self.state = [
-            _WorkerState(fixed_prefill_seconds(worker.prefill_time), _first_multiplier(problem, w), SortedList())
+            _WorkerState(
+                fixed_prefill_seconds(worker.prefill_time),
+                1.0 if self.by_volume else _first_multiplier(problem, w),
+                SortedList(),
+            )
             for w, worker in enumerate(problem.workers)
         ]
         self.finish: dict[int, int] = {}
@@ -79,10 +91,17 @@ class Lagrangian(LongestFirst):
         self.waiting_tokens = self.longest_estimate = 0
         self.all_slots = sum(worker.slots or 0 for worker in problem.workers)
 
-    def key(self, request: int, sequence: int) -> int:
-        """Place in the plan, or longest expected first, or in order of arrival."""
+    def make_estimates(self, problem: Problem) -> tuple[Estimator, list[Admission]]:
+        """Estimates of lengths, and what may be prefilled by them on each worker."""
+        return self.estimator, self.admission
+
+    def key(self, request: int, sequence: int) -> Any:
+        """Place in the plan, or by expected volume, or longest expected first, or in order of arrival."""
         if self.place is not None:
             return self.place[request]
+        if self.by_volume:
+            volume = request_kv_volume(self.prompts[request], self.estimator.length(request))
+            return volume / float(self.problem.weight[request]), sequence
         return sequence if self.by_arrival else super().key(request, sequence)
 
     def arrived(self, request: int, time: float) -> None:
@@ -151,10 +170,10 @@ class Lagrangian(LongestFirst):
 
     def _planned_idle(self, view: WorkerView) -> int:
         """Slots that the plan leaves idle at this round."""
-        if view.worker.slots is None:
+        if view.slots is None:
             return 0
         begun = bisect_right(self.planned_starts, view.rounds)
-        return view.worker.slots - begun + bisect_right(self.planned_ends, view.rounds)
+        return view.slots - begun + bisect_right(self.planned_ends, view.rounds)
 
     def _prefill(self, state: _WorkerState, view: WorkerView, batch: list[int]) -> Decision:
         self._learn(state)
@@ -192,14 +211,14 @@ class Lagrangian(LongestFirst):
 
     def _urgent(self, view: WorkerView, request: int) -> bool:
         """Whether the request, started now, is expected to outlast all other work: waiting delays the end."""
-        return self.estimator.length(request) >= self._rounds_left(view)
+        return not self.by_volume and self.estimator.length(request) >= self._rounds_left(view)
 
     def _rounds_left(self, view: WorkerView) -> float:
         """Expected rounds of the worker until all is done, with its share of the waiting requests by slots."""
-        if view.worker.slots is None:
+        if not view.slots:
             return 0.0
-        waiting = self.waiting_tokens * view.worker.slots / self.all_slots
-        return (waiting + self._active_tokens(view)) / view.worker.slots
+        waiting = self.waiting_tokens * view.slots / self.all_slots
+        return (waiting + self._active_tokens(view)) / view.slots
 
     def _active_tokens(self, view: WorkerView) -> float:
         """Expected tokens that the active requests have still to make."""
@@ -220,7 +239,7 @@ class Lagrangian(LongestFirst):
         steps[1:] -= after[:-1]
         idle = (np.arange(len(steps)) + count) * steps
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
-        cost = state.fixed_s + state.multiplier * round_s * np.cumsum(idle)
+        cost = state.fixed_s + self._price(state, view, count) * round_s * np.cumsum(idle)
         per_slot = cost / (count + 1 + np.arange(len(steps)))
         best = int(np.argmin(per_slot))
         if per_slot[best] >= state.fixed_s / count:
@@ -229,6 +248,10 @@ class Lagrangian(LongestFirst):
             state.waited_from, state.predicted_idle = view.rounds, float(np.sum(idle[: best + 1]))
             state.actual_idle = 0.0
         return True
+
+    def _price(self, state: _WorkerState, view: WorkerView, count: int) -> float:
+        """Seconds per idle slot-second; by volume the share of what the worker holds when it is full."""
+        return state.multiplier / (view.active + count) if self.by_volume else state.multiplier
 
     def _rounds_to_completions(self, state: _WorkerState, view: WorkerView, most: int) -> FloatArray:
         """Expected rounds until the 1st, 2nd, ... completion; exact when lengths are known."""
@@ -249,6 +272,8 @@ class Lagrangian(LongestFirst):
             ratio = max(state.actual_idle, 1.0) / state.predicted_idle
             ratio = min(max(ratio, 1 / LARGEST_CORRECTION), LARGEST_CORRECTION)
             state.multiplier *= ratio**LEARNING
+            if self.by_volume:
+                state.multiplier = min(max(state.multiplier, 1 / LARGEST_DRIFT), LARGEST_DRIFT)
         state.waited_from, state.last_idle = None, 0
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from llmsched_mip.timing import IntArray, request_kv_peak
 
 SLACK = 256
+NEVER = 2**62
 Entry = tuple[int, int, int]
 
 
@@ -59,11 +60,31 @@ class KVProfile:
         """Requests that were expected to finish by now and have not."""
         return self._synced().until(rounds)
 
-    def admits(self, start: int, prompt: int, length: int) -> bool:
-        """Whether the KV cache holds at every future finish when this request starts after `start` rounds."""
-        if self._peaks + request_kv_peak(prompt, length) <= self.capacity:
+    def admits(self, start: int, prompt: int, length: int, margin: int = 0) -> bool:
+        """Whether the KV cache holds at every future finish when this request starts after `start` rounds, with
+        `margin` tokens to spare."""
+        if self._peaks + request_kv_peak(prompt, length) + margin <= self.capacity:
             return True
-        return self._synced().admits(start, prompt, length)
+        return self._synced().admits(start, prompt + margin, length)
+
+    def rounds_to_wait(self, start: int, prompt: int, length: int, margin: int = 0) -> int | None:
+        """Fewest rounds, at least 1, after which the request is admitted while all that is active still runs.
+
+        None where that is not before the next finish: what has finished by then may change the answer.
+        """
+        table = self._synced()
+        next_finish, begin = table.next_finish(start), start + 1
+        while next_finish is not None and begin < next_finish:
+            free = table.free_from(begin, prompt + margin, length)
+            if free == begin:
+                return begin - start
+            begin = free
+        return None
+
+    def rounds_to_finish(self, rounds: int) -> int | None:
+        """Rounds until the next expected finish; None where none is ahead."""
+        after = self._synced().next_finish(rounds)
+        return None if after is None else after - rounds
 
     def _synced(self) -> _Table:
         """The table with all changes applied."""
@@ -201,3 +222,23 @@ class _Table:
         if last > begin and self._finish[last - 1] == finish:
             return True
         return finish * (end - last + 1) + int(self._offset[last:end].sum()) + offset <= self.capacity
+
+    def next_finish(self, rounds: int) -> int | None:
+        """The first finish after `rounds`."""
+        after = self._place(rounds, "right")
+        return None if after == self._end else int(self._finish[after])
+
+    def free_from(self, start: int, prompt: int, length: int) -> int:
+        """`start` where the candidate is admitted then, else a later start before which it is not."""
+        finish, end = start + length, self._end
+        begin, last = self._place(start, "right"), self._place(finish, "right")
+        if last > begin:
+            # At a finish f it holds prompt + f - start: each round of waiting saves a token there.
+            needed = prompt - int(self._spare[begin:last].min())
+            if needed > start:
+                return needed
+        first = self._place(finish, "left")
+        at_finish = int(self._offset[first:end].sum()) + (end - first) * finish
+        if at_finish + request_kv_peak(prompt, length) <= self.capacity:
+            return start
+        return int(self._finish[first]) - length + 1 if first < end else NEVER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from sortedcontainers import SortedList
 
@@ -29,11 +30,21 @@ class Admission:
 
     Where lengths are not visible at all, there is nothing to look forward with: a request is admitted when the
     prompts and one token each fit now, and an overflow is answered by eviction.
+
+    Parameters
+    ----------
+    worker : Worker
+    estimator : Estimator
+        Its `longest` is the length that KV is set aside for.
+    prompts : list of int
+    margin : float
+        Share of the KV cache that no admission counts on, except on an empty worker.
     """
 
-    def __init__(self, worker: Worker, estimator: Estimator, prompts: list[int]):
+    def __init__(self, worker: Worker, estimator: Estimator, prompts: list[int], margin: float = 0.0):
         self.worker, self.estimator, self.prompts = worker, estimator, prompts
         self.fits = worker.max_prefill_tokens
+        self.margin = 0 if worker.kv_capacity is None else int(margin * worker.kv_capacity)
         self.profile: KVProfile | None = None
         if worker.kv_capacity is not None and estimator.visible != "unknown":
             self.profile = KVProfile(worker.kv_capacity)
@@ -67,10 +78,24 @@ class Admission:
         if self.profile is None:
             return True
         length = min(self.estimator.longest(i), capacity - prompt)
-        if not self.profile.admits(view.rounds, prompt, length):
+        if not self.profile.admits(view.rounds, prompt, length, self.margin if len(self.profile) else 0):
             return False
         self.profile.add(i, view.rounds, prompt, length)
         return True
+
+    def rounds_to_wait(self, view: WorkerView, i: int) -> int | None:
+        """Rounds after which a request that does not fit now will, without any completion; None: not so.
+
+        Where lengths are estimates: at the latest when the next request is expected to end, for it may run on.
+        """
+        if self.profile is None or self.worker.kv_capacity is None:
+            return None
+        prompt = self.prompts[i]
+        length = min(self.estimator.longest(i), self.worker.kv_capacity - prompt)
+        rounds = self.profile.rounds_to_wait(view.rounds, prompt, length, self.margin)
+        if rounds is None and not self.estimator.exact:
+            return self.profile.rounds_to_finish(view.rounds)
+        return rounds
 
     def fits_alone(self, i: int) -> bool:
         """Whether a request can ever run on this worker, as far as is visible."""
@@ -102,6 +127,14 @@ class Admission:
             self.profile.add(i, start, self.prompts[i], self.estimator.longest(i, view.rounds - start))
 
 
+class FixedAdmission(Admission):
+    """Estimates stand as they are: a request past its estimate is expected to end with the next round, whenever it
+    is looked at, and the check of the next round counts it."""
+
+    def refine(self, view: WorkerView) -> None:
+        """Nothing to do."""
+
+
 class QueuePolicy(PolicyBase):
     """A policy with one queue for all workers; a subclass gives the key of a request and says when to prefill."""
 
@@ -112,12 +145,12 @@ class QueuePolicy(PolicyBase):
         self.prompts = prompt_tokens(problem)
         self.estimator = Estimator(problem.lengths)
         self.admission = [Admission(w, self.estimator, self.prompts) for w in problem.workers]
-        self.queue: SortedList[tuple[int, int]] = SortedList()
+        self.queue: SortedList[tuple[Any, int]] = SortedList()
         self.arrivals = 0
-        self.keys: dict[int, int] = {}
+        self.keys: dict[int, Any] = {}
         self.unfit: list[set[int]] = [set() for _ in problem.workers]
 
-    def key(self, request: int, sequence: int) -> int:
+    def key(self, request: int, sequence: int) -> Any:
         """Place in the queue, smallest first; `sequence` counts the arrivals."""
         raise NotImplementedError
 
@@ -175,3 +208,10 @@ class QueuePolicy(PolicyBase):
     def otherwise(self, view: WorkerView, wake: bool) -> Decision:
         """Decode on, or wait where nothing is active."""
         return Decode(None, wake) if view.started else Wait()
+
+    def until_the_first_fits(self, view: WorkerView) -> int | None:
+        """Rounds after which the first of the queue will fit without any completion; None: not so, or no slot."""
+        if not view.started or not view.free_slots or not self.queue:
+            return None
+        first = next(self.candidates(view), None)
+        return None if first is None else self.admission[view.index].rounds_to_wait(view, first)

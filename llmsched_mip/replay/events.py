@@ -14,7 +14,8 @@ class Event(NamedTuple):
     """One event: time in seconds, `request` and `slot` -1 where there is none, `kv` tokens held after it.
 
     ``arrive``; ``prefill`` (a request's prefill iteration starts); ``decode`` (a run of rounds starts);
-    ``wait`` (nothing runs although requests are active); ``complete``; ``evict``.
+    ``wait`` (nothing runs although requests are active); ``complete``; ``evict``; ``slots`` (from now on as many slots
+    are open as `slot` says).
     """
 
     time: float

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import os
 import time as clock
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -19,10 +20,11 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Schedule, WorkerTotals, measure
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies import make_policy
-from llmsched_mip.policies.base import Decode, Policy, Prefill, Problem, Wait, WorkerView
+from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Problem, Wait, WorkerView
 from llmsched_mip.replay.events import Event, write_events
 from llmsched_mip.replay.outcome import Outcome
 from llmsched_mip.replay.record import StageRecord
+from llmsched_mip.replay.slot_timetable import SlotTimetable
 from llmsched_mip.replay.slots import SlotPool
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
 
@@ -59,9 +61,17 @@ class Executor:
         Sees only what the executor hands it.
     log : callable, optional
         Called with every `Event`.
+    slot_timetable : SlotTimetable, optional
+        Slots that open and close during the run.
     """
 
-    def __init__(self, instance: Instance, policy: Policy, log: Callable[[Event], None] | None = None):
+    def __init__(
+        self,
+        instance: Instance,
+        policy: Policy,
+        log: Callable[[Event], None] | None = None,
+        slot_timetable: SlotTimetable | None = None,
+    ):
         self.instance, self.policy, self.log = instance, policy, log
         requests = instance.requests
         self.p, self.d = requests.prefill_tokens.tolist(), requests.decode_tokens.tolist()
@@ -78,6 +88,7 @@ class Executor:
         self.left = n
         self.engines = [_Engine(WorkerView(k, worker)) for k, worker in enumerate(instance.workers)]
         self.queue: list[tuple[float, int, int]] = []
+        self.changes = deque([] if slot_timetable is None else slot_timetable.changes(instance))
 
     def run(self) -> None:
         """Execute until every request is complete; raises `InvalidPlanError` when the policy breaks the model."""
@@ -85,9 +96,14 @@ class Executor:
             self._at(engine, 0.0)
         while self.left:
             arrival = self._arrival_time()
-            if not self.queue and arrival == NEVER:
+            change = self.changes[0][0] if self.changes else NEVER
+            boundary = self.queue[0][0] if self.queue else NEVER
+            if min(arrival, change, boundary) == NEVER:
                 raise InvalidPlanError(f"the policy stopped with {self.left} requests not complete")
-            if not self.queue or arrival <= self.queue[0][0]:
+            if change <= min(arrival, boundary):
+                self._change_slots()
+                continue
+            if arrival <= boundary:
                 self._deliver(arrival)
                 continue
             now, w, version = heapq.heappop(self.queue)
@@ -119,14 +135,33 @@ class Executor:
     def _wake(self, now: float) -> None:
         """Let idle workers decide at `now`, and cut open runs at their first boundary after it."""
         for engine in self.engines:
-            if engine.waiting:
-                self._at(engine, max(now, engine.view.time))
-            elif engine.run_rounds > 1 and engine.run_wakes:
-                view = engine.view
-                rounds = view.worker.decode_time.rounds_to_pass(now - view.time, view.active, view.kv_held)
-                if rounds < engine.run_rounds:
-                    engine.run_rounds = rounds
-                    self._at(engine, max(now, view.time + self._run_seconds(engine)))
+            if engine.waiting or engine.run_wakes:
+                self._decide_soon(engine, now)
+
+    def _decide_soon(self, engine: _Engine, now: float) -> None:
+        """Let a worker decide at `now`, or at the first boundary of its open run after it."""
+        view = engine.view
+        if engine.waiting:
+            self._at(engine, max(now, view.time))
+        elif engine.run_rounds > 1:
+            rounds = view.worker.decode_time.rounds_to_pass(now - view.time, view.active, view.kv_held)
+            if rounds < engine.run_rounds:
+                engine.run_rounds = rounds
+                self._at(engine, max(now, view.time + self._run_seconds(engine)))
+
+    def _change_slots(self) -> None:
+        """Open or close slots by the timetable; where slots have opened the worker decides anew."""
+        now, w, slots = self.changes.popleft()
+        engine = self.engines[w]
+        pool = engine.slots
+        assert pool is not None
+        opens = slots > pool.open
+        pool.open = engine.view.slots = slots
+        engine.view.free_slots = pool.free
+        if self.log:
+            self.log(Event(now, w, "slots", -1, slots, engine.view.active, engine.view.kv_held))
+        if opens:
+            self._decide_soon(engine, now)
 
     def _run_seconds(self, engine: _Engine) -> float:
         view = engine.view
@@ -147,6 +182,9 @@ class Executor:
             self._prefill(engine, decision)
         elif isinstance(decision, Decode):
             self._decode(engine, decision)
+        elif isinstance(decision, Evict):
+            self._drop(engine, decision.requests)
+            self._at(engine, now)
         else:
             self._wait(engine, decision)
 
@@ -246,11 +284,15 @@ class Executor:
         self._at(engine, view.time + self._run_seconds(engine))
 
     def _evict(self, engine: _Engine) -> None:
-        view = engine.view
-        victims = self.policy.evict(view)
-        if not victims or any(i not in view.started for i in victims):
+        victims = self.policy.evict(engine.view)
+        if not victims or any(i not in engine.view.started for i in victims):
             raise self._broken(engine, "KV cache overflows and the policy evicts nothing")
-        gone = set(victims)
+        self._drop(engine, victims)
+
+    def _drop(self, engine: _Engine, victims: list[int]) -> None:
+        view, gone = engine.view, set(victims)
+        if not gone or not gone <= view.started.keys():
+            raise self._broken(engine, "evicts what is not active")
         engine.finish = [entry for entry in engine.finish if entry[1] not in gone]
         heapq.heapify(engine.finish)
         for i in victims:
@@ -267,7 +309,7 @@ class Executor:
         view.kv_held -= kv
         if engine.slots is not None:
             engine.slots.release(i)
-            view.free_slots += 1
+            view.free_slots = engine.slots.free
 
     def _end_run(self, engine: _Engine, now: float) -> None:
         view, rounds = engine.view, engine.run_rounds
@@ -330,6 +372,7 @@ def replay(
     lengths: str = "known",
     seed: int = 0,
     events: str | os.PathLike[str] | None = None,
+    slot_timetable: SlotTimetable | None = None,
 ) -> Outcome:
     """Replay `policy` on `instance`.
 
@@ -337,7 +380,7 @@ def replay(
     ----------
     instance : Instance
     policy : str
-        One of `llmsched_mip.policies.POLICIES`.
+        One of `llmsched_mip.policies.POLICIES`, for some with an option: ``sorted-f:exact`` (`make_policy`).
     plan : Plan, optional
         For policies that follow a plan (``plan``) or take its order and rounds (``lagrangian``).
     lengths : str
@@ -346,6 +389,8 @@ def replay(
         For policies that draw random numbers.
     events : path, optional
         Write the event log there (CSV).
+    slot_timetable : SlotTimetable, optional
+        Slots that open and close during the run.
 
     Raises
     ------
@@ -358,7 +403,7 @@ def replay(
         raise InvalidInputError("plan", f"was made for another instance ({plan.instance!r}, digest differs)")
     log: list[Event] = []
     rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
-    executor = Executor(instance, rule, log.append if events is not None else None)
+    executor = Executor(instance, rule, log.append if events is not None else None, slot_timetable)
     begin = clock.perf_counter()
     executor.run()
     outcome = executor.outcome(policy, clock.perf_counter() - begin)

@@ -13,10 +13,15 @@ class SlotPool:
     ----------
     count : int
         Number of slots.
+
+    Attributes
+    ----------
+    open : int
+        How many of them may be held; the lowest are taken first.
     """
 
     def __init__(self, count: int):
-        self.count = count
+        self.count = self.open = count
         self._holder: dict[int, int] = {}
         self._held: set[int] = set()
         self._returned: list[int] = []
@@ -24,8 +29,8 @@ class SlotPool:
 
     @property
     def free(self) -> int:
-        """Number of free slots."""
-        return self.count - len(self._held)
+        """Number of slots that may be taken: none while as many are held as `open` says."""
+        return max(0, self.open - len(self._held))
 
     def take(self, requests: Sequence[int], slots: Sequence[int] | None) -> list[int] | None:
         """Give `slots`, or the lowest free ones, to `requests`; None when one of them is not free.

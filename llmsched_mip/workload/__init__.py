@@ -14,18 +14,30 @@ from llmsched_mip.workload.import_csv import import_csv
 from llmsched_mip.workload.importer import Importer
 from llmsched_mip.workload.kv_uniform import KV_UNIFORM
 from llmsched_mip.workload.mixture import MIXTURE
-from llmsched_mip.workload.predictions import with_intervals
+from llmsched_mip.workload.predictions import (
+    PREDICTIONS,
+    with_biased_intervals,
+    with_intervals,
+    with_lognormal_predictions,
+    with_predictions,
+    with_wrong_intervals,
+)
 from llmsched_mip.workload.published import ARXIV_SUMMARIZATION, AZURE_CODE, AZURE_CONV, LMSYS_CHAT
 
 __all__ = [
     "DEPLOYMENTS",
     "FAMILIES",
     "IMPORTERS",
+    "PREDICTIONS",
     "deployment",
     "generate",
     "import_csv",
     "with_arrivals",
+    "with_biased_intervals",
     "with_intervals",
+    "with_lognormal_predictions",
+    "with_predictions",
+    "with_wrong_intervals",
 ]
 
 FAMILIES: dict[str, Family] = {
@@ -56,6 +68,7 @@ def generate(
     rate: float | None = None,
     cv: float = 1.0,
     intervals: float | None = None,
+    predictions: str | None = None,
 ) -> Instance:
     """Generate an instance of a family; the same arguments give the same instance.
 
@@ -76,6 +89,8 @@ def generate(
         a backlog by default.
     intervals : float, optional
         Ratio u / l of prediction intervals, see `with_intervals`; none by default.
+    predictions : str, optional
+        Predictions of another kind, see `with_predictions`; in place of `intervals`.
 
     Raises
     ------
@@ -93,8 +108,12 @@ def generate(
         instance = _on_worker(instance, worker, slots)
     if rate is not None:
         instance = with_arrivals(instance, rate, seed, cv)
+    if intervals is not None and predictions is not None:
+        raise InvalidInputError("predictions", "intervals and predictions cannot both be given")
     if intervals is not None:
         instance = with_intervals(instance, intervals, seed)
+    if predictions is not None:
+        instance = with_predictions(instance, predictions, seed)
     return instance
 
 

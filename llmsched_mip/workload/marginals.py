@@ -19,7 +19,17 @@ from llmsched_mip.timing import FloatArray, IntArray
 
 Quantile = Callable[[FloatArray], FloatArray]
 
-STREAMS = {"prefill": 0, "decode": 1, "arrivals": 2, "intervals": 3, "size": 4, "pairs": 5, "kind": 6}
+STREAMS = {
+    "prefill": 0,
+    "decode": 1,
+    "arrivals": 2,
+    "intervals": 3,
+    "size": 4,
+    "pairs": 5,
+    "kind": 6,
+    "wrong intervals": 7,
+    "log-normal": 8,
+}
 
 
 def stream(seed: int, column: str) -> np.random.Generator:

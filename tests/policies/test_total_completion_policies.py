@@ -1,0 +1,169 @@
+"""Policies for total completion: against optima by brute force, lists against the executor, promises of A_max."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from brute_force import optimum
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmsched_mip import Instance, Requests, evaluate
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.policies import POLICIES, make_policy
+from llmsched_mip.policies.base import Lengths, Problem
+from llmsched_mip.policies.start_times import mean_start_rounds
+from llmsched_mip.policies.survival import SurvivalEstimator, kaplan_meier
+from llmsched_mip.policies.unit_list import list_starts, swapped
+from llmsched_mip.replay import Executor, replay
+from llmsched_mip.workload import deployment, generate, with_intervals
+
+PLANS = [name for name in POLICIES if name not in ("plan", "geometric-slicing")]
+OVERFLOWING = ("a-max", "a-min", "mc-sf", "lagrangian", "lagrangian-stochastic", "geometric-slicing", "svf")
+
+
+@st.composite
+def unit_rounds(draw, most=4, arrivals=True):
+    """A tiny instance of the unit-round model."""
+    n = draw(st.integers(1, most))
+    column = st.lists(st.integers(1, 5), min_size=n, max_size=n)
+    prefill, decode = draw(column), draw(column)
+    arrival = draw(st.lists(st.integers(0, 4).map(float), min_size=n, max_size=n)) if arrivals else None
+    capacity = draw(st.integers(max(p + d for p, d in zip(prefill, decode, strict=True)), 16))
+    worker = replace(deployment("unit-round"), kv_capacity=capacity)
+    requests = Requests([f"r{i}" for i in range(n)], prefill, decode, arrival)
+    return Instance("tiny", requests, (worker,), "total_completion")
+
+
+def executed(instance, name, lengths="known"):
+    executor = Executor(instance, make_policy(name, Problem.of(instance, lengths)))
+    executor.run()
+    return executor.outcome(name, 0.0)
+
+
+@settings(max_examples=60)
+@given(instance=unit_rounds())
+def test_no_policy_is_below_the_optimum(instance):
+    least = optimum(instance, "total_completion")
+    for name in PLANS:
+        evaluation = evaluate(instance, executed(instance, name).to_plan(instance))
+        assert evaluation.feasible
+        assert evaluation.measures.total_completion >= least - 1e-9
+    assert executed(instance, "geometric-slicing").measures.total_completion >= least - 1e-9
+
+
+@settings(max_examples=100)
+@given(instance=unit_rounds(most=8, arrivals=False), data=st.data())
+def test_compiled_list_is_what_the_executor_runs(instance, data):
+    """Smallest volume first by the list function and by the policy: the same starts."""
+    r, n = instance.requests, instance.n
+    order = np.lexsort((np.arange(n), instance.kv_volume))
+    size = 2 + int(r.decode_tokens.sum())
+    starts, load, active = np.zeros(n, dtype=np.int64), np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    list_starts(order, r.prefill_tokens, r.decode_tokens, instance.workers[0].kv_capacity, n, load, active, starts)
+    assert executed(instance, "svf").schedule.decode_start_s.tolist() == starts.tolist()
+    better = swapped(
+        order.copy(), r.prefill_tokens, r.decode_tokens, r.weight, instance.workers[0].kv_capacity, n, 8, 500
+    )
+    assert sorted(better.tolist()) == list(range(n))
+    before = int((starts + r.decode_tokens).sum())
+    list_starts(better, r.prefill_tokens, r.decode_tokens, instance.workers[0].kv_capacity, n, load, active, starts)
+    assert int((starts + r.decode_tokens).sum()) <= before
+
+
+@settings(max_examples=40)
+@given(instance=unit_rounds(most=8, arrivals=False))
+def test_swaps_do_not_harm_the_order_of_the_relaxation(instance):
+    totals = [executed(instance, name).measures.total_completion for name in ("sorted-lp", "lp-swap")]
+    assert totals[1] <= totals[0]
+
+
+@settings(max_examples=150)
+@given(instance=unit_rounds(most=8), ratio=st.floats(1, 8), seed=st.integers(0, 99))
+def test_a_max_never_evicts_when_the_intervals_hold_the_lengths(instance, ratio, seed):
+    own = with_intervals(instance, ratio, seed)
+    assert executed(own, "a-max", "interval").evictions == 0
+    assert executed(own, "a-max", "unknown").evictions == 0
+
+
+@pytest.mark.parametrize("kind", ["intervals:5", "biased:5:0.3", "wrong:5:0.5", "lognormal:1"])
+def test_kv_never_overflows_under_wrong_predictions(kind):
+    own = replace(generate("lmsys-chat", 300, 3, predictions=kind), objective="total_completion")
+    own = replace(own, workers=(replace(own.workers[0], kv_capacity=4000),))
+    for name in OVERFLOWING:
+        outcome = executed(own, name, "interval")
+        assert outcome.measures.kv_peak <= 4000
+        assert np.isfinite(outcome.schedule.completion_s).all()
+
+
+@pytest.mark.parametrize("name", ["fcfs", "shortest-first", "mc-sf", "sorted-f", "svf", "a-max", "a-min", "h-sf"])
+def test_ten_thousand_requests_in_seconds(name):
+    instance = generate("mixture", 10_000, 1)
+    worker = replace(deployment("unit-round"), kv_capacity=16_492)
+    begin = time.perf_counter()
+    replay(replace(instance, workers=(worker,)), name)
+    # Measured: 1 to 2 s.
+    assert time.perf_counter() - begin < 20
+
+
+def test_order_beats_arrival_on_the_mixture():
+    instance = replace(generate("mixture", 200, 4), objective="total_completion")
+    values = {
+        name: replay(instance, name).measures.total_completion for name in ("fcfs", "shortest-first", "svf", "sorted-f")
+    }
+    assert max(values["svf"], values["sorted-f"]) < min(values["fcfs"], values["shortest-first"])
+
+
+def test_mean_starts_of_one_at_a_time():
+    """Each fills the cache for one round: they start at 0, 1 and 2, the heaviest weight first."""
+    nine, one = np.full(3, 9), np.ones(3, dtype=np.int64)
+    starts = mean_start_rounds(nine, one, np.array([1.0, 3.0, 2.0]), 10, 3)
+    assert starts == pytest.approx([2, 0, 1])
+
+
+def test_mean_starts_with_slots_and_without_limits():
+    p, d, weight = np.array([1, 1]), np.array([2, 3]), np.ones(2)
+    assert mean_start_rounds(p, d, weight, None, 2) == pytest.approx([0, 0])
+    # One slot for five rounds: the relaxation may split a request, but the shorter one goes first.
+    starts = mean_start_rounds(p, d, weight, None, 1)
+    assert starts[0] == pytest.approx(0) and starts[1] == pytest.approx(2)
+
+
+def test_a_relaxation_that_is_too_large_is_refused():
+    instance = generate("mixture", 12_000, 1)
+    with pytest.raises(InvalidInputError, match="relaxation of 12000 requests is too large"):
+        replay(instance, "sorted-lp")
+
+
+def test_kaplan_meier_by_hand():
+    """Ends at 1, 2, 4 and one lost from sight at 3: 3/4, then 2/3 of it, then none."""
+    places, ended = np.array([2.0, 4.0, 1.0, 3.0]), np.array([True, True, True, False])
+    points, survival = kaplan_meier(places, ended, np.ones(4))
+    assert points.tolist() == [1, 2, 4]
+    assert survival == pytest.approx([0.75, 0.5, 0.0])
+
+
+def test_distribution_is_learnt_from_biased_intervals():
+    """All lengths are 3/2 of the upper end: the estimate goes there."""
+    n = 400
+    estimator = SurvivalEstimator(Lengths("interval", np.full(n, 10), np.full(n, 40)))
+    before = estimator.length(0)
+    assert 10 < before < 40
+    for i in range(300):
+        estimator.learn(i, 60, {})
+    assert estimator.length(399) == pytest.approx(60, rel=0.05)
+    assert estimator.length(399, made=80) > 80
+    alive = estimator.alive(np.array([399]), np.array([0]), np.array([1, 30, 59, 90]))
+    assert (np.diff(alive[0]) <= 0).all() and alive[0, 0] == 1.0 and alive[0, 3] < 0.1
+
+
+def test_running_requests_count_as_censored():
+    """Half end at 10, the others still run at 20: no estimate for them is at 10."""
+    estimator = SurvivalEstimator(Lengths("unknown", None, None))
+    for i in range(100):
+        estimator.learn(i, 10, dict.fromkeys(range(100, 200), 20))
+    assert estimator.length(150, made=20) > 20
+    assert estimator.length(250) > 12
