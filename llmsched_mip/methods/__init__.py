@@ -22,7 +22,8 @@ from llmsched_mip.policies.lagrangian import Lagrangian
 
 SOLVERS = ("highs", "cbc")
 DEFAULT_TIME_LIMIT_S = 20.0
-QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in ("mmbpp", "start_prices"))
+SLOW_BOUNDS = ("mmbpp", "start_prices", "kv_dual", "start_lp")
+QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
 
 __all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
 
@@ -31,8 +32,8 @@ def auto(search: Search) -> None:
     """Each step as long as a gap is open.
 
     Makespan: list schedules, the MMBPP plan, the full MIP where it is small, prefill patterns and the online
-    rule.  Total completion:
-    the search for unit rounds where it applies, else list schedules and the full MIP where it is small.
+    rule.  Total completion: the search for unit rounds where it applies, else list schedules and the full MIP where
+    it is small.
     """
     steps: list[Callable[[Search], None]] = [list_schedules, full_if_small]
     if search.objective == "makespan":
@@ -121,8 +122,9 @@ def solve(
         chosen(search)
         if search.plan is None and not search.interrupted:
             list_schedules(search)
-        if not search.stop() and len(instance.workers) > 1:
-            search.raise_bounds(bounds.compute(instance, objective, search.remaining, stop=search.stop))
+        if not search.stop() and (len(instance.workers) > 1 or objective == "total_completion"):
+            slow = [name for name in SLOW_BOUNDS if name not in search.bounds]
+            search.raise_bounds(bounds.compute(instance, objective, search.remaining, stop=search.stop, names=slow))
     if search.plan is None or search.value is None:
         raise NoPlanError(f"{instance.name}: no plan within {limit:g} s", search.bounds)
     return SolveResult(search.plan.with_claims(search.value, search.bounds, search.seconds), search.interrupted)
