@@ -223,7 +223,6 @@ class _Timeline:
     def _check_kv(self) -> None:
         """KV held and requests active at every prefill iteration and in every round."""
         count = len(self.own)
-        held = np.zeros(count, dtype=np.int64)
         done_order = np.argsort(self.end, kind="stable")
         done = np.searchsorted(self.end[done_order], self.border[:-1], side="right")
         offset = self.p - self.start

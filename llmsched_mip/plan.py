@@ -64,16 +64,15 @@ class WorkerPlan:
         flat = [i for stage in stages for i in stage.requests]
         slots: IntArray | None = None
         if any(stage.slots is not None for stage in stages):
-            slots = np.full(len(flat), -1, dtype=np.int64)
-            slots[:] = [s for stage in stages for s in _padded(stage)]
-        not_before: FloatArray | None = np.array([stage.not_before_s for stage in stages], dtype=np.float64)
+            slots = np.array([s for stage in stages for s in _padded(stage)], dtype=np.int64)
+        not_before = np.array([stage.not_before_s for stage in stages], dtype=np.float64)
         return cls(
             name,
             np.array(flat, dtype=np.int64),
             np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
             np.array([stage.rounds for stage in stages], dtype=np.int64),
             slots,
-            not_before if not_before is not None and not_before.any() else None,
+            not_before if not_before.any() else None,
         )
 
     def __len__(self) -> int:
