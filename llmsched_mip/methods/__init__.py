@@ -9,6 +9,11 @@ from functools import partial
 from llmsched_mip import bounds
 from llmsched_mip.errors import InvalidInputError, NoPlanError
 from llmsched_mip.instance import OBJECTIVES, Instance
+from llmsched_mip.methods.branch_and_bound import (
+    branch_and_bound,
+    branch_and_bound_at_last,
+    branch_and_bound_if_small,
+)
 from llmsched_mip.methods.full import full, full_if_small, solve_with
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
@@ -31,13 +36,19 @@ __all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
 def auto(search: Search) -> None:
     """Each step as long as a gap is open.
 
-    Makespan: list schedules, the MMBPP plan, the full MIP where it is small, prefill patterns and the online
-    rule.  Total completion: the search for unit rounds where it applies, else list schedules and the full MIP where
-    it is small.
+    Makespan: list schedules, the MMBPP plan, branch and bound and the full MIP where they are small, prefill
+    patterns, the online rule, branch and bound again.  Total completion: the search for unit rounds where it applies,
+    else list schedules, and branch and bound and the full MIP where they are small.
     """
-    steps: list[Callable[[Search], None]] = [list_schedules, full_if_small]
+    steps: list[Callable[[Search], None]] = [
+        list_schedules,
+        branch_and_bound_if_small,
+        full_if_small,
+        branch_and_bound_at_last,
+    ]
     if search.objective == "makespan":
-        steps = [list_schedules, mmbpp, full_if_small, pattern, online]
+        steps = [list_schedules, mmbpp, branch_and_bound_if_small, full_if_small, pattern, online]
+        steps.append(branch_and_bound_at_last)
     if unit_round_applies(search):
         steps = [unit_round]
     for step in steps:
@@ -54,6 +65,7 @@ def online(search: Search) -> None:
 
 METHODS: dict[str, Callable[[Search], None]] = {
     "auto": auto,
+    "branch-and-bound": branch_and_bound,
     "full": full,
     "lists": list_schedules,
     "mmbpp": mmbpp,

@@ -7,8 +7,10 @@ import time
 
 from llmsched_mip.bounds import Bound
 from llmsched_mip.bounds.start_prices import MOST_STARTS, StartPrices, ascend
+from llmsched_mip.methods.branch_and_bound import INCUMBENT_SHARE, MOST, explore
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
+from llmsched_mip.models.start_rounds import starts_of
 from llmsched_mip.timing import IntArray
 from llmsched_mip.unit_round.exact import MOST_REQUESTS, prove
 from llmsched_mip.unit_round.local_search import anneal
@@ -37,6 +39,9 @@ def unit_round(search: Search) -> None:
     run.offer("mc-sf", run.starts)
     if search.objective == "makespan":
         list_schedules(search)
+        if problem.n <= MOST:
+            explore(search, INCUMBENT_SHARE * search.remaining)
+            run.take_plan()
         run.prove_makespan()
         return
     small = problem.n <= SMALL
@@ -60,6 +65,12 @@ class _Run:
     def offer(self, method: str, starts: IntArray) -> None:
         self.starts = starts
         self.search.offer(self.problem.plan(self.search.instance, method, starts, self.search.objective))
+
+    def take_plan(self) -> None:
+        """Go on from the plan of the search."""
+        if self.search.plan is not None:
+            for own in starts_of(self.search.plan):
+                self.starts[own.request] = own.round - 1
 
     def raise_bound(self, name: str, rounds: float, began: float) -> None:
         value = rounds * self.problem.round_s

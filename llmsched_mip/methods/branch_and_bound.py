@@ -1,0 +1,53 @@
+"""Depth-first branch and bound over the stages of one worker, for backlogs of a few dozen requests."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from llmsched_mip.bounds import Bound
+from llmsched_mip.methods.lists import list_schedules
+from llmsched_mip.methods.search import Search
+from llmsched_mip.stage_search.problem import StageProblem
+from llmsched_mip.stage_search.prove import prove
+
+NAME = "branch-and-bound"
+SMALL, MOST = 24, 40
+FIRST_SHARE, INCUMBENT_SHARE = 0.4, 0.1
+
+
+def branch_and_bound(search: Search) -> None:
+    """Search until the gap is closed or the time has passed; only list schedules where it does not apply."""
+    if search.plan is None:
+        list_schedules(search)
+    explore(search, search.remaining)
+
+
+def branch_and_bound_if_small(search: Search) -> None:
+    """The search in a part of the time left, where the number of requests gives hope of a proof."""
+    if search.instance.n <= SMALL:
+        explore(search, FIRST_SHARE * search.remaining)
+
+
+def branch_and_bound_at_last(search: Search) -> None:
+    """The search in all the time left; it may still find a better plan where it cannot prove one."""
+    if search.instance.n <= MOST:
+        explore(search, search.remaining)
+
+
+def explore(search: Search, seconds: float) -> None:
+    """Offer the plans and raise the bounds that `stage_search.prove` finds within `seconds`."""
+    problem = StageProblem.of(search.instance, search.objective)
+    if problem is None or search.stop() or seconds <= 0:
+        return
+    began = time.perf_counter()
+    known = math.inf if search.value is None else search.value / problem.weight
+    least = (search.bound or 0.0) / problem.weight
+    for proof in prove(problem, known, least, search.stop_after(seconds)):
+        if proof.actions is not None and proof.value < known:
+            known = proof.value
+            search.offer(problem.plan(search.instance, proof.actions, NAME))
+        bound = proof.bound * problem.weight
+        if search.value is not None and proof.closed:
+            bound = search.value
+        search.raise_bounds([Bound("branch_and_bound", bound, time.perf_counter() - began, {"nodes": proof.nodes})])

@@ -1,0 +1,1 @@
+"""Exact search over the stages of one worker: prefill iterations between decode rounds, small backlogs."""
