@@ -35,15 +35,15 @@ def branch_and_bound_at_last(search: Search) -> None:
         explore(search, search.remaining)
 
 
-def explore(search: Search, seconds: float) -> None:
-    """Offer the plans and raise the bounds that `stage_search.prove` finds within `seconds`."""
+def explore(search: Search, seconds: float, dive: bool = False) -> None:
+    """Offer the plans and raise the bounds that `stage_search.prove` finds within `seconds`; `dive` as there."""
     problem = StageProblem.of(search.instance, search.objective)
     if problem is None or search.stop() or seconds <= 0:
         return
     began = time.perf_counter()
     known = math.inf if search.value is None else search.value / problem.weight
     least = (search.bound or 0.0) / problem.weight
-    for proof in prove(problem, known, least, search.stop_after(seconds)):
+    for proof in prove(problem, known, least, search.stop_after(seconds), dive):
         if proof.actions is not None and proof.value < known:
             known = proof.value
             search.offer(problem.plan(search.instance, proof.actions, NAME))

@@ -40,7 +40,7 @@ def unit_round(search: Search) -> None:
     if search.objective == "makespan":
         list_schedules(search)
         if problem.n <= MOST:
-            explore(search, INCUMBENT_SHARE * search.remaining)
+            explore(search, INCUMBENT_SHARE * search.remaining, dive=True)
             run.take_plan()
         run.prove_makespan()
         return

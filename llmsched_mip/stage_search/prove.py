@@ -38,7 +38,9 @@ class Proof:
         return self.bound >= self.value * (1 - 2 * TOLERANCE)
 
 
-def prove(problem: StageProblem, value: float, bound: float, stop: Callable[[], bool]) -> Iterator[Proof]:
+def prove(
+    problem: StageProblem, value: float, bound: float, stop: Callable[[], bool], dive: bool = False
+) -> Iterator[Proof]:
     """Search until the optimum is proven or `stop`; yields whenever the plan or the bound improve.
 
     Parameters
@@ -50,11 +52,13 @@ def prove(problem: StageProblem, value: float, bound: float, stop: Callable[[], 
         A proven lower bound.
     stop : callable
         Polled every `SLICE` nodes.
+    dive : bool
+        One pass up to the known value: better plans sooner, a bound only at the end.
     """
     search = _Search(problem, value)
     proof = Proof(None, value, min(bound, value))
     limits = [value]
-    if math.isfinite(value):
+    if math.isfinite(value) and not dive:
         limits = [bound + share * (value - bound) for share in SHARES]
     for limit in limits:
         done = search.look(limit, stop)
