@@ -237,6 +237,7 @@ class RoundRows:
         return self.round_row(w[start], t[start] + made - 1), start, made
 
     def _occupancy(self) -> None:
+        """Rows of the rounds in which a start may end: until the next of these nobody leaves, and KV only grows."""
         row, start, made = self.active()
         w, t = self.rounds()
         kv = run_kv_peak(made, 1, self.types.p[self.starts[0][start]])
@@ -245,7 +246,9 @@ class RoundRows:
             size = np.array([np.inf if own is None else float(own) for own in limits])
             if name == "slots":
                 size = np.where(size >= [self._count(v).sum() for v in range(len(size))], np.inf, size)
-            rows = np.flatnonzero(np.isfinite(size[w]))
+            ending = np.zeros(len(w), dtype=bool)
+            ending[row[made == self.types.d[self.starts[0][start]]]] = True
+            rows = np.flatnonzero(np.isfinite(size[w]) & (ending if self.options.covers else True))
             place = np.full(len(w), -1, dtype=np.int64)
             place[rows] = np.arange(len(rows))
             keep = place[row] >= 0
@@ -267,7 +270,8 @@ class RoundRows:
         self.iteration_s.add(row[paid], self.z[paid], prompt_s[paid])
         iw, it, iq = self.iterations()
         switched = np.array([form.switched for form in self.prefill])
-        pick = np.flatnonzero(switched[iw])
+        begun = np.bincount(row, minlength=len(iw)) > 0
+        pick = np.flatnonzero(switched[iw] & begun)
         self.on_row = np.full(len(iw), -1, dtype=np.int64)
         self.on_row[pick] = np.arange(len(pick))
         levels = np.array([len(form.seconds) for form in self.prefill])[iw[pick]]

@@ -33,7 +33,8 @@ from llmsched_mip.plan import Plan
 from llmsched_mip.timing import IntArray
 
 MOST_TOKENS = 3_000_000
-MOST_COLUMNS = 2_500
+MOST_ROUNDS = 40
+FIRST_SIZE = 8
 LEAST_SECONDS, MOST_SECONDS, SHARE = 0.5, 6.0, 0.05
 GROW, SHRINK = 1.3, 0.75
 OPTIONS = Options(types=False, symmetry=False, windows=True, covers=True, prefill=True, precedence=False)
@@ -75,7 +76,7 @@ class _Run:
         self.random = np.random.default_rng(search.seed)
         self.position = 0
         self.take(plan, search.value or 0.0)
-        first = min(self.instance.n, 12)
+        first = min(self.instance.n, FIRST_SIZE)
         self.neighbourhoods = [
             _Neighbourhood(self.window, first),
             _Neighbourhood(self.related, first),
@@ -130,7 +131,7 @@ class _Run:
         d = self.instance.requests.decode_tokens
         low = float(self.began_s[free].min())
         high = float(max(self.clocks[self.worker[i]].end_s[self.round[i] + d[i] - 2] for i in free.tolist()))
-        most = max(8, MOST_COLUMNS // (len(free) * len(self.clocks)))
+        most = max(4, MOST_ROUNDS // len(self.clocks))
         chosen, whole = [], len(free) == self.instance.n
         for w, clock in enumerate(self.clocks):
             first, last = np.searchsorted(clock.begin_s, [low, high + 1e-12])
@@ -160,7 +161,7 @@ class _Run:
         batches = np.unique(self.round[self.worker == w])
         if not len(batches):
             return np.ones(1, dtype=np.int64)
-        reach = max(1, min(len(batches), MOST_COLUMNS // (2 * self.instance.n * len(self.clocks))))
+        reach = 2
         clock = self.clocks[w]
         at = int(np.searchsorted(clock.begin_s[batches - 1], self.began_s[i]))
         return batches[max(0, at - reach) : at + reach + 1]
