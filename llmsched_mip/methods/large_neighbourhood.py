@@ -27,6 +27,7 @@ from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_c
 from llmsched_mip.backends import ArrayModel, SolveResult, Status, solve_arrays
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.instance import Instance
+from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.left_shift import left_shift
 from llmsched_mip.methods.search import Search
 from llmsched_mip.plan import Plan
@@ -42,10 +43,7 @@ OPTIONS = Options(types=False, symmetry=False, windows=True, covers=True, prefil
 
 def large_neighbourhood(search: Search) -> None:
     """Improve the best plan until the gap is closed, the time has passed, or no neighbourhood has anything left."""
-    if search.plan is None:
-        from llmsched_mip.methods.lists import list_schedules
-
-        list_schedules(search)
+    construct(search)
     if search.plan is None or int(search.instance.requests.decode_tokens.sum()) > MOST_TOKENS:
         return
     _Run(search, search.plan).run()
