@@ -134,7 +134,7 @@ def state(rows: RoundRows, part: Part) -> None:
 
 def _first_order(rows: RoundRows, part: Part) -> None:
     k, w, t, _ = rows.starts
-    iw, it, iq = rows.iterations()
+    _, it, _ = rows.iterations()
     for v, (worker, clock) in enumerate(zip(rows.instance.workers, part.clocks, strict=True)):
         most = int(rows.horizon[v])
         late = worker.decode_time.run_seconds(np.arange(1, max(0, most - len(clock.end_s)) + 1), 0, 0)

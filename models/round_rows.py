@@ -21,8 +21,8 @@ from llmsched_mip.timing import (
 )
 
 if TYPE_CHECKING:
-    from llmsched_mip.models.round_part import Part
     from llmsched_mip.models.round_indexed import Options
+    from llmsched_mip.models.round_part import Part
 
 
 class RoundRows:

@@ -9,7 +9,9 @@ from functools import partial
 from llmsched_mip import bounds
 from llmsched_mip.errors import InvalidInputError, NoPlanError
 from llmsched_mip.instance import OBJECTIVES, Instance
+from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.full import full, full_if_small, solve_with
+from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
@@ -31,13 +33,13 @@ __all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
 def auto(search: Search) -> None:
     """Each step as long as a gap is open.
 
-    Makespan: list schedules, the MMBPP plan, the full MIP where it is small, prefill patterns and the online
-    rule.  Total completion: the search for unit rounds where it applies, else list schedules and the full MIP where
-    it is small.
+    Makespan: list schedules, the MMBPP plan, the full MIP where it is small, prefill patterns, the online rule, and
+    large neighbourhood search.  Total completion: the search for unit rounds where it applies, else constructed
+    plans, the full MIP where it is small, and large neighbourhood search.
     """
-    steps: list[Callable[[Search], None]] = [list_schedules, full_if_small]
+    steps: list[Callable[[Search], None]] = [construct, full_if_small, large_neighbourhood]
     if search.objective == "makespan":
-        steps = [list_schedules, mmbpp, full_if_small, pattern, online]
+        steps = [list_schedules, mmbpp, full_if_small, pattern, online, large_neighbourhood]
     if unit_round_applies(search):
         steps = [unit_round]
     for step in steps:
@@ -55,6 +57,7 @@ def online(search: Search) -> None:
 METHODS: dict[str, Callable[[Search], None]] = {
     "auto": auto,
     "full": full,
+    "large-neighbourhood": large_neighbourhood,
     "lists": list_schedules,
     "mmbpp": mmbpp,
     "pattern": pattern,

@@ -72,7 +72,5 @@ def annealed_starts(search: Search) -> None:
         return
     own = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
     seconds = min(MOST_SECONDS, SHARE * search.remaining)
-    found = anneal(
-        own, shortest_first(own), seconds, search.stop_after(seconds), time.perf_counter, search.seed
-    )
+    found = anneal(own, shortest_first(own), seconds, search.stop_after(seconds), time.perf_counter, search.seed)
     search.offer(own.plan(problem, "annealed starts", found, search.objective))

@@ -20,8 +20,7 @@ from llmsched_mip.backends import SolveResult, Status, solve, solve_with_cbc
 from llmsched_mip.backends.result import PROOF_TOLERANCE, TracePoint
 from llmsched_mip.bounds import Bound
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.methods.lists import list_schedules
-from llmsched_mip.methods.mmbpp import mmbpp
+from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.user_model import solve_user_model
 from llmsched_mip.models import round_indexed
@@ -96,7 +95,10 @@ def latest_completions(search: Search) -> FloatArray | None:
 
 
 def full(search: Search) -> None:
-    """Offer the constructed plans, then solve the round-indexed model; too large a model is left to `auto`."""
+    """Offer the constructed plans, then solve the round-indexed model; in place of too large a model, `auto`.
+
+    `auto` then has the parts of the same model that are small enough: `large_neighbourhood`.
+    """
     construct(search)
     if search.stop():
         return
@@ -111,14 +113,6 @@ def full(search: Search) -> None:
         auto(search)
 
 
-def construct(search: Search) -> None:
-    """List schedules, and for a makespan the MMBPP plan."""
-    if search.plan is None:
-        list_schedules(search)
-        if search.objective == "makespan" and not search.stop():
-            mmbpp(search)
-
-
 def too_large(search: Search, setting: Setting) -> str | None:
     """Why the model is not built; None when it can be."""
     sizes = setting.sizes(search)
@@ -131,10 +125,9 @@ def too_large(search: Search, setting: Setting) -> str | None:
     return None
 
 
-def full_if_small(search: Search) -> None:
-    """The full model where it is small; with more methods to come for a makespan, in half of the time left."""
+def full_if_small(search: Search, share: float = 0.5) -> None:
+    """The full model where it is small, in a share of the time left."""
     if small(search):
-        share = 0.5 if search.objective == "makespan" else 1.0
         solve_model(search, Setting.of(search), time_limit_s=share * search.remaining)
 
 

@@ -19,10 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from llmsched_mip.models.round_indexed import Options, plan_from
-from llmsched_mip.models.round_part import Clock, Part, clock_of
-from llmsched_mip.models.round_rows import RoundRows
-from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 
 from llmsched_mip.backends import ArrayModel, SolveResult, Status, solve_arrays
 from llmsched_mip.evaluate import evaluate
@@ -30,13 +26,20 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.left_shift import left_shift
 from llmsched_mip.methods.search import Search
+from llmsched_mip.models.round_indexed import Options, plan_from
+from llmsched_mip.models.round_part import Clock, Part, clock_of
+from llmsched_mip.models.round_rows import RoundRows
+from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 from llmsched_mip.plan import Plan
 from llmsched_mip.timing import IntArray
 
 MOST_TOKENS = 3_000_000
-MOST_ROUNDS = 40
+MOST_ROUNDS = 30
 FIRST_SIZE = 8
-LEAST_SECONDS, MOST_SECONDS, SHARE = 0.5, 6.0, 0.05
+NEAR_BATCHES = 2
+LEAST_SECONDS, MOST_SECONDS, SHARE = 0.4, 3.0, 0.02
+REL_GAP = 1e-5
+HIGHS_OPTIONS = {"mip_heuristic_effort": 0.2}
 GROW, SHRINK = 1.3, 0.75
 OPTIONS = Options(types=False, symmetry=False, windows=True, covers=True, prefill=True, precedence=False)
 
@@ -133,7 +136,8 @@ class _Run:
         chosen, whole = [], len(free) == self.instance.n
         for w, clock in enumerate(self.clocks):
             first, last = np.searchsorted(clock.begin_s, [low, high + 1e-12])
-            rounds = np.arange(first + 1, last + 1)
+            behind = high >= clock.end_s[-1:].sum()
+            rounds = np.arange(first + 1, last + 1 + behind)
             if len(rounds) > most:
                 rounds, whole = self.thinned(w, rounds, most), False
             chosen.append(rounds)
@@ -159,10 +163,9 @@ class _Run:
         batches = np.unique(self.round[self.worker == w])
         if not len(batches):
             return np.ones(1, dtype=np.int64)
-        reach = 2
         clock = self.clocks[w]
         at = int(np.searchsorted(clock.begin_s[batches - 1], self.began_s[i]))
-        return batches[max(0, at - reach) : at + reach + 1]
+        return batches[max(0, at - NEAR_BATCHES) : at + NEAR_BATCHES + 1]
 
     # -- one step -----------------------------------------------------------------------------------------------
 
@@ -178,9 +181,9 @@ class _Run:
         for v in range(workers):
             for request in choice.free[instance.fits_worker[choice.free, v]].tolist():
                 rounds = self.near_rounds(v, request) if choice.rounds is None else choice.rounds[v]
-                begin = self.clocks[v].begin_s
-                arrived = (rounds > len(begin)) | (begin[np.minimum(rounds, len(begin)) - 1] >= r.arrival_s[request])
-                rounds = rounds[arrived & (rounds + d[request] - 1 <= last[v])] if len(begin) else rounds
+                begin = np.append(self.clocks[v].begin_s, np.inf)
+                arrived = begin[np.minimum(rounds, len(begin)) - 1] >= r.arrival_s[request]
+                rounds = rounds[arrived & (rounds + d[request] - 1 <= last[v])]
                 i.append(np.full(len(rounds), request))
                 w.append(np.full(len(rounds), v))
                 t.append(rounds)
@@ -218,6 +221,8 @@ class _Run:
             time_limit_s=limit,
             threads=self.search.threads or 1,
             stop=lambda: self.search.interrupted,
+            mip_rel_gap=REL_GAP,
+            options=HIGHS_OPTIONS,
         )
 
     def offer(self, found: Plan) -> bool:
@@ -243,7 +248,7 @@ class _Run:
             for other in self.neighbourhoods:
                 other.exhausted = other.exhausted and not better
             return
-        if result.status in (Status.OPTIMAL, Status.INFEASIBLE):
+        if result.status in (Status.OPTIMAL, Status.GAP_LIMIT, Status.INFEASIBLE):
             own.exhausted = choice.whole or (choice.rounds is None and own.size >= self.instance.n)
             own.size = min(self.instance.n, own.size * GROW)
         else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 
 import numpy as np
-from llmsched_mip.models.start_rounds import Start
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.models.start_rounds import Start
 from llmsched_mip.timing import IntArray, run_kv_peak
 
 
