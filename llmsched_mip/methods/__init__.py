@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from llmsched_mip import bounds
+from llmsched_mip.backends.cbc import require_cbc
 from llmsched_mip.errors import InvalidInputError, NoPlanError
 from llmsched_mip.instance import OBJECTIVES, Instance
 from llmsched_mip.methods.construct import construct
@@ -111,6 +112,8 @@ def solve(
     ------
     InvalidInputError
         Unknown method or objective, or an option out of range.
+    SchedulingError
+        CBC is asked for and cannot be run.
     NoPlanError
         Nothing found within the time limit; its `bounds` holds what was proven.
     """
@@ -139,6 +142,8 @@ def _with_solver(method: str, solver: str) -> Callable[[Search], None]:
         raise InvalidInputError("solver", f"expected {', '.join(SOLVERS)} or a .py file, got {solver!r}")
     if method not in ("auto", "full"):
         raise InvalidInputError("solver", f"goes with method full, not with {method}")
+    if solver == "cbc":
+        require_cbc()
     return full if solver == "highs" else partial(solve_with, name=solver)
 
 

@@ -62,15 +62,19 @@ def annealed_starts(search: Search) -> None:
 
     Where slots or a prefill cap could be passed there, nothing is offered: the unit-round model does not see them.
     """
-    problem = search.instance if search.stop() else None
-    if problem is None or problem.n > MOST_ANNEALED or len(problem.workers) > 1 or problem.requests.arrival_s.any():
-        return
-    worker, r = problem.workers[0], problem.requests
-    if worker.kv_capacity is None or worker.max_prefill_tokens is not None:
-        return
-    if worker.slots is not None and worker.slots < problem.n:
+    instance = search.instance
+    worker, r = instance.workers[0], instance.requests
+    applies = (
+        instance.n <= MOST_ANNEALED
+        and len(instance.workers) == 1
+        and not r.arrival_s.any()
+        and worker.kv_capacity is not None
+        and worker.max_prefill_tokens is None
+        and (worker.slots is None or worker.slots >= instance.n)
+    )
+    if not applies or search.stop():
         return
     own = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
     seconds = min(MOST_SECONDS, SHARE * search.remaining)
     found = anneal(own, shortest_first(own), seconds, search.stop_after(seconds), time.perf_counter, search.seed)
-    search.offer(own.plan(problem, "annealed starts", found, search.objective))
+    search.offer(own.plan(instance, "annealed starts", found, search.objective))
