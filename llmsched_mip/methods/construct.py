@@ -68,11 +68,10 @@ def annealed_starts(search: Search) -> None:
         instance.n <= MOST_ANNEALED
         and len(instance.workers) == 1
         and not r.arrival_s.any()
-        and worker.kv_capacity is not None
         and worker.max_prefill_tokens is None
         and (worker.slots is None or worker.slots >= instance.n)
     )
-    if not applies or search.stop():
+    if not applies or worker.kv_capacity is None or search.stop():
         return
     own = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
     seconds = min(MOST_SECONDS, SHARE * search.remaining)
