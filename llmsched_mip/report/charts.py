@@ -16,6 +16,7 @@ Figure = dict[str, Any]
 
 MOST_BARS, MOST_CASES, GRID = 60, 100, 120
 LEAST_SHARE = 0.05
+LEAST_SECONDS = 1e-3
 BAR_HEIGHT, AXIS_HEIGHT = 34, 130
 # Light to dark greys and blues: the weaker the bound, the paler its part.
 BOUND_COLORS = ("#d5d8da", "#b3bac0", "#92c1e3", "#56b4e9", "#2f8fca", "#0072b2", "#005585", "#003a5c")
@@ -157,12 +158,26 @@ def convergence(report: Report) -> Figure | None:
         label = str(first["instance"]) + ("" if len(own) > 0 and first["objective"] == "makespan" else ", completion")
         while label in choices:
             label += f" ({str(case)[-1:]})"
-        choices[label] = (data, _axes("time (s)", f"{first['objective'].replace('_', ' ')} (s)"))
+        layout = _axes("time (s)", f"{first['objective'].replace('_', ' ')} (s)")
+        layout["xaxis"] |= {"type": "log", "dtick": 1}
+        layout["yaxis"]["range"] = _trace_range(own["trace"])
+        choices[label] = (data, layout)
     return _figure("Incumbent and bound over time", choices)
+
+
+def _trace_range(traces: pd.Series) -> list[float] | None:
+    """Range that shows the incumbents and the last bounds: the first bounds may be far below."""
+    points = np.array([[np.nan if v is None else v for v in point[1:3]] for trace in traces for point in trace])
+    if not np.isfinite(points[:, 0]).any() or not np.isfinite(points[:, 1]).any():
+        return None
+    high, low = float(np.nanmax(points[:, 0])), float(np.nanmax(points[:, 1]))
+    span = max(high - low, 0.002 * abs(high))
+    return [low - 0.4 * span, high + 0.1 * span]
 
 
 def _trace_lines(report: Report, row: pd.Series) -> list[Figure]:
     points = np.array([[np.nan if v is None else v for v in point[:3]] for point in row["trace"]], dtype=np.float64)
+    points[:, 0] = np.maximum(points[:, 0], LEAST_SECONDS)
     lines, color = [], _color(report, row["series"])
     end = max(float(points[-1, 0]), row["seconds"] if np.isfinite(row["seconds"]) else 0.0)
     for column, name, dash in ((1, "incumbent", "solid"), (2, "bound", "dash")):
@@ -186,7 +201,7 @@ def gaps_over_time(report: Report) -> Figure | None:
     if len(rows) < 3:
         return None
     ends = [float(trace[-1][0] or 0.0) for trace in rows["trace"]]
-    times = np.linspace(0.0, max([*ends, 1e-3]), GRID)
+    times = np.geomspace(LEAST_SECONDS, max([*ends, 10 * LEAST_SECONDS]), GRID)
     data: list[Figure] = []
     for series, own in rows.groupby("series", sort=False):
         gaps = 100 * np.array([_gap_at(trace, times) for trace in own["trace"]])
@@ -201,6 +216,7 @@ def gaps_over_time(report: Report) -> Figure | None:
         )  # fmt: skip
         data.append(_step(f"{series} (median of {len(own)})", times, middle, color))
     layout = _axes("time (s)", "gap (%)")
+    layout["xaxis"] |= {"type": "log", "dtick": 1}
     layout["yaxis"]["rangemode"] = "tozero"
     return _figure("Gap over time, median and quartiles", {"": (data, layout)})
 

@@ -22,8 +22,9 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 DATA_COLUMNS = (
     "source", "instance", "instance_digest", "family", "file", "seed", "row", "series", "method", "policy", "lengths",
     "objective", "time_limit_s", "status", "value", "best_bound", "best_bound_name", "gap_value", "gap_bound",
-    "closure", "bound", "bound_name", "seconds", "makespan", "total_completion", "mean_latency", "p99_latency", "utilization",
-    "prefill_iterations", "decode_rounds", "evictions", "kv_peak", "error", "host", "started", "finished",
+    "closure", "bound", "bound_name", "seconds", "makespan", "total_completion", "mean_latency", "p99_latency",
+    "utilization", "prefill_iterations", "decode_rounds", "evictions", "kv_peak", "error", "host", "started",
+    "finished",
 )  # fmt: skip
 COUNTS = ("seed", "prefill_iterations", "decode_rounds", "evictions", "kv_peak")
 

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -49,6 +50,7 @@ def report_page(report: Report, command: str = "") -> str:
         charts=charts,
         sections=_sections(report, tables, charts),
         figures=_figures(report),
+        lead=_lead(report),
         facts=_facts(report),
         notes=report.notes,
         studies=report.studies,
@@ -162,7 +164,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
     if len(gaps):
         found += [
             ("median gap of the best row", f"{100 * best.median():.2f} %"),
-            ("largest", f"{100 * best.max():.2f} %"),
+            ("largest gap of the best row", f"{100 * best.max():.2f} %"),
         ]
     if optimal:
         found.append(("proven optimal", str(optimal)))
@@ -172,21 +174,34 @@ def _figures(report: Report) -> list[tuple[str, str]]:
     return found
 
 
+def _lead(report: Report) -> str:
+    """One line under the title: what ran, seeds, days, and by which versions."""
+    rows = report.rows
+    families = [family for family in dict.fromkeys(rows["family"]) if family]
+    seeds = _seeds(rows)
+    parts = [" and ".join(families) + (f", seeds {seeds}" if seeds else "")] if families else []
+    days = sorted({time[:10] for column in ("started", "finished") for time in rows[column] if time})
+    parts += [days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"] if days else []
+    parts += list(dict.fromkeys(_versions(own) for own in rows["versions"] if own))
+    return " · ".join(parts)
+
+
+def _versions(own: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in own.items())
+
+
 def _facts(report: Report) -> list[tuple[str, str]]:
     """Where the data comes from: names, dates, seeds, versions, machines."""
     rows = report.rows
     facts = [("Study" if report.studies else "Plan", ", ".join(dict.fromkeys(rows["source"])))]
     families = [family for family in dict.fromkeys(rows["family"]) if family]
     facts += [("Families", ", ".join(families))] if families else []
-    seeds = np.unique(rows["seed"].dropna().to_numpy()).astype(np.int64).tolist()
-    facts += [("Seeds", _seeds(seeds))] if seeds else []
+    seeds = _seeds(rows)
+    facts += [("Seeds", seeds)] if seeds else []
     facts += [("Study begun", study.created) for study in report.studies if study.created]
     times = sorted(time for column in ("started", "finished") for time in rows[column] if time)
     facts += [("Runs", f"{times[0]} to {times[-1]}")] if times else []
-    versions = dict.fromkeys(
-        ", ".join(f"{name} {number}" for name, number in own.items()) for own in rows["versions"] if own
-    )
-    facts += [("Versions", text) for text in versions]
+    facts += [("Versions", text) for text in dict.fromkeys(_versions(own) for own in rows["versions"] if own)]
     hosts = [host for host in dict.fromkeys(rows["host"]) if host]
     facts += [("Machines", ", ".join(hosts))] if hosts else []
     facts += [("Study digest", study.digest) for study in report.studies if study.digest]
@@ -195,7 +210,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     return facts
 
 
-def _seeds(seeds: list[int]) -> str:
+def _seeds(rows: pd.DataFrame) -> str:
+    seeds = np.unique(rows["seed"].dropna().to_numpy()).astype(np.int64).tolist()
     if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]} to {seeds[-1]}"
     more = f" and {len(seeds) - SEEDS_SHOWN} more" if len(seeds) > SEEDS_SHOWN else ""

@@ -189,7 +189,8 @@ def means_table(report: Report) -> Table | None:
         lines.append([*line, mean(own["integral"])] if traced else line)
     note = (
         f"Shifts: {SECONDS_SHIFT:g} s for times, {100 * GAP_SHIFT:g} percentage point for gaps. Primal-dual "
-        "integral: of the gap |incumbent − bound| / max(|incumbent|, |bound|), 1 as long as one is missing, over the time of the run."
+        "integral: of the gap |incumbent − bound| / max(|incumbent|, |bound|), 1 as long as one is missing, over the "
+        "time of the run."
     )
     return Table("means", "Methods compared", columns, lines, note)
 

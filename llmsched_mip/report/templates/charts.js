@@ -52,7 +52,7 @@ class Chart {
     const layout = themedLayout(view.layout, this.figure, this.plot.clientWidth);
     this.plot.style.minHeight = layout.height + "px";
     const config = {
-      responsive: true, displaylogo: false, 
+      responsive: true, displaylogo: false, displayModeBar: this.plot.clientWidth < 520 ? false : "hover",
       modeBarButtons: [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
     };
     return Plotly.react(this.plot, view.data, layout, config);
