@@ -15,6 +15,8 @@ from llmsched_mip.timing import FloatArray
 Figure = dict[str, Any]
 
 MOST_BARS, MOST_CASES, GRID = 60, 100, 120
+# Lines that lie on each other stay visible.
+DASHES = ("solid", "dash", "dot", "dashdot")
 LEAST_SHARE = 0.05
 LEAST_SECONDS = 1e-3
 BAR_HEIGHT, AXIS_HEIGHT = 34, 130
@@ -207,13 +209,10 @@ def gaps_over_time(report: Report) -> Figure | None:
         gaps = 100 * np.array([_gap_at(trace, times) for trace in own["trace"]])
         low, middle, high = np.quantile(gaps, (0.25, 0.5, 0.75), axis=0)
         color = _color(report, str(series))
-        data.append(
-            {
-                "type": "scatter", "mode": "lines", "x": _numbers(np.concatenate((times, times[::-1]))),
-                "y": _numbers(np.concatenate((high, low[::-1]))), "fill": "toself", "fillcolor": color + "33",
-                "line": {"width": 0, "color": color}, "hoverinfo": "skip", "showlegend": False, "name": literal(series),
-            }
-        )  # fmt: skip
+        hidden: Figure = {"showlegend": False, "hoverinfo": "skip"}
+        band = {"line": {"shape": "hv", "width": 0, "color": color}, **hidden}
+        data.append(_step(str(series), times, low, color) | band)
+        data.append(_step(str(series), times, high, color) | band | {"fill": "tonexty", "fillcolor": color + "33"})
         data.append(_step(f"{series} (median of {len(own)})", times, middle, color))
     layout = _axes("time (s)", "gap (%)")
     layout["xaxis"] |= {"type": "log", "dtick": 1}
@@ -241,7 +240,7 @@ def profile(report: Report, column: str, what: str) -> Figure | None:
         factors, shares = performance_profile(ratios[:, k])
         x = np.concatenate(([1.0], factors, [last]))
         y = 100 * np.concatenate(([shares[0] if len(factors) and factors[0] == 1.0 else 0.0], shares, shares[-1:]))
-        data.append(_step(str(series), x[: len(y)], y, _color(report, str(series))))
+        data.append(_step(str(series), x[: len(y)], y, _color(report, str(series)), DASHES[k % len(DASHES)]))
     layout = _axes(f"{what}: factor of the best", "share of cases (%)")
     layout["xaxis"]["type"] = "log" if last > 4 else "linear"
     layout["yaxis"]["range"] = [0, 102]

@@ -129,7 +129,9 @@ class _Panel:
         yield from self._bars()
         yield from self._prefills()
         label = "slot" if worker["slots"] is not None else "lane"
-        yield from self._axis(self.top, self.lanes_height, [(0.0, "1"), (1.0, str(worker["lanes"]))], label, down=True)
+        yield from self._axis(
+            self.top, self.lanes_height, [(0.0, "0"), (1.0, str(worker["lanes"] - 1))], label, down=True
+        )
         runs = worker["runs"]
         kv, held = (runs["kv_first"], runs["kv_last"]), (runs["held"], runs["held"])
         yield from self._curve(self.kv_top, kv, worker["kv_capacity"], "KV cache (tokens)", "kv")

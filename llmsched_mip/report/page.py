@@ -170,7 +170,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
         found.append(("proven optimal", str(optimal)))
     closures = rows.groupby("series", sort=False)["closure"].mean().dropna()
     if len(closures) and closures.max() > 0:
-        found.append((f"gap closed by {closures.idxmax()}, mean", f"{100 * closures.max():.1f} %"))
+        found.append((f"gap closed by {closures.round(6)[::-1].idxmax()}, mean", f"{100 * closures.max():.1f} %"))
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from llmsched_mip.timing import FloatArray
 
 LEAST_PAIRS = 5
+TIE = 1e-9
 
 TracePoint = Sequence[float | None]
 
@@ -43,12 +44,13 @@ def performance_ratios(costs: FloatArray) -> FloatArray:
     Returns
     -------
     float array, shape (instances, methods)
-        At least 1; infinity where a method failed (E. Dolan and J. Moré, Mathematical Programming 91, 2002).
+        At least 1, and 1 where costs differ by rounding alone; infinity where a method failed (E. Dolan and J. Moré,
+        Mathematical Programming 91, 2002).
     """
     costs = np.where(np.isnan(costs), np.inf, costs)
     least = costs.min(axis=1, keepdims=True, initial=np.inf)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = np.where(costs == least, 1.0, costs / least)
+        ratios = np.where(costs <= least * (1 + TIE), 1.0, costs / least)
     return np.where(np.isinf(costs), np.inf, ratios)
 
 

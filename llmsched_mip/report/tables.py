@@ -91,7 +91,7 @@ def gap_table(report: Report) -> Table:
         (Column("gap closure", "%", 1), lambda: _percent(rows["closure"]), bool(rows["closure"].notna().any())),
         (Column("bound"), lambda: _text(rows["best_bound_name"].str.replace("_", " ")), True),
         (Column("utilization", "%", 1), lambda: _percent(rows["utilization"]), True),
-        (Column("time", "s", 2), lambda: rows["seconds"], True),
+        (Column("time", "s", 3), lambda: rows["seconds"], True),
         (Column("status"), lambda: rows["status"], True),
     ]
     shown = [(column, values().tolist()) for column, values, wanted in parts if wanted]

@@ -16,7 +16,7 @@ function themedLayout(layout, figure, width) {
     height: layout.height || figure.height,
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },
     paper_bgcolor: color("page"), plot_bgcolor: color("page"),
-    margin: { l: 56, r: 16, t: 8, b: 48, ...(layout.margin || {}) },
+    margin: { l: 56, r: 16, t: 30, b: 48, ...(layout.margin || {}) },
     legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", xanchor: "left", traceorder: "normal", font: { size: 12 } },
     hoverlabel: { bgcolor: color("page"), bordercolor: color("quiet"), font: { color: color("ink"), size: 13 }, namelength: -1 },
     annotations: (layout.annotations || []).map((own) => ({ font: { size: 12, color: color("ink") }, ...own })),

@@ -134,10 +134,11 @@ class GanttPainter {
     context.textAlign = "right";
     context.textBaseline = "middle";
     context.fillStyle = color("quiet");
-    const marks = roundTicks(view.top + 1, view.bottom, Math.max(2, layout.lanesHeight / 70)).filter(Number.isInteger);
-    for (const lane of new Set([Math.floor(view.top) + 1, ...marks])) {
-      const y = this.y(lane - 0.5);
-      if (lane >= 1 && lane <= model.lanes && y >= layout.top) context.fillText(String(lane), layout.left - 7, Math.max(y, layout.top + 5));
+    // Slots are numbered from 0, as in plan files.
+    const marks = roundTicks(view.top, view.bottom - 0.5, Math.max(2, layout.lanesHeight / 70)).filter(Number.isInteger);
+    for (const lane of marks) {
+      const y = this.y(lane + 0.5);
+      if (lane < model.lanes && y >= layout.top) context.fillText(String(lane), layout.left - 7, Math.max(y, layout.top + 5));
     }
     context.fillStyle = color("ink");
     context.textAlign = "center";

@@ -76,7 +76,7 @@ class Gantt {
     const { from, to, top, bottom } = this.view;
     Object.assign(this.holder.dataset, { from, to, top, bottom });
     const digits = Math.max(1, Math.min(6, 2 - Math.floor(Math.log10(to - from))));
-    const lanes = bottom - top < this.model.lanes ? `, ${this.model.laneName}s ${Math.floor(top) + 1} to ${Math.ceil(bottom)}` : "";
+    const lanes = bottom - top < this.model.lanes ? `, ${this.model.laneName}s ${Math.floor(top)} to ${Math.ceil(bottom) - 1}` : "";
     this.readout.textContent = `Shown: ${from.toFixed(digits)} s to ${to.toFixed(digits)} s${lanes}`;
   }
 
@@ -247,7 +247,7 @@ class Gantt {
 
   barLines(bar, lane) {
     if (lane < 0) return [];
-    const { bars } = this.model.worker, where = `${this.model.laneName} ${lane + 1}`;
+    const { bars } = this.model.worker, where = `${this.model.laneName} ${lane}`;
     if (bar < 0) return [where + ": idle"];
     return [
       bars.id[bar],
