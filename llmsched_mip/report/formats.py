@@ -68,7 +68,7 @@ def _markdown(table: Table) -> str:
     lines = [[_markdown_cell(text) for text in line] for line in _texts(table)]
     rule = [":--" if column.digits is None else "--:" for column in table.columns]
     body = [_row(lines[0]), _row(rule), *(_row(line) for line in lines[1:])]
-    note = f"\n{table.note}\n" if table.note else ""
+    note = f"\n{_markdown_cell(table.note)}\n" if table.note else ""
     return f"## {table.title}\n\n" + "\n".join(body) + "\n" + note
 
 

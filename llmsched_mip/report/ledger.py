@@ -66,7 +66,7 @@ def _select(folder: Path, query: str) -> tuple[list[str], list[tuple[Any, ...]]]
 
 
 def _decoded(folder: Path, column: str, kind: type, text: Any) -> Any:
-    if text is None:
+    if text is None or text != text:
         return kind()
     try:
         value = json.loads(text)
