@@ -14,14 +14,14 @@ from llmsched_mip.timing import FloatArray
 
 Figure = dict[str, Any]
 
-MOST_BARS, MOST_CASES, GRID = 60, 100, 120
+MOST_BARS, MOST_CASES, MOST_POINTS, GRID = 60, 100, 400, 120
 # Lines that lie on each other stay visible.
 DASHES = ("solid", "dash", "dot", "dashdot")
 LEAST_SHARE = 0.05
 LEAST_SECONDS = 1e-3
 BAR_HEIGHT, AXIS_HEIGHT = 34, 130
 # Light to dark greys and blues: the weaker the bound, the paler its part.
-BOUND_COLORS = ("#d5d8da", "#b3bac0", "#92c1e3", "#56b4e9", "#2f8fca", "#0072b2", "#005585", "#003a5c")
+BOUND_COLORS = ("#d5d8da", "#b3bac0", "#92c1e3", "#56b4e9", "#2f8fca", "#0072b2", "#005a8e", "#00446b")
 
 
 def all_charts(report: Report) -> dict[str, Figure]:
@@ -254,14 +254,23 @@ def boxes(report: Report, column: str, axis: str, scale: float) -> Figure | None
         return None
     data = [
         {
-            "type": "box", "name": literal(series), "y": _numbers(scale * own[column]),
+            "type": "box",
+            "orientation": "h",
+            "name": literal(series),
+            "x": _numbers(scale * own[column]),
             "text": own["instance"].map(literal).tolist(),
-            "boxpoints": "all" if len(own) <= 400 else "outliers", "pointpos": 0, "jitter": 0.5,
+            "boxpoints": "all" if len(own) <= MOST_POINTS else "outliers",
+            "pointpos": 0,
+            "jitter": 0.5,
             "marker": {"size": 3, "opacity": 0.45, "color": _color(report, str(series))},
-            "line": {"width": 1.5}, "hovertemplate": "%{text}<br>%{y:.3f}<extra></extra>", "showlegend": False,
+            "line": {"width": 1.5},
+            "hovertemplate": "%{text}<br>%{x:.3f}<extra></extra>",
+            "showlegend": False,
         }
         for series, own in rows.groupby("series", sort=False)
-    ]  # fmt: skip
-    layout = _axes("", axis)
-    layout["xaxis"]["type"] = "category"
-    return _figure(axis.rsplit(" (", 1)[0][:1].upper() + axis.rsplit(" (", 1)[0][1:], {"": (data, layout)})
+    ]
+    layout = _axes(axis, "")
+    layout["yaxis"] |= {"type": "category", "autorange": "reversed"}
+    title = axis.rsplit(" (", 1)[0]
+    height = AXIS_HEIGHT + 2 * BAR_HEIGHT * len(data)
+    return _figure(title[:1].upper() + title[1:], {"": (data, layout)}, height)

@@ -19,7 +19,7 @@ GREY = "#8c8c8c"
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 
 SHADES_LIGHT = ("#d0e1f0", "#aecce5", "#8ab4d8", "#649aca", "#4080b6", "#256a9f")
-SHADES_DARK = ("#244a68", "#2f6389", "#3d7eac", "#559bca", "#7fb8df", "#b4d7f0")
+SHADES_DARK = ("#1f3b51", "#25506f", "#2c658e", "#357cae", "#4493cb", "#5eabe0")
 
 LIGHT = {
     "page": "#ffffff",
