@@ -57,7 +57,7 @@ def report(
         console.emit(text.rstrip("\n"))
         return
     write_bytes(output, text.encode())
-    console.note(f"{output}: {len(data.rows)} results, {len(data.schedules)} schedules")
+    console.note(f"{output}: {_count(len(data.rows), 'result')}, {_count(len(data.schedules), 'schedule')}")
 
 
 def gantt(
@@ -93,6 +93,10 @@ def gantt(
         text = gantt_page(document, _command())
     write_bytes(output, text.encode())
     console.note(f"{output}: {document['title']}, {instance.n} requests")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _format(form: str | None, output: Path | None) -> str:
