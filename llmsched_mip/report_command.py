@@ -72,6 +72,7 @@ def gantt(
     if output.suffix not in PICTURES:
         raise InvalidInputError("--output", f"expected a name that ends in {console.one_of(PICTURES)}, got {output}")
     console.require_writable(output)
+    from llmsched_mip.report.data import MOST_BARS
     from llmsched_mip.report.gantt import gantt_document
     from llmsched_mip.report.gantt_svg import gantt_svg
     from llmsched_mip.report.sources import Instances, read_plan_and_instance
@@ -83,6 +84,10 @@ def gantt(
             f"no instance with {plan.instance_digest} beside the plan or in instances/, name it with --instance",
             None,
             str(plan_path),
+        )
+    if instance.n > MOST_BARS:
+        raise InvalidInputError(
+            "requests", f"a chart holds {MOST_BARS:,} requests, got {instance.n:,}", None, plan.instance
         )
     document = gantt_document(instance, plan)
     if output.suffix == ".svg":

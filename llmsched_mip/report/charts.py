@@ -258,13 +258,13 @@ def boxes(report: Report, column: str, axis: str, scale: float) -> Figure | None
             "orientation": "h",
             "name": literal(series),
             "x": _numbers(scale * own[column]),
-            "text": own["instance"].map(literal).tolist(),
+            "text": own["instance"].map(literal).tolist() if len(own) <= MOST_POINTS else [],
             "boxpoints": "all" if len(own) <= MOST_POINTS else "outliers",
             "pointpos": 0,
             "jitter": 0.5,
             "marker": {"size": 3, "opacity": 0.45, "color": _color(report, str(series))},
             "line": {"width": 1.5},
-            "hovertemplate": "%{text}<br>%{x:.3f}<extra></extra>",
+            "hovertemplate": ("%{text}<br>" if len(own) <= MOST_POINTS else "") + "%{x:.3f}<extra></extra>",
             "showlegend": False,
         }
         for series, own in rows.groupby("series", sort=False)

@@ -232,7 +232,7 @@ def _compared(rows: pd.DataFrame) -> pd.DataFrame:
 
 def baseline_values(rows: pd.DataFrame) -> dict[str, float]:
     """Value of the baseline of every case that has one."""
-    own = rows[is_baseline(rows)]
+    own = rows[is_baseline(rows)].drop_duplicates("case")
     return dict(zip(own["case"], own["value"], strict=True))
 
 

@@ -38,6 +38,18 @@ def data_columns(rows: pd.DataFrame) -> dict[str, list[Any]]:
     return {name: values for name, values in columns.items() if any(v is not None for v in values)}
 
 
+def packed(columns: dict[str, list[Any]]) -> dict[str, Any]:
+    """Columns for the page: one that repeats itself becomes its different ``values`` and an ``index`` into them."""
+    found: dict[str, Any] = {}
+    for name, values in columns.items():
+        different = {value: k for k, value in enumerate(dict.fromkeys(values))}
+        if 2 * len(different) <= len(values):
+            found[name] = {"values": list(different), "index": [different[value] for value in values]}
+        else:
+            found[name] = values
+    return found
+
+
 def _plain(values: pd.Series, count: bool = False) -> list[Any]:
     if values.dtype.kind == "f":
         return [None if v != v or abs(v) == float("inf") else int(v) if count else v for v in values.tolist()]

@@ -16,14 +16,14 @@ from markupsafe import Markup
 from llmsched_mip import __version__
 from llmsched_mip.report.charts import all_charts
 from llmsched_mip.report.data import Report
-from llmsched_mip.report.formats import data_columns
+from llmsched_mip.report.formats import data_columns, packed
 from llmsched_mip.report.palette import page_css
 from llmsched_mip.report.sources import json_text
 from llmsched_mip.report.tables import Column, Table, all_tables
 
 GANTT_SCRIPTS = ("theme.js", "gantt_model.js", "gantt_draw.js", "gantt_view.js", "main.js")
 PAGE_SCRIPTS = ("tables.js", "download.js", "charts.js", *GANTT_SCRIPTS)
-MOST_LINES, FILTER_FROM = 3000, 15
+MOST_LINES, FILTER_FROM = 2000, 15
 SEEDS_SHOWN = 12
 
 
@@ -35,7 +35,7 @@ def report_page(report: Report, command: str = "") -> str:
     charts = all_charts(report)
     title = _title(report)
     data = {
-        "columns": data_columns(report.rows),
+        "columns": packed(data_columns(report.rows)),
         "file": (re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.") or "report") + ".csv",
         "charts": charts,
         "schedules": report.schedules,

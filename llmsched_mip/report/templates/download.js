@@ -7,8 +7,14 @@ function csvCell(value) {
   return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
 }
 
-function csvOf(columns) {
-  const names = Object.keys(columns);
+// A column that repeats itself comes as its different values and an index into them.
+function unpacked(column) {
+  return Array.isArray(column) ? column : column.index.map((k) => column.values[k]);
+}
+
+function csvOf(packed) {
+  const names = Object.keys(packed);
+  const columns = Object.fromEntries(names.map((name) => [name, unpacked(packed[name])]));
   const count = names.length ? columns[names[0]].length : 0;
   const lines = [names.map(csvCell).join(",")];
   for (let k = 0; k < count; k += 1) lines.push(names.map((name) => csvCell(columns[name][k])).join(","));
