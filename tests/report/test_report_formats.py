@@ -8,6 +8,8 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +17,8 @@ from study_ledger import LedgerWriter
 
 from llmsched_mip.cli import main
 from llmsched_mip.report.charts import all_charts, literal
-from llmsched_mip.report.data import read_report
-from llmsched_mip.report.formats import csv_text, data_columns, guarded, latex_cell, latex_text, markdown_text
+from llmsched_mip.report.data import Report, complete, read_report
+from llmsched_mip.report.formats import csv_text, data_columns, guarded, latex_cell, latex_text, markdown_text, packed
 from llmsched_mip.report.page import report_page
 from llmsched_mip.report.sources import json_text
 from llmsched_mip.report.tables import Column, Table, all_tables
@@ -116,6 +118,27 @@ def test_charts_show_names_as_they_are(hostile):
     shown = json.dumps([[own["data"], own["layout"]] for chart in charts.values() for own in chart["views"]])
     assert "<script" not in shown and "<img" not in shown
     assert literal("<b>&") == "&lt;b&gt;&amp;"
+
+
+def test_packed_columns_hold_the_same_values():
+    columns = {"a": ["x", None, "x", "x", None], "b": [1, 2, 3, 4, 5], "c": [0.5] * 5}
+    found = packed(columns)
+    assert found["b"] == columns["b"] and found["c"] == {"values": [0.5], "index": [0] * 5}
+    assert [found["a"]["values"][k] for k in found["a"]["index"]] == columns["a"]
+
+
+def test_a_page_of_ten_thousand_results_stays_small(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"instance": np.repeat([f"gsm8k-65b-n1319-s{k}" for k in range(2500)], 4)})
+    rows["instance_digest"] = [f"sha256:{hash(name) % 16**16:064x}" for name in rows["instance"]]
+    rows["row"] = ["fcfs", "offline only", "online only", "hybrid"] * 2500
+    for name in ("value", "seconds", "makespan", "total_completion", "mean_latency", "p99_latency", "utilization"):
+        rows[name] = rng.random(len(rows)) + 1
+    rows["bounds"] = [{"area": low, "mmbpp": low + 0.01, "kv_volume": low / 2} for low in rng.random(len(rows))]
+    rows["trace"] = [[[0.1, 2.0, 1.0], [0.2, 1.9, 1.1]]] * len(rows)
+    page = report_page(Report(complete(rows)))
+    assert len(page.encode()) < 10_000_000
+    assert "The first 2000 of 10000 rows" in page
 
 
 def test_cells_as_text():
