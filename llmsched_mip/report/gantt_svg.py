@@ -12,7 +12,7 @@ from llmsched_mip.report.palette import svg_css
 WIDTH, LEFT, RIGHT, TOP = 1200, 74, 20, 78
 STRIP, STRIP_GAP, AXIS, WORKER_GAP = 78, 26, 42, 34
 LANES_HEIGHT, LANE_MOST, LANES_LEAST = 600.0, 22.0, 60.0
-LEAST_WIDTH = 0.35
+LEAST_WIDTH, LEAST_PREFILL = 0.35, 1.2
 STYLE = """
 text { fill: var(--ink); font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
 text.title { font-size: 17px; font-weight: 600; }
@@ -144,7 +144,9 @@ class _Panel:
             y, height = self.top + lane * self.lane + gap, self.lane - 2 * gap
             title = f"{name}: {prompt} prompt tokens, {output} output tokens, {prefill:g} s to {end:g} s"
             yield _rect(f"s{shade}", self.x(decode), y, self._width(decode, end), height, title)
-            yield _rect("prefill", self.x(prefill), y, self._width(prefill, decode), height)
+            # A request's own prefill stays visible where it is shorter than a pixel.
+            width = max(LEAST_PREFILL, self.x(decode) - self.x(prefill))
+            yield _rect("prefill", self.x(decode) - width, y, width, height)
 
     def _width(self, start: float, end: float) -> float:
         return max(LEAST_WIDTH, self.x(end) - self.x(start))

@@ -1,5 +1,5 @@
 // Draws lanes, KV use and slots on one time axis.  A view is { from, to } in seconds and { top, bottom } in lanes.
-const STRIP = 76, STRIP_GAP = 30, AXIS = 44, LEAST_WIDTH = 0.35;
+const STRIP = 76, STRIP_GAP = 30, AXIS = 44, LEAST_WIDTH = 0.35, LEAST_PREFILL = 1.5;
 
 function ganttLayout(model, width) {
   const small = width < 520;
@@ -100,7 +100,9 @@ class GanttPainter {
         context.fillStyle = this.colors[bars.shade[k]];
         context.fillRect(this.x(bars.decode[k]), y, this.width(bars.decode[k], bars.end[k]), height);
         context.fillStyle = colorCache.prefill;
-        context.fillRect(this.x(bars.prefill[k]), y, this.width(bars.prefill[k], bars.decode[k]), height);
+        // A request's own prefill stays visible where it is shorter than a pixel.
+        const decode = this.x(bars.decode[k]), wide = Math.max(LEAST_PREFILL, decode - this.x(bars.prefill[k]));
+        context.fillRect(decode - wide, y, wide, height);
         if (height >= 13) this.label(k, y, height);
       }
     }
