@@ -57,7 +57,7 @@ def report(
         console.emit(text.rstrip("\n"))
         return
     write_bytes(output, text.encode())
-    console.note(f"{output}: {_count(len(data.rows), 'result')}, {_count(len(data.schedules), 'schedule')}")
+    console.note(f"{output}: {_count(len(data.done), 'result')}, {_count(len(data.schedules), 'schedule')}")
 
 
 def gantt(

@@ -29,6 +29,7 @@ NUMBERS = (
 MOST_CHARTS = 8
 MOST_BARS = 60_000
 TOLERANCE = 1e-9
+NOT_RUN = "not run"
 BASELINES = ("fcfs", "baseline")
 
 
@@ -65,6 +66,11 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def done(self) -> pd.DataFrame:
+        """Rows that have run, failed ones among them."""
+        return self.rows[self.rows["status"] != NOT_RUN]
+
+    @property
     def series(self) -> list[str]:
         """Labels in the order of the ledger."""
         return list(dict.fromkeys(self.rows["series"]))
@@ -85,6 +91,9 @@ def read_report(paths: list[Path], given: list[Path]) -> Report:
         else:
             frames.append(_plan_row(path, report, instances))
     report.rows = complete(pd.concat(frames, ignore_index=True))
+    missing = len(report.rows) - len(report.done)
+    if missing:
+        report.notes.insert(0, f"{missing} of {len(report.rows)} results are not there yet: a study is not finished.")
     above = report.rows["best_bound"] > report.rows["value"] * (1 + TOLERANCE)
     for _, row in report.rows[above].iterrows():
         report.notes.append(
@@ -171,7 +180,7 @@ def complete(rows: pd.DataFrame) -> pd.DataFrame:
     completion = np.isclose(rows["value"], rows["total_completion"]) & ~np.isclose(rows["value"], rows["makespan"])
     by_value = np.where(completion, "total_completion", "makespan")
     rows["objective"] = rows["objective"].where(rows["objective"] != "", by_value)
-    rows["status"] = rows["status"].where(rows["status"] != "", "not run")
+    rows["status"] = rows["status"].where(rows["status"] != "", NOT_RUN)
     rows["series"] = _series(rows)
     rows["case"] = _joined(rows, ("instance", "instance_digest", "seed", "objective"))
     rows["identity"] = _joined(rows, ("instance_digest", "objective"))

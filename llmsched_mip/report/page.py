@@ -159,7 +159,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
     best = rows.groupby("identity")["gap_value"].min().dropna()
     optimal = int((rows["status"] == "optimal").sum())
     found = [("instances", str(rows["identity"].nunique())), ("results", str(int(rows["value"].notna().sum())))]
-    failed = int(rows["value"].isna().sum())
+    failed = int(report.done["value"].isna().sum())
     found += [("without a result", str(failed))] if failed else []
     if len(gaps):
         found += [

@@ -162,9 +162,9 @@ def _pair(values: Any) -> tuple[float, float]:
 
 def means_table(report: Report) -> Table | None:
     """Shifted geometric means and primal-dual integrals of every row; None for a single result."""
-    if len(report.rows) < 2:
+    if len(report.done) < 2:
         return None
-    rows = report.rows.assign(integral=integrals(report.rows))
+    rows = report.done.assign(integral=integrals(report.done))
     traced = bool(rows["integral"].notna().any())
     columns = [
         Column("row"), Column("results", digits=0), Column("failed", digits=0),
@@ -204,8 +204,8 @@ def integrals(rows: pd.DataFrame) -> list[float]:
 
 
 def failures_table(report: Report) -> Table | None:
-    """Results without a value, and why; None when there is none."""
-    failed = report.rows[report.rows["value"].isna()]
+    """Cases that ran and have no value, and why; None when there is none."""
+    failed = report.done[report.done["value"].isna()]
     if failed.empty:
         return None
     columns = [Column("instance"), Column("row"), Column("status"), Column("error")]

@@ -14,7 +14,7 @@ from llmsched_mip.cli import main
 from llmsched_mip.errors import InvalidInputError, SchedulingError
 from llmsched_mip.methods import solve
 from llmsched_mip.report.data import read_report
-from llmsched_mip.report.tables import gap_table, means_table, summary_table
+from llmsched_mip.report.tables import failures_table, gap_table, means_table, summary_table
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,8 @@ def test_a_case_without_a_result_and_a_failed_one_stand_in_the_table(tmp_path):
     report = read_report([tmp_path / "s"], [])
     assert column(gap_table(report), "status") == ["not run", "failed"]
     assert report.rows["value"].isna().all()
+    assert report.notes == ["1 of 2 results are not there yet: a study is not finished."]
+    assert failures_table(report).rows == [["b", "fcfs", "failed", "out of luck"]]
     assert summary_table(report) is None
 
 
