@@ -133,9 +133,10 @@ class _Panel:
             self.top, self.lanes_height, [(0.0, "0"), (1.0, str(worker["lanes"] - 1))], label, down=True
         )
         runs = worker["runs"]
+        kept = "slots" if worker["slots"] is not None else "requests"
         kv, held = (runs["kv_first"], runs["kv_last"]), (runs["held"], runs["held"])
         yield from self._curve(self.kv_top, kv, worker["kv_capacity"], "KV cache (tokens)", "kv")
-        yield from self._curve(self.held_top, held, worker["slots"], "slots held", "held")
+        yield from self._curve(self.held_top, held, worker["slots"], f"{kept} held", "held")
 
     def _bars(self) -> Iterator[str]:
         bars, gap = self.worker["bars"], 0.06 * self.lane if self.lane >= 4 else 0.0

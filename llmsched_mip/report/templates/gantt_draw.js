@@ -54,7 +54,7 @@ class GanttPainter {
     this.laneAxis();
     const { runs, kv_capacity: capacity, slots } = this.model.worker;
     this.strip(layout.kvTop, runs.kv_first, runs.kv_last, this.model.kvTop, capacity, "KV cache (tokens)", "curve");
-    this.strip(layout.heldTop, runs.held, runs.held, this.model.heldTop, slots, "slots held", "held");
+    this.strip(layout.heldTop, runs.held, runs.held, this.model.heldTop, slots, (slots === null ? "requests" : "slots") + " held", "held");
   }
 
   clipped(top, height, paint) {

@@ -262,7 +262,7 @@ class Gantt {
     const at = `at ${time.toPrecision(6)} s: `;
     if (k < 0) return [at + "the worker waits"];
     const state = runs.prefill[k] ? `prefill iteration of ${runs.tokens[k]} tokens` : "decode";
-    return [`${at}${state}, ${runs.held[k]} slots held, KV ${this.model.kvAt(k, time).toLocaleString("en")} tokens`];
+    return [`${at}${state}, ${runs.held[k]} ${this.model.laneName === "slot" ? "slots" : "requests"} held, KV ${this.model.kvAt(k, time).toLocaleString("en")} tokens`];
   }
 }
 
