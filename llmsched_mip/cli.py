@@ -29,6 +29,7 @@ from llmsched_mip.arguments import (
 )
 from llmsched_mip.errors import InvalidInputError, NoPlanError, SchedulingError
 from llmsched_mip.export_command import export
+from llmsched_mip.report_command import gantt, report
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
@@ -389,6 +390,8 @@ def import_(
 
 
 app.command()(export)
+app.command()(report)
+app.command()(gantt)
 
 
 @app.command()

@@ -13,7 +13,7 @@ import numpy as np
 
 from llmsched_mip import claims
 from llmsched_mip.instance import Instance, Worker
-from llmsched_mip.measures import Measures, Schedule, WorkerTotals, measure
+from llmsched_mip.measures import Measures, Schedule, WorkerTotals, WorkerUsage, measure
 from llmsched_mip.plan import Plan, WorkerPlan
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 from llmsched_mip.violations import Violation
@@ -66,6 +66,12 @@ def evaluate(instance: Instance, plan: Plan) -> Evaluation:
     measures = measure(instance, schedule, totals)
     violations += claims.check(instance, plan, measures)
     return Evaluation(schedule, measures, violations)
+
+
+def worker_usage(instance: Instance, plan: Plan) -> list[WorkerUsage]:
+    """Slots and KV cache over time, one entry for every worker of a feasible `plan` that has stages."""
+    workers = {worker.name: worker for worker in instance.workers}
+    return [_Timeline(instance, workers[own.name], own).usage() for own in plan.workers if len(own)]
 
 
 def _worker_names(instance: Instance, plan: Plan) -> list[Violation]:
@@ -179,6 +185,29 @@ class _Timeline:
             ran = rounds <= last
             into[request[ran]] = self._time_of_round(rounds[ran])
 
+    def usage(self) -> WorkerUsage:
+        """Prefill iterations and runs of decode rounds in order of time."""
+        stage = self._stage_of_segment()
+        first = np.searchsorted(self.boundary, self.border[stage])
+        begin = self.decode_start_s[stage] + (self.decoded_s[:-1] - self.decoded_s[first])
+        prefills, runs = np.zeros(len(self.own), dtype=np.int64), np.zeros(len(self.rounds), dtype=np.int64)
+
+        def both(of_prefills: Any, of_runs: Any) -> Any:
+            return np.concatenate((of_prefills, of_runs))[order]
+
+        order = np.lexsort((np.concatenate((prefills, runs + 1)), np.concatenate((np.arange(len(prefills)), stage))))
+        return WorkerUsage(
+            self.worker.name,
+            both(self.stage_start_s, begin),
+            both(self.decode_start_s, begin + self.segment_s),
+            both(np.ones(len(prefills), dtype=bool), np.zeros(len(runs), dtype=bool)),
+            both(self.tokens, runs),
+            both(prefills, self.rounds),
+            both(self.prefill_held, self.active),
+            both(self.prefill_kv, self.kv_before + self.active),
+            both(self.prefill_kv, self.kv_peak),
+        )
+
     def totals(self) -> WorkerTotals:
         """Totals of the worker; duration × requests served for its utilization."""
         served = np.bincount(self.stage, minlength=len(self.own))
@@ -231,7 +260,7 @@ class _Timeline:
         sum_done = np.concatenate(([0], np.cumsum(offset[done_order])))
         in_service = begun - done
         held = sum_begun[begun] - sum_done[done] + in_service * self.border[:-1]
-        self.prefill_kv = held
+        self.prefill_kv, self.prefill_held = held, in_service
         stage, most, served = self._stage_of_segment(), held.copy(), in_service.copy()
         np.maximum.at(most, stage, self.kv_peak)
         np.maximum.at(served, stage, self.active)

@@ -38,6 +38,7 @@ __all__ = [
     "read_bytes",
     "read_instance",
     "read_plan",
+    "read_plan_claims",
     "read_worker",
     "worker_of",
     "write_bytes",
@@ -156,6 +157,13 @@ def read_plan(path: str | os.PathLike[str], instance: Instance) -> Plan:
         except InvalidInputError as error:
             raise InvalidInputError(f"workers[{k}].{error.field}", error.message, None, os.fspath(path)) from None
     return Plan(workers=tuple(workers), **claims)
+
+
+def read_plan_claims(path: str | os.PathLike[str]) -> Plan:
+    """Read what a plan file says of itself, for which no instance is needed; the plan has no workers."""
+    document: PlanDocument = _parse(path, "plan")
+    claims = {k: v for k, v in document.__dict__.items() if k not in ("format", "version", "workers")}
+    return Plan(workers=(), **claims)
 
 
 def _worker_plan(own: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:

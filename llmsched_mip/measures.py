@@ -26,6 +26,41 @@ class Schedule:
     completion_s: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class WorkerUsage:
+    """Slots and KV cache of one worker over time: its iterations, in order, with what is held in each.
+
+    A *run* is one prefill iteration or a run of decode rounds in which the active set does not change; between two
+    runs the worker waits and holds nothing.
+
+    Parameters
+    ----------
+    name : str
+    start_s, end_s : float arrays, shape (m,)
+        Start and end of every run, seconds.
+    prefill : bool array, shape (m,)
+        Whether the run is a prefill iteration.
+    tokens : int array, shape (m,)
+        Prompt tokens of a prefill iteration; 0 for decode rounds.
+    rounds : int array, shape (m,)
+        Decode rounds; 0 for a prefill iteration.
+    held : int array, shape (m,)
+        Slots held: requests in decode, and in a prefill iteration those that it prefills.
+    kv_first, kv_last : int arrays, shape (m,)
+        KV tokens held in the first and in the last round of the run.
+    """
+
+    name: str
+    start_s: FloatArray
+    end_s: FloatArray
+    prefill: np.ndarray
+    tokens: IntArray
+    rounds: IntArray
+    held: IntArray
+    kv_first: IntArray
+    kv_last: IntArray
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerTotals:
     """Totals of one worker: `busy` is Σ duration × requests served over its iterations, slot-seconds."""

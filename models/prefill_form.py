@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class PrefillForm:
     def switched(self) -> bool:
         """Whether an iteration needs a binary: it has a cost of its own or a limit."""
         return bool(self.seconds.any()) or bool(np.isfinite(self.tokens).any())
+
+    def at_most(self, iterations: int) -> PrefillForm:
+        """The same with at most so many iterations before one round."""
+        return replace(self, iterations=max(1, min(self.iterations, iterations)))
 
     @classmethod
     def of(cls, worker: Worker, p: IntArray, count: IntArray, arrival_s: FloatArray, served: int) -> PrefillForm:

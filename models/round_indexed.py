@@ -158,14 +158,19 @@ def formulate(
 def extract(model: pyo.ConcreteModel, instance: Instance) -> Plan:
     """The plan in a solved model: starts, iterations, and slots coloured afterwards."""
     rows: RoundRows = model.layout
-    starts, left = [], [list(own) for own in rows.types.members]
     block = model.z if rows.has_z else model.x
-    counts = np.array([variable.value or 0.0 for variable in block.values()]).round().astype(np.int64)
+    return plan_from(rows, np.array([variable.value or 0.0 for variable in block.values()]))
+
+
+def plan_from(rows: RoundRows, values: FloatArray) -> Plan:
+    """The plan of a solution, given by the values of its columns z (x where there is no z)."""
+    starts, left = [], [list(own) for own in rows.types.members]
+    counts = values.round().astype(np.int64)
     places = rows.members if rows.has_z else rows.starts
     for j in np.flatnonzero(counts).tolist():
         k, w, t, q = (int(own[j]) for own in places)
         starts += [Start(w, t, q, left[k].pop(0)) for _ in range(counts[j])]
-    return plan_of(instance, within_caps(instance, starts), "round_indexed", rows.objective)
+    return plan_of(rows.instance, within_caps(rows.instance, starts), "round_indexed", rows.objective)
 
 
 def start(model: pyo.ConcreteModel, plan: Plan) -> bool:

@@ -22,6 +22,7 @@ from llmsched_mip.timing import (
 
 if TYPE_CHECKING:
     from llmsched_mip.models.round_indexed import Options
+    from llmsched_mip.models.round_part import Part
 
 
 class RoundRows:
@@ -36,6 +37,8 @@ class RoundRows:
     options : Options
     latest_s : float array, shape (n,), or None
         Latest completion of each request in any plan that matters, seconds.
+    part : Part or None
+        Only these starts, and the objective to first order around a plan; see `round_part`.
     """
 
     def __init__(
@@ -46,16 +49,17 @@ class RoundRows:
         least: int | None,
         options: Options,
         latest_s: FloatArray | None = None,
+        part: Part | None = None,
     ):
-        self.instance, self.objective, self.options = instance, objective, options
+        self.instance, self.objective, self.options, self.part = instance, objective, options, part
         self.form = LinearBlocks()
         self.horizon, self.least, self.latest_s = horizon, least, latest_s
         self.completion = objective == "total_completion"
         arrival = instance.requests.arrival_s
         self.shift = float(arrival.min())
         self.arrivals = bool((arrival > self.shift).any())
-        self.grid = unit_rounds(instance)
-        self.timed = not self.grid and (self.completion or self.arrivals)
+        self.grid = unit_rounds(instance) and (part is None or not self.arrivals)
+        self.timed = part is None and not self.grid and (self.completion or self.arrivals)
         self.types = RequestTypes.of(instance, options.types and not self.timed, self.completion)
         self.worker_labels = labels([worker.name for worker in instance.workers])
         self.served = [self._served(w) for w in range(len(instance.workers))]
@@ -64,6 +68,8 @@ class RoundRows:
             PrefillForm.of(worker, self.types.p, self._count(w), later, self.served[w])
             for w, worker in enumerate(instance.workers)
         ]
+        if part is not None:
+            self.prefill = [own.at_most(most) for own, most in zip(self.prefill, part.iterations, strict=True)]
         self.has_z = any(own.iterations > 1 for own in self.prefill)
         self.has_used = not self.completion
         self._places(latest_s)
@@ -88,10 +94,13 @@ class RoundRows:
             first_of += np.rint((own.arrival_s - self.shift)[:, None] / bases).astype(np.int64)
         if latest_s is not None and self.options.windows:
             last_of = np.minimum(last_of, self._latest_starts(latest_s))
-        many = np.where(own.fits, np.maximum(last_of - first_of + 1, 0), 0)
-        k, w = (np.repeat(grid.ravel(), many.ravel()) for grid in np.indices(many.shape))
-        begin = np.cumsum(many.ravel()) - many.ravel()
-        t = np.arange(len(k)) - np.repeat(begin, many.ravel()) + np.repeat(first_of.ravel(), many.ravel())
+        if self.part is not None:
+            k, w, t = self.part.starts
+        else:
+            many = np.where(own.fits, np.maximum(last_of - first_of + 1, 0), 0)
+            k, w = (np.repeat(grid.ravel(), many.ravel()) for grid in np.indices(many.shape))
+            begin = np.cumsum(many.ravel()) - many.ravel()
+            t = np.arange(len(k)) - np.repeat(begin, many.ravel()) + np.repeat(first_of.ravel(), many.ravel())
         self.starts = (k, w, t, np.zeros(len(k), dtype=np.int64))
         self.round_first = np.concatenate(([0], np.cumsum(self.horizon)))
         iterations = np.array([form.iterations for form in self.prefill])
@@ -148,7 +157,7 @@ class RoundRows:
 
     def state(self, objective_bound: float | None) -> None:
         """State all blocks."""
-        from llmsched_mip.models import round_times
+        from llmsched_mip.models import round_part, round_times
 
         own, (k, w, t, _) = self.types, self.starts
         self.x = self.form.add_variables("x", self._labels(k, w, t), 0, own.count[k], integer=True)
@@ -163,7 +172,10 @@ class RoundRows:
         self._assign()
         self._occupancy()
         self._prefill()
-        round_times.state(self, objective_bound)
+        if self.part is not None:
+            round_part.state(self, self.part)
+        else:
+            round_times.state(self, objective_bound)
         if self.options.symmetry:
             self._symmetry()
 
@@ -197,27 +209,24 @@ class RoundRows:
             self.form.add_rows("in_use", self._labels(k[rows], w[rows], t[rows]), terms, upper=0)
             return
         terms, rows = self.tails(self.used_fixed == 0)
-        rk, rr = rows
-        terms.add(np.arange(len(rk)), self.used[rr], -own.count[rk].astype(float))
+        last = last[rows]
+        terms.add(np.arange(len(rows)), self.used[last], -own.count[k[rows]].astype(float))
         rw, rt = self.rounds()
-        self.form.add_rows("in_use", self._labels(rk, rw[rr], rt[rr]), terms, upper=0)
+        self.form.add_rows("in_use", self._labels(k[rows], rw[last], rt[last]), terms, upper=0)
 
-    def tails(self, wanted: np.ndarray) -> tuple[Terms, tuple[IntArray, IntArray]]:
-        """Σ_{τ > t - d_k} x[k,w,τ] for all (k, w, t) with `wanted` rounds; the rows as arrays (k, round)."""
+    def tails(self, wanted: np.ndarray) -> tuple[Terms, IntArray]:
+        """Σ_{τ > t - d_k} x[k,w,τ] for the (k, w, t) of `wanted` rounds t in which a start of k ends.
+
+        A round between two of these says no more than the later one.  Returned with the rows: the start behind each.
+        """
         own, (k, w, t, _) = self.types, self.starts
-        all_w, _ = self.rounds()
-        pick = np.flatnonzero(wanted)
-        pairs = own.fits[:, all_w[pick]] & (own.d[:, None] <= self.horizon[all_w[pick]][None, :])
-        rk, position = np.nonzero(pairs)
-        rr = pick[position]
-        number = np.full((len(own), len(all_w)), -1, dtype=np.int64)
-        number[rk, rr] = np.arange(len(rk))
-        last = t + own.d[k] - 1
-        column = np.repeat(np.arange(len(k)), last)
-        until = np.arange(len(column)) - np.repeat(np.cumsum(last) - last, last) + 1
-        row = number[k[column], self.round_row(w[column], until)]
-        keep = row >= 0
-        return Terms().add(row[keep], self.x[column[keep]]), (rk, rr)
+        rows = np.flatnonzero(wanted[self.round_row(w, t + own.d[k] - 1)])
+        group = k * len(self.horizon) + w
+        ends = np.searchsorted(group, group[rows], side="right")
+        span = ends - rows
+        row = np.repeat(np.arange(len(rows)), span)
+        column = np.arange(len(row)) - np.repeat(np.cumsum(span) - span, span) + rows[row]
+        return Terms().add(row, self.x[column]), rows
 
     def active(self) -> tuple[IntArray, IntArray, IntArray]:
         """All (round row, start, rounds of the start so far) with the start active in the round."""
@@ -228,6 +237,7 @@ class RoundRows:
         return self.round_row(w[start], t[start] + made - 1), start, made
 
     def _occupancy(self) -> None:
+        """Rows of the rounds in which a start may end: until the next of these nobody leaves, and KV only grows."""
         row, start, made = self.active()
         w, t = self.rounds()
         kv = run_kv_peak(made, 1, self.types.p[self.starts[0][start]])
@@ -236,7 +246,9 @@ class RoundRows:
             size = np.array([np.inf if own is None else float(own) for own in limits])
             if name == "slots":
                 size = np.where(size >= [self._count(v).sum() for v in range(len(size))], np.inf, size)
-            rows = np.flatnonzero(np.isfinite(size[w]))
+            ending = np.zeros(len(w), dtype=bool)
+            ending[row[made == self.types.d[self.starts[0][start]]]] = True
+            rows = np.flatnonzero(np.isfinite(size[w]) & (ending if self.options.covers else True))
             place = np.full(len(w), -1, dtype=np.int64)
             place[rows] = np.arange(len(rows))
             keep = place[row] >= 0
@@ -258,7 +270,8 @@ class RoundRows:
         self.iteration_s.add(row[paid], self.z[paid], prompt_s[paid])
         iw, it, iq = self.iterations()
         switched = np.array([form.switched for form in self.prefill])
-        pick = np.flatnonzero(switched[iw])
+        begun = np.bincount(row, minlength=len(iw)) > 0
+        pick = np.flatnonzero(switched[iw] & begun)
         self.on_row = np.full(len(iw), -1, dtype=np.int64)
         self.on_row[pick] = np.arange(len(pick))
         levels = np.array([len(form.seconds) for form in self.prefill])[iw[pick]]

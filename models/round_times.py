@@ -195,7 +195,8 @@ def _completions(rows: RoundRows) -> None:
         sparse = Terms().add(number, rows.x, -span).add(number, seconds[k]).add(number, rows.extra[last], -1.0)
         rows.form.add_rows("ends", rows._labels(k, w, t), sparse, lower=-span)
         return
-    tails, (rk, rr) = rows.tails(np.ones(len(all_w), dtype=bool))
+    tails, ending = rows.tails(np.ones(len(all_w), dtype=bool))
+    rk, rr = k[ending], rows.round_row(w, t + own.d[k] - 1)[ending]
     span = np.maximum(most[rr] - least[rk], 0.0)
     ends = Terms().add_terms(tails, np.arange(len(rk)))
     ends = _scaled(ends, -span)

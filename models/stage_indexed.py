@@ -35,7 +35,8 @@ Otherwise
     clock[w,k]       end ≥ begin + [prefill of k] + a rho + Σ_i (b + c (p_i + 1)) g[i,w,k],  begin[w,k+1] ≥ end[w,k]
     arrived[i,w,k]   begin[w,k] ≥ r_i y[i,w,k]
     ends[i,w,k]      completion[i] ≥ end[w,k] - H (1 - decodes[i,w,k])
-with H above every completion of an optimal plan: the last arrival and all work, one request after the other.
+with H above every completion of an optimal plan: the last arrival and all work, one request after the other, or the
+latest completion of any plan that matters, where that is known and less (a stage ends by the last completion).
 
 Which plans it holds.  With K_w = 2 n_w - 1 every plan: each of at most n_w prefill iterations opens a stage, and so
 does each completion but the last.  A solution is a feasible plan: active sets are constant in a stage, so slots are
@@ -52,7 +53,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyomo.environ as pyo
@@ -60,7 +61,8 @@ from llmsched_mip.models.horizon import alone_seconds, whole_horizon
 from llmsched_mip.models.linear import LinearBlocks, Terms
 from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import labels
-from llmsched_mip.models.start_rounds import Start, plan_of, within_caps
+from llmsched_mip.models.stage_start import values_of
+from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
@@ -108,6 +110,20 @@ def extract(model: pyo.ConcreteModel, instance: Instance) -> Plan:
     return plan_of(instance, within_caps(instance, starts), "stage_indexed", rows.objective)
 
 
+def start(model: pyo.ConcreteModel, plan: Plan) -> bool:
+    """Set the integer variables to a plan; False, and nothing set, when the model has no place for it."""
+    rows: StageRows = model.layout
+    values = values_of(rows, starts_of(plan))
+    if values is None:
+        return False
+    for own in rows.form.variables:
+        if own.integer:
+            given = values[own.first : own.first + len(own.labels)].tolist()
+            for variable, value in zip(getattr(model, own.name).values(), given, strict=True):
+                variable.set_value(round(value), skip_validation=True)
+    return True
+
+
 def size(instance: Instance, objective: str, horizon: IntArray | None = None) -> dict[str, int]:
     """Columns and nonzeros of the model, roughly; nothing is built."""
     fitting = instance.fits_worker.sum(axis=0).astype(np.int64)
@@ -116,6 +132,13 @@ def size(instance: Instance, objective: str, horizon: IntArray | None = None) ->
     tails = int((fitting * stages * (stages + 1) // 2).sum())
     limited = any(worker.kv_capacity is not None for worker in instance.workers)
     return {"columns": 4 * pairs + 4 * int(stages.sum()), "nonzeros": 24 * pairs + tails * limited}
+
+
+class Switches(NamedTuple):
+    """Columns on[w,k,l] of one worker, shape (K_w, L), and the most tokens of each level."""
+
+    columns: IntArray
+    tokens: FloatArray
 
 
 @dataclass(eq=False)
@@ -204,7 +227,7 @@ class StageRows:
     def _in_order(self) -> None:
         i, w, k = self.places
         form, every, stage = self.form, np.arange(len(self.stage_w)), self.stage_row(w, k)
-        used = form.add_variables("used", self.stage_names, 0, 1, integer=True)
+        used = self.used = form.add_variables("used", self.stage_names, 0, 1, integer=True)
         pair = np.flatnonzero(self.stage_w[1:] == self.stage_w[:-1])
         terms = Terms().add(np.arange(len(pair)), used[pair]).add(np.arange(len(pair)), used[pair + 1], -1.0)
         form.add_rows("in_order", [self.stage_names[j] for j in pair.tolist()], terms, lower=0)
@@ -240,6 +263,7 @@ class StageRows:
         """Binaries of the iterations; `prefill_s` holds their seconds as terms, a row a stage."""
         i, w, k = self.places
         stage, self.prefill_s = self.stage_row(w, k), Terms()
+        self.on: dict[int, Switches] = {}
         one = np.ones(self.instance.n, dtype=np.int64)
         for v, worker in enumerate(self.instance.workers):
             fits = self.instance.fits_worker[:, v]
@@ -255,6 +279,7 @@ class StageRows:
             names = [(self.workers[v], f"k{a + 1}") for a in range(self.stages[v])]
             on_names = [(*names[a], f"l{b + 1}") for a, b in zip(number.tolist(), level.tolist(), strict=True)]
             on = self.form.add_variables(f"on_{v}", on_names, 0, 1, integer=True)
+            self.on[v] = Switches(on.reshape(-1, levels), prefill.tokens)
             self.prefill_s.add(number + self.stage_first[v], on, prefill.seconds[level])
             row = k[own]
             runs = Terms().add(row, self.y[own]).add(number, on, -float(served))
@@ -329,7 +354,9 @@ class StageRows:
             work = worker.prefill_time.seconds(self.p) + worker.decode_time.run_seconds(self.d, 1, self.p)
             most[v] = float(work[self.instance.fits_worker[:, v]].sum())
         most += float(self.instance.requests.arrival_s.max()) - self.shift
-        span = most[w] - least[i]
+        if self.latest_s is not None:
+            most = np.minimum(most, float(self.latest_s.max()) - self.shift)
+        span = np.maximum(most[w] - least[i], 0.0)
         every = np.arange(len(i))
         terms = Terms().add(every, completion[i]).add(every, end[self.stage_row(w, k)], -1.0)
         terms.add(every, self.active, -span)

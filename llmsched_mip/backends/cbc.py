@@ -15,6 +15,12 @@ from llmsched_mip.backends.result import Seconds, SolveResult, Status
 from llmsched_mip.errors import SchedulingError
 
 
+def require_cbc() -> None:
+    """Raise `SchedulingError` unless PuLP's CBC can be run."""
+    if not pulp.PULP_CBC_CMD(msg=False).available():
+        raise SchedulingError("CBC is not available: PuLP's bundled solver does not run on this machine")
+
+
 def solve_with_cbc(
     model: pyo.ConcreteModel | ArrayModel,
     *,
@@ -62,8 +68,7 @@ def solve_with_cbc(
         threads=threads,
         timeMode="elapsed",
     )
-    if not solver.available():
-        raise SchedulingError("CBC is not available: PuLP's bundled solver does not run on this machine")
+    require_cbc()
     built = time.perf_counter()
     problem, variables = _problem(with_two_costs(arrays)[0])
     handed = time.perf_counter()

@@ -33,7 +33,7 @@ from llmsched_mip.timing import FloatArray, request_kv_volume
 
 DEFAULT_TIME_LIMIT_S = 10.0
 MOST_PASSES = 10_000
-SLICE_S = 0.25
+SLICE_S = 0.1
 ROUNDING = 1e-9
 CHUNK = 64
 FIRST_RISE = 0.003

@@ -34,7 +34,8 @@ from llmsched_mip.unit_round.shortest_first import shortest_first
 
 DEFAULT_TIME_LIMIT_S = 5.0
 MOST_STARTS = 20_000_000
-SLICE = 200
+MOST_STEPS = 200
+SLICE_S = 0.1
 ROUNDING = 1e-9
 
 
@@ -209,13 +210,17 @@ def ascend(
     before, after, share = _stacked(windows, own.n)
     prices = np.zeros((1 + len(windows), horizon)) if start is None else np.maximum(start, 0.0)
     best, direction, state = prices.copy(), np.zeros_like(prices), np.array([-np.inf, 1.0, 0.0])
+    steps = 1
     while True:
+        began = time.perf_counter()
         _ascend(
             own.p, own.d, own.weight, float(own.capacity), before, after, share,
-            target, best, prices, state, direction, SLICE,
+            target, best, prices, state, direction, steps,
         )  # fmt: skip
         if stop() or state[1] < 1e-3:
             break
+        step_s = (time.perf_counter() - began) / steps
+        steps = max(1, min(MOST_STEPS, int(SLICE_S / max(step_s, 1e-6))))
     value = float(state[0]) - ROUNDING * abs(float(state[0]))
     return StartPrices(own, windows, best, value)
 

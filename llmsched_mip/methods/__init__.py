@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from llmsched_mip import bounds
+from llmsched_mip.backends.cbc import require_cbc
 from llmsched_mip.errors import InvalidInputError, NoPlanError
 from llmsched_mip.instance import OBJECTIVES, Instance
 from llmsched_mip.methods.branch_and_bound import (
     branch_and_bound,
-    branch_and_bound_at_last,
+    branch_and_bound_again,
     branch_and_bound_if_small,
 )
+from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.full import full, full_if_small, solve_with
+from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
@@ -37,18 +40,19 @@ def auto(search: Search) -> None:
     """Each step as long as a gap is open.
 
     Makespan: list schedules, the MMBPP plan, branch and bound and the full MIP where they are small, prefill
-    patterns, the online rule, branch and bound again.  Total completion: the search for unit rounds where it applies,
-    else list schedules, and branch and bound and the full MIP where they are small.
+    patterns, the online rule, branch and bound again, and large neighbourhood search.  Total completion: the search
+    for unit rounds where it applies, else constructed plans, branch and bound and the full MIP where they are small,
+    and large neighbourhood search.
     """
     steps: list[Callable[[Search], None]] = [
-        list_schedules,
+        construct,
         branch_and_bound_if_small,
         full_if_small,
-        branch_and_bound_at_last,
+        large_neighbourhood,
     ]
     if search.objective == "makespan":
         steps = [list_schedules, mmbpp, branch_and_bound_if_small, full_if_small, pattern, online]
-        steps.append(branch_and_bound_at_last)
+        steps += [branch_and_bound_again, large_neighbourhood]
     if unit_round_applies(search):
         steps = [unit_round]
     for step in steps:
@@ -67,6 +71,7 @@ METHODS: dict[str, Callable[[Search], None]] = {
     "auto": auto,
     "branch-and-bound": branch_and_bound,
     "full": full,
+    "large-neighbourhood": large_neighbourhood,
     "lists": list_schedules,
     "mmbpp": mmbpp,
     "pattern": pattern,
@@ -120,6 +125,8 @@ def solve(
     ------
     InvalidInputError
         Unknown method or objective, or an option out of range.
+    SchedulingError
+        CBC is asked for and cannot be run.
     NoPlanError
         Nothing found within the time limit; its `bounds` holds what was proven.
     """
@@ -148,6 +155,8 @@ def _with_solver(method: str, solver: str) -> Callable[[Search], None]:
         raise InvalidInputError("solver", f"expected {', '.join(SOLVERS)} or a .py file, got {solver!r}")
     if method not in ("auto", "full"):
         raise InvalidInputError("solver", f"goes with method full, not with {method}")
+    if solver == "cbc":
+        require_cbc()
     return full if solver == "highs" else partial(solve_with, name=solver)
 
 

@@ -13,7 +13,7 @@ from llmsched_mip.stage_search.prove import prove
 
 NAME = "branch-and-bound"
 SMALL, MOST = 24, 40
-FIRST_SHARE, INCUMBENT_SHARE = 0.4, 0.1
+FIRST_SHARE, AGAIN_SHARE, INCUMBENT_SHARE = 0.4, 0.5, 0.1
 
 
 def branch_and_bound(search: Search) -> None:
@@ -29,10 +29,10 @@ def branch_and_bound_if_small(search: Search) -> None:
         explore(search, FIRST_SHARE * search.remaining)
 
 
-def branch_and_bound_at_last(search: Search) -> None:
-    """The search in all the time left; it may still find a better plan where it cannot prove one."""
+def branch_and_bound_again(search: Search) -> None:
+    """The search from the best plan by now, in a part of the time left; it may find better plans without a proof."""
     if search.instance.n <= MOST:
-        explore(search, search.remaining)
+        explore(search, AGAIN_SHARE * search.remaining)
 
 
 def explore(search: Search, seconds: float, dive: bool = False) -> None:

@@ -20,8 +20,7 @@ from llmsched_mip.backends import SolveResult, Status, solve, solve_with_cbc
 from llmsched_mip.backends.result import PROOF_TOLERANCE, TracePoint
 from llmsched_mip.bounds import Bound
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.methods.lists import list_schedules
-from llmsched_mip.methods.mmbpp import mmbpp
+from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.user_model import solve_user_model
 from llmsched_mip.models import round_indexed
@@ -34,6 +33,8 @@ SMALL_NONZEROS = 400_000
 BUILD_SHARE = 0.5
 SECONDS_PER_NONZERO = 1.0e-6
 SECONDS_PER_COLUMN = 30e-6
+# HiGHS's presolve has no callbacks, and in it the time limit can pass unseen.
+PRESOLVE_SECONDS_PER_NONZERO = 12e-6
 WINDOW_REQUESTS = 80
 QUICK = ("alone", "area", "longest", "kv_volume", "release", "split")
 
@@ -85,7 +86,7 @@ def latest_completions(search: Search) -> FloatArray | None:
     if value is None or instance.n == 1:
         return None
     latest = np.empty(instance.n)
-    names = [name for name in QUICK if name in search.bounds]
+    names = [name for name in QUICK if name in search.bounds] or ["alone"]
     for i in range(instance.n):
         if search.stop():
             return None
@@ -96,7 +97,10 @@ def latest_completions(search: Search) -> FloatArray | None:
 
 
 def full(search: Search) -> None:
-    """Offer the constructed plans, then solve the round-indexed model; too large a model is left to `auto`."""
+    """Offer the constructed plans, then solve the round-indexed model; in place of too large a model, `auto`.
+
+    `auto` then has the parts of the same model that are small enough: `large_neighbourhood`.
+    """
     construct(search)
     if search.stop():
         return
@@ -111,31 +115,23 @@ def full(search: Search) -> None:
         auto(search)
 
 
-def construct(search: Search) -> None:
-    """List schedules, and for a makespan the MMBPP plan."""
-    if search.plan is None:
-        list_schedules(search)
-        if search.objective == "makespan" and not search.stop():
-            mmbpp(search)
-
-
 def too_large(search: Search, setting: Setting) -> str | None:
     """Why the model is not built; None when it can be."""
     sizes = setting.sizes(search)
     text = f"about {sizes['columns']:,} columns and {sizes['nonzeros']:,} nonzeros"
     if sizes["nonzeros"] > MOST_NONZEROS:
         return f"{text}, at most {MOST_NONZEROS:,} nonzeros are built"
-    seconds = sizes["nonzeros"] * SECONDS_PER_NONZERO + sizes["columns"] * SECONDS_PER_COLUMN
+    seconds = sizes["nonzeros"] * (SECONDS_PER_NONZERO + PRESOLVE_SECONDS_PER_NONZERO)
+    seconds += sizes["columns"] * SECONDS_PER_COLUMN
     if seconds > BUILD_SHARE * search.remaining:
-        return f"{text} take about {seconds:.1f} s to build, {search.remaining:.1f} s are left"
+        return f"{text} take about {seconds:.1f} s to build and presolve, {search.remaining:.1f} s are left"
     return None
 
 
-def full_if_small(search: Search) -> None:
-    """The full model where it is small; with more methods to come for a makespan, in half of the time left."""
-    if small(search):
-        share = 0.5 if search.objective == "makespan" else 1.0
-        solve_model(search, Setting.of(search), time_limit_s=share * search.remaining)
+def full_if_small(search: Search, share: float = 0.5) -> None:
+    """The full model where it is small, in a share of the time left."""
+    if small(search) and too_large(search, setting := Setting.of(search)) is None:
+        solve_model(search, setting, time_limit_s=share * search.remaining)
 
 
 def small(search: Search) -> bool:

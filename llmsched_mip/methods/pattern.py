@@ -18,6 +18,7 @@ import numpy as np
 from llmsched_mip.backends.highs import solve_arrays
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.instance import Instance
+from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import joined, part, split_requests
 from llmsched_mip.methods.start_model import LengthClasses, StartModel, build
@@ -73,9 +74,12 @@ class PatternSearch:
     instance : Instance
         One to which the method `applies`.
     seed : int
+    stop : callable, optional
+        Polled inside each LP; once it is true, patterns have no value.
     """
 
-    def __init__(self, instance: Instance, seed: int = 0):
+    def __init__(self, instance: Instance, seed: int = 0, stop: Stop | None = None):
+        self.stop = stop
         worker, requests = instance.workers[0], instance.requests
         self.random = np.random.default_rng(seed)
         self.slots = min(worker.slots or instance.n, instance.n)
@@ -100,8 +104,8 @@ class PatternSearch:
             return math.inf
         self.tried += 1
         model = build(self.classes, starts, pattern.horizon, self.slots, self.kv_capacity)
-        result = solve_arrays(model.arrays, threads=1, options=LP_OPTIONS)
-        if result.value is None:
+        result = solve_arrays(model.arrays, threads=1, options=LP_OPTIONS, stop=self.stop)
+        if result.value is None or not result.status.proven:
             return math.inf
         return pattern.horizon + self.prefill_rounds * len(starts) + result.value
 
@@ -138,11 +142,11 @@ class PatternSearch:
         """Lengthen the horizon until little is left over."""
         for _ in range(6):
             starts = pattern.starts()
-            if len(starts) > MOST_STARTS:
+            if len(starts) > MOST_STARTS or (self.stop is not None and self.stop()):
                 return pattern
             fixed = pattern.horizon + self.prefill_rounds * len(starts)
             over = self.value(pattern) - fixed
-            if over < 0.02 * pattern.horizon:
+            if not math.isfinite(over) or over < 0.02 * pattern.horizon:
                 return pattern
             pattern = Pattern(pattern.period, pattern.offsets, pattern.horizon + math.ceil(over / 2))
         return pattern
@@ -208,10 +212,15 @@ class PatternSearch:
 
 
 def pattern(search: Search) -> None:
-    """Offer plans from prefill patterns; each worker of several on its own part of a backlog."""
+    """Offer plans from prefill patterns; each worker of several on its own part of a backlog.
+
+    With the list schedules first, so that there is a plan when the time is too short for a pattern.
+    """
     instance = search.instance
     if search.objective != "makespan":
         return
+    if search.plan is None:
+        list_schedules(search)
     if len(instance.workers) == 1:
         if applies(instance):
             for plan in pattern_plans(search, instance, 1.0):
@@ -233,7 +242,7 @@ def pattern(search: Search) -> None:
 def pattern_plans(search: Search, instance: Instance, share: float) -> Iterator[Plan]:
     """Search coarse, then finer, then solve in integers, execute and polish; `share` of the time that is left."""
     budget = search.remaining * share
-    own = PatternSearch(instance, search.seed)
+    own = PatternSearch(instance, search.seed, search.stop)
     value, found = own.run(search.stop_after(COARSE_SHARE * budget))
     if not math.isfinite(value):
         return

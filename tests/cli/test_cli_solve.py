@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import pulp
 import pytest
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker, read_instance, read_plan
@@ -49,6 +50,15 @@ def test_solve_table_shows_both_gaps(instance_file, capsys):
     assert main(["solve", str(instance_file), "--method", "mmbpp", "--time-limit", "5"]) == 0
     out = capsys.readouterr().out
     assert "of the value" in out and "of the bound" in out and "makespan" in out
+
+
+def test_cbc_that_is_not_installed_is_one_line_and_2(instance_file, monkeypatch, capsys):
+    monkeypatch.setattr(pulp.PULP_CBC_CMD, "available", lambda self: False)
+    assert main(["solve", str(instance_file), "--solver", "cbc", "--time-limit", "5"]) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if "CBC" in line]
+    assert len(lines) == 1 and "CBC is not available" in lines[0]
+    assert "Traceback" not in captured.err and not captured.out
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -12,8 +12,13 @@ from llmsched_mip.backends import Status, solve, solve_with_cbc
 from llmsched_mip.evaluate import evaluate
 
 OBJECTIVES = ("makespan", "total_completion")
-SOLVERS = {"highs": lambda model: solve(model, threads=1), "cbc": solve_with_cbc}
-BLOCK = 10
+# Sub-MIPs gain nothing in models of a hundred columns, and take a third of the time.
+WITHOUT_SUB_MIPS = dict.fromkeys(
+    ("mip_heuristic_run_rins", "mip_heuristic_run_rens", "mip_heuristic_run_root_reduced_cost"), False
+)
+SOLVERS = {"highs": lambda model: solve(model, threads=1, options=WITHOUT_SUB_MIPS), "cbc": solve_with_cbc}
+BLOCK, SEEDS = 10, 14
+MOST_COLUMNS = 110
 TOLERANCE = 2e-5
 
 
@@ -38,20 +43,34 @@ def agree(instance, objective, model_file, best, **arguments):
     assert values[0] == pytest.approx(values[1], abs=slack), (instance.name, objective)
 
 
-@pytest.mark.parametrize("block", range(20))
-def test_round_indexed_has_the_optimum(block):
-    for seed in range(BLOCK * block, BLOCK * (block + 1)):
-        for objective in OBJECTIVES:
+def blocks(block):
+    """Ten instances for each objective: those of fourteen seeds whose models are not the largest (a tenth is).
+
+    The few largest take half of the time of all; five requests and two workers are among the others too.
+    """
+    for objective in OBJECTIVES:
+        checked = 0
+        for seed in range(SEEDS * block, SEEDS * (block + 1)):
             instance = tiny_instance(seed, objective)
             best = optimum(instance, objective)
             horizon = horizon_from_value(instance, objective, best * (1 + 1e-6) + 1e-6)
-            assert (horizon <= whole_horizon(instance)).all()
-            agree(instance, objective, round_indexed, best, horizon=horizon)
+            columns = round_indexed.size(instance, objective, horizon)["columns"]
+            if columns <= MOST_COLUMNS and checked < BLOCK:
+                checked += 1
+                yield instance, objective, best, horizon
+        assert checked == BLOCK
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_round_indexed_has_the_optimum(block):
+    for instance, objective, best, horizon in blocks(block):
+        assert (horizon <= whole_horizon(instance)).all()
+        agree(instance, objective, round_indexed, best, horizon=horizon)
 
 
 @pytest.mark.parametrize("block", range(20))
 def test_stage_indexed_has_the_optimum_where_it_is_exact(block):
-    for seed in range(BLOCK * block, BLOCK * (block + 1)):
+    for seed in range(BLOCK * block, BLOCK * (block + 1), 2):
         for objective in OBJECTIVES:
             instance = tiny_instance(seed, objective)
             backlog = not instance.requests.arrival_s.any()

@@ -1,0 +1,79 @@
+"""First plans by construction, for the methods that improve them."""
+
+from __future__ import annotations
+
+import time
+
+from llmsched_mip.methods.lists import list_schedules
+from llmsched_mip.methods.mmbpp import mmbpp
+from llmsched_mip.methods.search import Search
+from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.sorted_f import SortedF
+from llmsched_mip.policies.sorted_lp import LPSwap
+from llmsched_mip.policies.svf import SmallestVolumeFirst
+from llmsched_mip.unit_round.local_search import anneal
+from llmsched_mip.unit_round.problem import UnitRounds
+from llmsched_mip.unit_round.shortest_first import shortest_first
+
+MOST_SECONDS, SHARE = 3.0, 0.1
+LONG_LIMIT_S = 3.0
+MOST_REQUESTS, MOST_SWAPPED, MOST_ANNEALED = 20_000, 1_000, 2_000
+
+
+def construct(search: Search) -> None:
+    """Offer constructed plans; nothing where there is a plan already.
+
+    Makespan: list schedules and the MMBPP plan.  Total completion: list schedules, the KV-aware policies, and starts
+    annealed as if rounds were equal.
+    """
+    if search.plan is not None:
+        return
+    own = UnitRounds.of(search.instance)
+    if own is not None:
+        search.offer(own.plan(search.instance, "mc-sf", shortest_first(own), search.objective))
+    if own is None or search.objective == "makespan":
+        list_schedules(search)
+    if search.objective == "makespan":
+        if not search.stop():
+            mmbpp(search)
+        return
+    if own is None:
+        kv_policies(search)
+    annealed_starts(search)
+
+
+def kv_policies(search: Search) -> None:
+    """Policies for total completion that look at the KV cache, with known lengths."""
+    instance = search.instance
+    if instance.n > MOST_REQUESTS or all(worker.kv_capacity is None for worker in instance.workers):
+        return
+    problem = Problem.of(instance, "known")
+    quick = [("sorted-f", SortedF), ("svf", SmallestVolumeFirst)]
+    if instance.n <= MOST_SWAPPED and search.remaining >= LONG_LIMIT_S + 0.04 * instance.n:
+        quick.append(("lp-swap", LPSwap))
+    for name, policy in quick:
+        if search.stop():
+            return
+        search.run_policy(name, policy(problem))
+
+
+def annealed_starts(search: Search) -> None:
+    """Starts annealed in the unit-round model of the only worker, offered as they are.
+
+    Where slots or a prefill cap could be passed there, nothing is offered: the unit-round model does not see them.
+    """
+    instance = search.instance
+    worker, r = instance.workers[0], instance.requests
+    applies = (
+        instance.n <= MOST_ANNEALED
+        and len(instance.workers) == 1
+        and not r.arrival_s.any()
+        and worker.max_prefill_tokens is None
+        and (worker.slots is None or worker.slots >= instance.n)
+    )
+    if not applies or worker.kv_capacity is None or search.stop():
+        return
+    own = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
+    seconds = min(MOST_SECONDS, SHARE * search.remaining)
+    found = anneal(own, shortest_first(own), seconds, search.stop_after(seconds), time.perf_counter, search.seed)
+    search.offer(own.plan(instance, "annealed starts", found, search.objective))
