@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from llmsched_mip.errors import InvalidInputError
+import numpy as np
+
+from llmsched_mip.errors import InvalidInputError, InvalidPlanError
 from llmsched_mip.plan import Stage
 from llmsched_mip.policies.base import Decision, Decode, PolicyBase, Prefill, Problem, Wait, WorkerView
 
@@ -11,6 +13,11 @@ class FollowPlan(PolicyBase):
     """Each worker runs its stages: prefill when all requests of the stage have arrived, then its rounds.
 
     Lengths are not looked at: where the plan does not fit what happens, the executor stops with an error.
+
+    Raises
+    ------
+    InvalidPlanError
+        A request appears more than once: the execution would end before its second stage and not notice.
     """
 
     def __init__(self, problem: Problem):
@@ -22,6 +29,10 @@ class FollowPlan(PolicyBase):
         for worker in problem.workers:
             own = by_name.get(worker.name)
             self.stages.append([] if own is None else list(own))
+        named = np.concatenate([own.requests for own in problem.plan.workers])
+        twice = np.flatnonzero(np.bincount(named[named >= 0]) > 1)
+        if len(twice):
+            raise InvalidPlanError(f"policy 'plan': request number {twice[0] + 1} appears more than once")
         self.next = [0] * len(self.stages)
         self.until = [0] * len(self.stages)
         self.here: set[int] = set()

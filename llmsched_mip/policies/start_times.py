@@ -46,9 +46,9 @@ def mean_start_rounds(
     from llmsched_mip.backends import ArrayModel, solve_arrays
 
     n = len(prompts)
-    horizon = _horizon(prompts, lengths, capacity, slots)
-    step = _interval(lengths, horizon)
-    count = -(-horizon // step)
+    step = _interval(lengths, int(_batches(prompts, lengths, capacity, slots).sum()))
+    # A batch may begin only with an interval, so each takes whole ones.
+    count = int(np.sum(-(-_batches(prompts, lengths, capacity, slots) // step)))
     owner, begin = _columns(lengths, step, count)
     rows = [sparse.csr_array((np.ones(len(owner)), (owner, np.arange(len(owner)))), shape=(n, len(owner)))]
     lower, upper = [np.ones(n)], [np.ones(n)]
@@ -75,17 +75,17 @@ def mean_start_rounds(
     return step * mean
 
 
-def _horizon(prompts: IntArray, lengths: IntArray, capacity: int | None, slots: int) -> int:
-    """Rounds of a plan in batches, longest first, one after the other: the relaxation has room for it."""
+def _batches(prompts: IntArray, lengths: IntArray, capacity: int | None, slots: int) -> IntArray:
+    """Rounds of each batch of a plan in batches, longest first, one after the other: the relaxation has room for it."""
     peaks = (prompts + lengths).tolist()
-    rounds = held = count = 0
-    order = np.argsort(-lengths, kind="stable").tolist()
-    for i in order:
+    rounds: list[int] = []
+    held = count = 0
+    for i in np.argsort(-lengths, kind="stable").tolist():
         if not count or count == slots or (capacity is not None and held + peaks[i] > capacity):
-            rounds += int(lengths[i])
+            rounds.append(int(lengths[i]))
             held = count = 0
         held, count = held + peaks[i], count + 1
-    return rounds
+    return np.array(rounds, dtype=np.int64)
 
 
 def _interval(lengths: IntArray, horizon: int) -> int:

