@@ -29,6 +29,7 @@ Constraints
     one[w,t,q]      Σ_l on[w,t,q,l] ≤ 1
     in_use[k,w,t]   Σ_{τ > t - d_k} x[k,w,τ] ≤ n_k used[w,t]            (k ends on w in round t or later)
     order[w,t]      used[w,t] ≥ used[w,t+1]
+    windows[w,t]    Σ x[k,w,τ] over the starts whose window around the completion covers t ≤ 1   (`completion_rows`)
 
 KV and slots during a prefill iteration need no rows of their own.  What is held while it runs is active in the
 round that follows, where each holds one token more; requests that ended before have left.
@@ -87,6 +88,7 @@ class Options:
     windows : latest starts from the horizon of each worker, first rounds fixed as used.
     covers : `used` in the slot and KV rows, and for each type and round (`in_use`), instead of at its last round.
     prefill : each start links to its own iteration's binary, and at least the fewest iterations run.
+    completions : windows around completions that no two requests can share under the KV capacity.
     precedence : by weighted shortest length first where slots are the only limit of unit rounds.
     """
 
@@ -95,6 +97,7 @@ class Options:
     windows: bool = True
     covers: bool = True
     prefill: bool = True
+    completions: bool = True
     precedence: bool = True
 
     @classmethod

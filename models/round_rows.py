@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from llmsched_mip.models import completion_rows
 from llmsched_mip.models.horizon import least_rounds, unit_rounds
 from llmsched_mip.models.linear import LinearBlocks, Terms
 from llmsched_mip.models.prefill_form import PrefillForm
@@ -171,6 +172,8 @@ class RoundRows:
             self._used()
         self._assign()
         self._occupancy()
+        if self.options.completions and self.part is None:
+            completion_rows.state(self)
         self._prefill()
         if self.part is not None:
             round_part.state(self, self.part)
@@ -429,6 +432,8 @@ def estimate(instance: Instance, objective: str, horizon: IntArray, options: Opt
         rows_of_round = (worker.slots is not None) + (worker.kv_capacity is not None) + (timed * 1)
         nonzeros += int((span * own.d).sum()) * rows_of_round + starts * (1 + 5 * repeat * form.switched)
         nonzeros += 4 * iterations + 2 * starts
+        if options.completions and worker.kv_capacity is not None:
+            nonzeros += completion_rows.nonzeros(own.p, own.d, worker.kv_capacity, span)
         if timed or not completion:
             kept = rounds
             if not timed and len(horizon) == 1:

@@ -21,8 +21,8 @@ import numpy as np
 from scipy import sparse
 
 from llmsched_mip.backends import ArrayModel, solve_arrays
-from llmsched_mip.bounds.completion_windows import Windows, completion_windows
 from llmsched_mip.bounds.start_prices import price_paid
+from llmsched_mip.models.completion_windows import Windows, completion_windows
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.unit_round import branch
 from llmsched_mip.unit_round.exact import Memo, Proof

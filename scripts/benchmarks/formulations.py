@@ -24,7 +24,7 @@ from llmsched_mip.methods.full import Setting, construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.workload import generate
 
-SWITCHES = ("types", "symmetry", "windows", "covers", "prefill", "precedence")
+SWITCHES = ("types", "symmetry", "windows", "covers", "prefill", "completions", "precedence")
 OUTSIDE = ("horizon", "latest", "cut", "start")
 
 
