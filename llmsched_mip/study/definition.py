@@ -40,7 +40,8 @@ class InstancesSection(_Section):
 
     family: Name | None = None
     files: Annotated[list[Name], Field(min_length=1)] | None = None
-    seeds: Annotated[list[SeedNumber], Field(min_length=1)] | SeedRange = [0]
+    seeds: Annotated[list[SeedNumber], Field(min_length=1)] | None = None
+    seed_range: SeedRange | None = None
     requests: Count | None = None
     worker: Name | None = None
     slots: Count | None = None
@@ -50,9 +51,9 @@ class InstancesSection(_Section):
 
     def seed_list(self) -> list[int]:
         """The seeds in order."""
-        if isinstance(self.seeds, SeedRange):
-            return list(range(self.seeds.first, self.seeds.first + self.seeds.count))
-        return list(self.seeds)
+        if self.seed_range is not None:
+            return list(range(self.seed_range.first, self.seed_range.first + self.seed_range.count))
+        return [0] if self.seeds is None else list(self.seeds)
 
 
 class RowSection(_Section):
@@ -88,7 +89,7 @@ class StudyDocument(_Section):
         return [*self.rows, *short]
 
 
-SECTIONS: dict[str, type[BaseModel]] = {"instances": InstancesSection, "rows": RowSection, "seeds": SeedRange}
+SECTIONS: dict[str, type[BaseModel]] = {"instances": InstancesSection, "rows": RowSection, "seed_range": SeedRange}
 
 
 def read_definition(path: str | os.PathLike[str]) -> tuple[StudyDocument, str]:
@@ -155,6 +156,8 @@ def _check(document: StudyDocument, folder: Path) -> None:
 def _check_instances(where: str, entry: InstancesSection, folder: Path) -> None:
     if (entry.family is None) == (entry.files is None):
         raise InvalidInputError(where, "expected either family or files")
+    if entry.seeds is not None and entry.seed_range is not None:
+        raise InvalidInputError(where, "expected either seeds or seed_range")
     if entry.family is not None:
         _require(f"{where}.family", entry.family, FAMILIES)
     if entry.worker is not None:

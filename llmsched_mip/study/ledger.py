@@ -86,7 +86,7 @@ class Ledger:
             raise LedgerError(f"{self.folder}: holds {count} results of this study; continue it with --resume")
 
     def _create(self, study: Study) -> None:
-        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        command = shlex.join(["llmsched", *sys.argv[1:]])
         row = (study.name, study.digest, study.definition, command, now(), LAYOUT)
         with self._transaction() as connection:
             for table, columns in TABLES.items():

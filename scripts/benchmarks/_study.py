@@ -52,6 +52,8 @@ def run(path: Path, folder: Path, jobs: int) -> pd.DataFrame:
 
 def run_killed(path: Path, folder: Path, jobs: int, kills: int = 2) -> pd.DataFrame:
     """Run a study, kill it (SIGKILL) `kills` times at even parts of its cases, and continue it each time."""
+    if recorded_share(folder):
+        raise LedgerError(f"{folder}: holds results already, expected a new folder for a study that is to be killed")
     for k in range(1, kills + 1):
         process = subprocess.Popen(command(path, folder, jobs), stdout=subprocess.DEVNULL)
         while process.poll() is None and recorded_share(folder) < k / (kills + 1):

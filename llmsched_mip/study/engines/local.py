@@ -58,7 +58,8 @@ class LocalEngine:
                     case, trial = waiting.popleft()
                     worker.give(case, trial)
                     busy[worker.pipe] = worker
-                    yield Started(case)
+                    if trial == 1:
+                        yield Started(case)
                 for pipe in wait(list(busy)):
                     worker = busy.pop(pipe)
                     results = worker.take()
@@ -66,6 +67,7 @@ class LocalEngine:
                         idle.append(worker)
                         yield Finished(worker.case, results)
                         continue
+                    worker.process.join(PATIENCE_S)
                     worker.end()
                     idle.append(_Worker())
                     if worker.trial < TRIALS:
