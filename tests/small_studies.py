@@ -11,7 +11,9 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
 
-from _study import recorded_share
+from _study import recorded_share, same_results
+
+__all__ = ["command", "recorded_share", "same_results", "start", "wait_for_share", "write_study"]
 
 ROWS = """
 [[rows]]

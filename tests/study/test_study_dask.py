@@ -8,8 +8,7 @@ import threading
 import time
 
 import pytest
-from _study import recorded_share, same_results
-from small_studies import write_study
+from small_studies import recorded_share, same_results, write_study
 
 from llmsched_mip.cli import main
 from llmsched_mip.study import read_ledger
@@ -51,7 +50,7 @@ def cluster(tmp_path):
 
 def test_dask_finds_what_local_processes_find_also_when_a_worker_is_killed(tmp_path, cluster):
     address, workers = cluster
-    path = write_study(tmp_path, seeds=CASES, requests=1319)
+    path = write_study(tmp_path, seeds=CASES, requests=500)
     study = read_study(path)
     run_study(study, tmp_path / "local", ENGINES["local"](jobs=2), PlainProgress())
     run_study(study, tmp_path / "dask", ENGINES["dask"](scheduler=address), PlainProgress())

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from _study import same_results, without_times
-from small_studies import command, start, wait_for_share, write_study
+from small_studies import command, same_results, start, wait_for_share, write_study
 
+import llmsched_mip.study.runner as runner
 from llmsched_mip import read_plan, write_instance
+from llmsched_mip.cli import main
 from llmsched_mip.study import read_ledger
 from llmsched_mip.study.cases import read_study
 from llmsched_mip.study.engines import ENGINES
@@ -26,7 +27,7 @@ from llmsched_mip.study.run import run_study
 from llmsched_mip.study.runner import run_case
 from llmsched_mip.workload import generate
 
-LARGE = 1319
+LARGE = 500
 
 
 class Recorder(PlainProgress):
@@ -45,19 +46,21 @@ class Recorder(PlainProgress):
         self.seen["finished", case.source.seed] += 1
 
 
-def test_killed_twice_and_resumed_is_the_unbroken_study(tmp_path):
-    path = write_study(tmp_path, seeds=12, requests=LARGE)
-    for share in (1 / 12, 5 / 12):
-        process = start(path, "--out", tmp_path / "o", "--resume", "--jobs", "2")
+def test_killed_twice_and_resumed_is_the_unbroken_study(tmp_path, capsys):
+    path = write_study(tmp_path, seeds=8, requests=LARGE)
+    for share in (1 / 8, 4 / 8):
+        process = start(path, "--out", tmp_path / "o", "--resume", "--jobs", "1")
         wait_for_share(process, tmp_path / "o", share)
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
         process.wait()
+        require_ended(workers)
     before = read_ledger(tmp_path / "o")
     recorded = before[before["status"].notna()]
     assert 0 < len(recorded) < len(before)
     assert set(recorded.groupby("seed").size()) == {5}
-    last = subprocess.run(command(path, "--out", tmp_path / "o", "--resume"), capture_output=True, text=True)
-    assert last.returncode == 0 and f"{len(recorded) // 5} of them recorded before" in last.stderr
+    assert main(["study", str(path), "--out", str(tmp_path / "o"), "--resume", "--jobs", "1"]) == 0
+    assert f"{len(recorded) // 5} of them recorded before" in capsys.readouterr().err
     after = read_ledger(tmp_path / "o")
     kept = after[after["key"].isin(recorded["key"])]
     assert list(kept["finished"]) == list(recorded["finished"])
@@ -67,8 +70,15 @@ def test_killed_twice_and_resumed_is_the_unbroken_study(tmp_path):
     assert not same_results(after, unbroken)
 
 
+def require_ended(pids):
+    until = time.monotonic() + 20
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert pids and not [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+
+
 def run_here(path, folder, engine=None, resume=False):
-    run_study(read_study(path), folder, engine or ENGINES["local"](jobs=2), PlainProgress(), resume)
+    run_study(read_study(path), folder, engine or ENGINES["local"](jobs=1), PlainProgress(), resume)
     return read_ledger(folder)
 
 
@@ -86,7 +96,7 @@ def test_ctrl_c_keeps_what_is_recorded_and_says_how_to_continue(tmp_path):
 
 
 def test_a_file_system_that_takes_no_more(tmp_path):
-    path = write_study(tmp_path, seeds=3)
+    path = write_study(tmp_path, seeds=8)
     limited = subprocess.run(
         command(path, "--out", tmp_path / "o", "--jobs", "1"),
         capture_output=True,
@@ -97,7 +107,7 @@ def test_a_file_system_that_takes_no_more(tmp_path):
     last = limited.stderr.strip().splitlines()[-1]
     assert "ledger.sqlite: cannot be written" in last and "Traceback" not in limited.stderr
     recorded = read_ledger(tmp_path / "o")["status"].notna().sum()
-    assert recorded < 15 and recorded % 5 == 0
+    assert 0 < recorded < 40 and recorded % 5 == 0
     assert run_here(path, tmp_path / "o", resume=True)["status"].notna().all()
 
 
@@ -110,21 +120,23 @@ def test_one_bad_case_never_ends_a_study(tmp_path):
     (tmp_path / "1.json").write_text("{}")
     run_study(study, tmp_path / "o", ENGINES["local"](jobs=1), PlainProgress())
     frame = read_ledger(tmp_path / "o")
-    assert list(frame["status"]) == ["feasible", "feasible", "failed", "failed", "feasible", "feasible"] or list(
-        frame["status"].isin(["optimal", "feasible"])
-    ) == [True, True, False, False, True, True]
+    assert list(frame["status"] == "failed") == [False, False, True, True, False, False]
     assert frame["error"].iloc[2] and frame["error"].iloc[2] == frame["error"].iloc[3]
     assert pd.isna(frame["value"].iloc[2])
 
 
-def test_a_row_that_fails_leaves_the_others(tmp_path):
-    path = write_study(tmp_path, seeds=1)
-    text = path.read_text().replace("slots = 8", "slots = 8\nworker = 'llama-65b-calibrated'")
-    path.write_text(text + '\n[[rows]]\nmethod = "unit-round"\n')
-    case = read_study(path).cases[0]
-    results = run_case(case)
-    assert [result.columns["status"] == "failed" for result in results] == [False] * 5 + [True]
-    assert "\n" not in results[-1].columns["error"]
+def test_a_row_that_fails_leaves_the_others(tmp_path, monkeypatch):
+    own = runner.replay
+
+    def fails(instance, policy, **options):
+        if options["lengths"] == "interval":
+            raise RuntimeError("two\nlines")
+        return own(instance, policy, **options)
+
+    monkeypatch.setattr(runner, "replay", fails)
+    results = run_case(read_study(write_study(tmp_path, seeds=1)).cases[0])
+    assert [result.columns["status"] == "failed" for result in results] == [False, False, False, True, False]
+    assert results[3].columns["error"] == "RuntimeError: two lines"
 
 
 def killer(times):
@@ -159,19 +171,6 @@ def test_a_worker_that_dies_fails_only_its_case_and_only_the_second_time(tmp_pat
     assert frame[frame["seed"] == 1]["value"].notna().all()
 
 
-def test_workers_end_with_a_parent_that_is_killed(tmp_path):
-    path = write_study(tmp_path, seeds=60, requests=LARGE)
-    process = start(path, "--out", tmp_path / "o", "--jobs", "2")
-    wait_for_share(process, tmp_path / "o", 1 / 60)
-    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-    process.kill()
-    process.wait()
-    until = time.monotonic() + 20
-    while any(os.path.exists(f"/proc/{pid}") for pid in children) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert len(children) >= 2 and not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
-
-
 def test_kept_plans_are_the_schedules_of_their_rows(tmp_path):
     path = write_study(tmp_path, seeds=1, extra="keep_plans = true")
     frame = run_here(path, tmp_path / "o")
@@ -181,12 +180,11 @@ def test_kept_plans_are_the_schedules_of_their_rows(tmp_path):
         assert read_plan(tmp_path / "o" / "plans" / name, instance).value == pytest.approx(value)
 
 
-def test_the_export_is_what_pandas_reads(tmp_path):
+def test_the_export_is_what_pandas_reads(tmp_path, capsys):
     path = write_study(tmp_path, seeds=2)
-    arguments = command(path, "--out", tmp_path / "o", "--export", "--jobs", "1")
-    finished = subprocess.run(arguments, capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr
-    assert "2 of 2 cases recorded" in finished.stderr and "hybrid" in finished.stdout
+    assert main(["study", str(path), "--out", str(tmp_path / "o"), "--export", "--jobs", "1"]) == 0
+    written = capsys.readouterr()
+    assert "2 of 2 cases recorded" in written.err and "hybrid" in written.out
     ledger = read_ledger(tmp_path / "o", decode=False)
     parquet, csv = pd.read_parquet(tmp_path / "o" / "results.parquet"), pd.read_csv(tmp_path / "o" / "results.csv")
     for frame in (parquet, csv):
@@ -198,8 +196,6 @@ def test_the_export_is_what_pandas_reads(tmp_path):
 
 
 def test_an_offline_plan_is_made_once_for_all_rows(tmp_path, monkeypatch):
-    import llmsched_mip.study.runner as runner
-
     calls = []
     own = runner.solve
     monkeypatch.setattr(runner, "solve", lambda *args, **options: calls.append(options) or own(*args, **options))
@@ -207,10 +203,3 @@ def test_an_offline_plan_is_made_once_for_all_rows(tmp_path, monkeypatch):
     results = run_case(read_study(path).cases[0])
     assert len(calls) == 1 and calls[0]["threads"] == 1 and calls[0]["gap"] == 0.9
     assert len(results) == 5
-
-
-def test_two_runs_differ_in_times_only(tmp_path):
-    path = write_study(tmp_path, seeds=2)
-    frames = [run_here(path, tmp_path / name) for name in ("one", "two")]
-    assert same_results(*frames)
-    assert "finished" not in without_times(frames[0])

@@ -60,7 +60,7 @@ class DaskEngine:
             by_key = {future.key: case for future, case in zip(futures, cases, strict=True)}
             yield from (Started(case) for case in cases)
             try:
-                for future in as_completed(futures):
+                for future in as_completed(futures, loop=client.loop):
                     yield self._finished(by_key[future.key], future)
                     future.release()
             finally:
