@@ -36,8 +36,8 @@ class Counts:
 
     @property
     def running(self) -> int:
-        """Cases that run now."""
-        return min(self.width(), self.handed - self.new)
+        """Cases that run now: all workers are busy as long as there are cases for them."""
+        return min(self.width(), self.total - self.done) if self.handed else 0
 
     def text(self) -> str:
         """Cases done, running, time left and best gap, in one line."""
