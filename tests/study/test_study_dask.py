@@ -80,6 +80,14 @@ def test_a_cluster_on_this_machine(tmp_path, capsys):
     assert read_ledger(tmp_path / "o")["value"].notna().all()
 
 
+def test_an_error_of_the_cluster_is_not_a_result_of_a_case(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("llmsched_mip.study.engines.dask.run_case", len)
+    path = write_study(tmp_path, seeds=1)
+    assert main(["study", str(path), "--out", str(tmp_path / "o"), "--engine", "dask", "--jobs", "1"]) == 2
+    assert "a Dask worker: TypeError" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert read_ledger(tmp_path / "o")["status"].isna().all()
+
+
 def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("llmsched_mip.study.engines.dask.CONNECT_SECONDS", 1.0)
     path = write_study(tmp_path, seeds=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import ROOT
 from small_studies import write_study
 
 from llmsched_mip import write_instance
@@ -118,6 +119,14 @@ def test_wrong_use_is_one_line(tmp_path, capsys, arguments, words):
     assert error.count("\n") == 1
     for word in words:
         assert word in error
+
+
+def test_the_example_of_the_documentation_and_the_published_studies_are_valid(tmp_path):
+    text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    study = read_study(write(tmp_path, text))
+    assert len(study.cases) == 2 and len(study.cases[0].rows) == 5
+    counts = {path.stem: len(read_study(path).cases) for path in (ROOT / "docs" / "studies").glob("*.toml")}
+    assert counts == {"four_rows": 1, "hundred_cases": 100}
 
 
 def test_a_study_that_cannot_be_read_is_an_error_of_ours(tmp_path):

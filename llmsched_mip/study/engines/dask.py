@@ -94,4 +94,5 @@ class DaskEngine:
         error = future.exception()
         if type(error).__name__ == "KilledWorker":
             return Finished(case, failed_case(case, f"the worker process died more than once: {error_text(error)}"))
-        return Finished(case, failed_case(case, error_text(error)))
+        # `run_case` records what a case raises: this is the cluster's, e.g. a worker without the package.
+        raise EngineError(f"a Dask worker: {error_text(error)}; what was recorded is kept, continue with --resume")
