@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+import signal
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from llmsched_mip.study.cases import Case
@@ -76,9 +78,15 @@ class DaskEngine:
             if self.scheduler is not None:
                 return stack.enter_context(Client(self.scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
             stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}))
-            cluster = LocalCluster(
-                n_workers=self.jobs, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-            )
+            with _interrupts_ignored():
+                cluster = LocalCluster(
+                    n_workers=self.jobs,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    host="127.0.0.1",
+                    silence_logs=logging.CRITICAL,
+                )
             stack.enter_context(cluster)
             return stack.enter_context(Client(cluster, set_as_default=False))
         except (OSError, ValueError, RuntimeError) as error:
@@ -96,3 +104,16 @@ class DaskEngine:
             return Finished(case, failed_case(case, f"the worker process died more than once: {error_text(error)}"))
         # `run_case` records what a case raises: this is the cluster's, e.g. a worker without the package.
         raise EngineError(f"a Dask worker: {error_text(error)}; what was recorded is kept, continue with --resume")
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Worker processes started inside ignore Ctrl-C, which is for this process (Dask's would print tracebacks)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
