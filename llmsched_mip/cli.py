@@ -30,13 +30,14 @@ from llmsched_mip.arguments import (
 from llmsched_mip.errors import InvalidInputError, NoPlanError, SchedulingError
 from llmsched_mip.export_command import export
 from llmsched_mip.report_command import gantt, report
+from llmsched_mip.study_command import study
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
     from llmsched_mip.plan import Plan
 
 INTERRUPTED = 130
-PLAN_POLICIES = ("plan", "lagrangian", "lagrangian-stochastic")
+PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
 OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
 # Public in every version of typer: the third class of BadParameter is the base of all its errors.
@@ -392,6 +393,7 @@ def import_(
 app.command()(export)
 app.command()(report)
 app.command()(gantt)
+app.command()(study)
 
 
 @app.command()

@@ -17,6 +17,7 @@ EXPECTED = {
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
+    "bool_type": "true or false",
     "string_type": "a text",
     "string_too_short": "a text that is not empty",
     "list_type": "a list",

@@ -16,6 +16,7 @@ from llmsched_mip.policies.lagrangian_stochastic import StochasticLagrangian
 from llmsched_mip.policies.longest_first import LongestFirst
 from llmsched_mip.policies.mc_sf import MemoryConstrainedShortestFirst
 from llmsched_mip.policies.plan import FollowPlan
+from llmsched_mip.policies.plan_order import PlanOrder
 from llmsched_mip.policies.shortest_first import ShortestFirst
 from llmsched_mip.policies.sorted_f import SortedF
 from llmsched_mip.policies.sorted_lp import LPSwap, SortedLP
@@ -31,6 +32,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "lp-swap": LPSwap,
     "svf": SmallestVolumeFirst,
     "plan": FollowPlan,
+    "plan-order": PlanOrder,
     "lagrangian": Lagrangian,
     "lagrangian-stochastic": StochasticLagrangian,
     "a-max": AMax,

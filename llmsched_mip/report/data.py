@@ -15,8 +15,8 @@ from llmsched_mip.files import read_plan
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
 from llmsched_mip.report.gantt import gantt_document, require_feasible
-from llmsched_mip.report.ledger import read_results, read_study
 from llmsched_mip.report.sources import Instances, is_study, plan_paths, read_plan_and_instance
+from llmsched_mip.study import read_head, read_ledger
 
 TEXTS = (
     "source", "key", "instance", "instance_digest", "family", "file", "row", "series", "method", "policy", "lengths",
@@ -104,10 +104,10 @@ def read_report(paths: list[Path], given: list[Path]) -> Report:
 
 
 def _study_rows(folder: Path, report: Report, instances: Instances) -> pd.DataFrame:
-    study = {key: "" if value is None else str(value) for key, value in read_study(folder).items()}
+    study = {key: "" if value is None else str(value) for key, value in read_head(folder).items()}
     named = [study.get(key, "") for key in ("name", "command", "created", "digest", "definition")]
     report.studies.append(Study(*named))
-    rows = read_results(folder)
+    rows = read_ledger(folder)
     rows["source"] = study.get("name", "")
     _study_charts(folder, rows, report, instances)
     return rows

@@ -12,8 +12,8 @@ from llmsched_mip.errors import InvalidInputError, SchedulingError, UnreadableFi
 from llmsched_mip.files import read_instance, read_plan, read_plan_claims
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
-from llmsched_mip.report.ledger import NAME
 from llmsched_mip.storage import read_bytes
+from llmsched_mip.study.layout import FILE
 
 GENERATED = ("requests", "worker", "slots", "rate", "intervals", "predictions")
 SUFFIXES = (".json", ".json.gz")
@@ -105,8 +105,8 @@ def _of_row(row: dict[str, Any]) -> Instance | None:
 def is_study(path: Path) -> bool:
     """Whether a path is the folder of a study; raises for a folder without a ledger and for what is not there."""
     if path.is_dir():
-        if not (path / NAME).is_file():
-            raise UnreadableFileError(f"{path}: no {NAME} in it, expected the folder of a study or a plan file")
+        if not (path / FILE).is_file():
+            raise UnreadableFileError(f"{path}: no {FILE} in it, expected the folder of a study or a plan file")
         return True
     if not path.exists():
         raise UnreadableFileError(f"{path}: no such file or folder")
