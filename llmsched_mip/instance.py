@@ -275,10 +275,8 @@ class Instance:
 
 
 def _limits(worker: Worker) -> str:
-    return (
-        f"worker {worker.name!r} holds kv_capacity {worker.kv_capacity}, "
-        f"prefill tokens in one iteration {worker.max_prefill_tokens}"
-    )
+    kv, prefill = ("no limit" if own is None else own for own in (worker.kv_capacity, worker.max_prefill_tokens))
+    return f"worker {worker.name!r} holds kv_capacity {kv}, prefill tokens in one iteration {prefill}"
 
 
 def validate_worker(where: str, worker: Worker) -> None:

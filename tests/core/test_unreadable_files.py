@@ -237,7 +237,7 @@ def test_upper_end_below_the_lower(tmp_path):
 @pytest.mark.parametrize(
     ("path", "value", "limit"),
     [
-        ((*W, "kv_capacity"), 9, "kv_capacity 9, prefill tokens in one iteration None"),
+        ((*W, "kv_capacity"), 9, "kv_capacity 9, prefill tokens in one iteration no limit"),
         ((*W, "prefill_token_cap"), 3, "kv_capacity 100, prefill tokens in one iteration 3"),
         (PREFILL, levels(1, "tokens", 8) | {"levels": LEVELS["levels"][:1]}, None),
     ],
