@@ -69,7 +69,8 @@ import numpy as np
 import pyomo.environ as pyo
 from llmsched_mip.models.horizon import whole_horizon
 from llmsched_mip.models.linear import LinearBlocks
-from llmsched_mip.models.round_rows import RoundRows, estimate
+from llmsched_mip.models.round_rows import RoundRows
+from llmsched_mip.models.round_size import estimate
 from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 
 from llmsched_mip.instance import Instance
@@ -193,5 +194,5 @@ def start(model: pyo.ConcreteModel, plan: Plan) -> bool:
 def size(
     instance: Instance, objective: str, horizon: IntArray | None = None, options: Options | None = None
 ) -> dict[str, int]:
-    """Columns and nonzeros of the model before anything is built; see `round_rows.estimate`."""
+    """Columns and nonzeros of the model before anything is built; see `round_size`."""
     return estimate(instance, objective, whole_horizon(instance) if horizon is None else horizon, options or Options())
