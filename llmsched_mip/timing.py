@@ -199,6 +199,18 @@ def fixed_prefill_seconds(prefill: PrefillTime) -> float:
     return float(min(max(intercept, 0.0), prefill.level_seconds[0]))
 
 
+def seconds_at_best_rate(iteration_s: FloatArray) -> FloatArray:
+    """Least seconds of k prompt tokens over any number of prefill iterations: k times the least ``iteration_s[m] / m``.
+
+    Parameters
+    ----------
+    iteration_s : float array, shape (N + 1,)
+        Seconds of an iteration over 0..N tokens, N ≥ 1.
+    """
+    tokens = np.arange(len(iteration_s))
+    return np.asarray(tokens * (iteration_s[1:] / tokens[1:]).min())
+
+
 def work_seconds(
     prefill: PrefillTime,
     decode: DecodeTime,

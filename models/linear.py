@@ -108,6 +108,14 @@ class LinearBlocks:
         """Add to the objective."""
         self.objective.add(0, columns, costs)
 
+    def set_integers(self, model: pyo.ConcreteModel, values: FloatArray) -> None:
+        """Set the integer variables of the Pyomo model of these blocks, for a start; values by column."""
+        for own in self.variables:
+            if own.integer:
+                given = values[own.first : own.first + len(own.labels)].tolist()
+                for variable, value in zip(getattr(model, own.name).values(), given, strict=True):
+                    variable.set_value(round(value), skip_validation=True)
+
     def matrix_form(self) -> dict[str, Any]:
         """Arrays of the whole model by the names of `llmsched_mip.backends.ArrayModel`."""
         parts = [own.terms.matrix(len(own.labels), self.columns) for own in self.rows]

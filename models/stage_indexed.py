@@ -116,11 +116,7 @@ def start(model: pyo.ConcreteModel, plan: Plan) -> bool:
     values = values_of(rows, starts_of(plan))
     if values is None:
         return False
-    for own in rows.form.variables:
-        if own.integer:
-            given = values[own.first : own.first + len(own.labels)].tolist()
-            for variable, value in zip(getattr(model, own.name).values(), given, strict=True):
-                variable.set_value(round(value), skip_validation=True)
+    rows.form.set_integers(model, values)
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -135,7 +136,7 @@ class FixedAdmission(Admission):
         """Nothing to do."""
 
 
-class QueuePolicy(PolicyBase):
+class QueuePolicy(PolicyBase, ABC):
     """A policy with one queue for all workers; a subclass gives the key of a request and says when to prefill."""
 
     skip = False
@@ -150,9 +151,9 @@ class QueuePolicy(PolicyBase):
         self.keys: dict[int, Any] = {}
         self.unfit: list[set[int]] = [set() for _ in problem.workers]
 
+    @abstractmethod
     def key(self, request: int, sequence: int) -> Any:
         """Place in the queue, smallest first; `sequence` counts the arrivals."""
-        raise NotImplementedError
 
     def arrived(self, request: int, time: float) -> None:
         """Queue the request; after an eviction it goes back to its old place."""

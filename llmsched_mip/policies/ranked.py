@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,9 @@ class Ranked(FirstComeFirstServed):
         super().__init__(problem)
         self.unranked = 0
 
+    @abstractmethod
     def order(self, waiting: IntArray) -> IntArray:
         """The requests `waiting` (indices, ascending) in the order of service."""
-        raise NotImplementedError
 
     def key(self, request: int, sequence: int) -> Any:
         """Behind all that are ordered, by arrival."""

@@ -1,6 +1,6 @@
 """Depth-first search over prefill iterations and rounds (compiled); `prove` says what follows from it.
 
-A node is a boundary between two iterations: what each request has left (-1 waiting, 0 complete), the seconds
+A node is a boundary between two iterations: what each request has left (or that it waits or is complete), the seconds
 that have passed and, for the sum, the completion times so far.  Its children let one more request join the next
 prefill iteration, by ascending index; end that iteration; or decode.
 
@@ -28,14 +28,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from llmsched_mip.stage_search.least import least_makespan, least_sum
+from llmsched_mip.stage_search.least import WAITING, least_makespan, least_sum
 
 FRESH, OPEN, CLOSED = 0, 1, 2
 DEPTH, NODES, ENTRIES, FOUND = 0, 1, 2, 3
 SECONDS, TOTAL, LOW = 0, 1, 2
 CHILD, MODE, TOKENS, LAST, LEAD = 0, 1, 2, 3, 4
 LONGEST_CHAIN = 512
-WAITING = -1
+COMPLETE = -2
 
 
 @njit(cache=True)
@@ -68,7 +68,7 @@ def decode(d, left, tail_s, round_s, rounds, seconds, total):  # type: ignore[no
     for i in range(n):
         if left[i] == 0:
             total += seconds
-            left[i] = -2
+            left[i] = COMPLETE
     return seconds, total
 
 
@@ -83,12 +83,12 @@ def next_completion(left):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def dominated(head, following, memo_key, memo_cost, memo_left, counters, key, state, cost, ordered, slack):  # type: ignore[no-untyped-def]
+def dominated(head, following, memo_key, memo_cost, memo_left, counters, key, state, cost, ordered):  # type: ignore[no-untyped-def]
     """Whether a stored state is no worse; else it is stored."""
     slot = (key * 1099511628211) % len(head)
     entry, seen = head[slot], 0
     while entry >= 0 and seen < LONGEST_CHAIN:
-        if memo_key[entry] == key and memo_cost[entry] <= cost + slack:
+        if memo_key[entry] == key and memo_cost[entry] <= cost:
             no_worse = True
             for i in range(len(state)):
                 if memo_left[entry, i] != state[i] and not (ordered and memo_left[entry, i] < state[i]):
@@ -108,7 +108,7 @@ def dominated(head, following, memo_key, memo_cost, memo_left, counters, key, st
 
 
 @njit(cache=True)
-def state_of(left, slots, ordered, state):  # type: ignore[no-untyped-def]
+def state_of(left, ordered, state):  # type: ignore[no-untyped-def]
     """Fill `state` with what counts of `left`; the set of waiting requests as bits."""
     key, active = np.int64(0), 0
     state[:] = 0
@@ -219,7 +219,7 @@ def run(  # type: ignore[no-untyped-def]
         if low >= limit:
             continue
         if new_mode == FRESH:
-            key = state_of(left, slots, ordered, state)
+            key = state_of(left, ordered, state)
             cost = seconds if makespan else total
             for i in range(n):
                 if not makespan:
@@ -227,7 +227,7 @@ def run(  # type: ignore[no-untyped-def]
                 elif left[i] > 0:
                     cost += tail_s[i, d[i] - left[i]]
             if dominated(memo_head, memo_next, memo_key, memo_cost, memo_left, counters, key, state, cost,
-                         ordered, 0.0):  # fmt: skip
+                         ordered):  # fmt: skip
                 continue
         depth += 1
         counters[DEPTH] = depth

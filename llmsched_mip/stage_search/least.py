@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from numba import njit
 
+from llmsched_mip.stage_search.problem import UNLIMITED
+
 WAITING = -1
 
 
 @njit(cache=True)
-def _later_iterations(d, left, slots, tokens):  # type: ignore[no-untyped-def]
+def _later_iterations(left, slots, tokens):  # type: ignore[no-untyped-def]
     """Requests active (open iteration included) and waiting, and the fewest iterations after the open one."""
     active, waiting = 0, 0
     for own in left:
@@ -29,13 +31,12 @@ def _prefill(p, left, tokens, later, iteration_s, cover_s, fixed_s, prompt_s):  
 
     Either the open one and `later` further ones with their prompts, or all their tokens at the best rate.
     """
-    share, prompt = 0.0, 0
+    share, cover = 0.0, cover_s[tokens]
     for i in range(len(left)):
         if left[i] == WAITING:
             share += prompt_s[i]
-            prompt += p[i]
-    rate = cover_s[1] * (tokens + prompt)
-    return max((iteration_s[tokens] if tokens > 0 else 0.0) + later * fixed_s + share, rate)
+            cover += cover_s[p[i]]
+    return max((iteration_s[tokens] if tokens > 0 else 0.0) + later * fixed_s + share, cover)
 
 
 @njit(cache=True)
@@ -54,7 +55,7 @@ def least_makespan(  # type: ignore[no-untyped-def]
         share += tail_s[i, done]
         volume += rest * (p[i] + done) + rest * (rest + 1) // 2
     rounds = max(longest, -(-work // slots), -(-volume // capacity))
-    later = _later_iterations(d, left, slots, tokens)[2]
+    later = _later_iterations(left, slots, tokens)[2]
     prefill = _prefill(p, left, tokens, later, iteration_s, cover_s, fixed_s, prompt_s)
     return seconds + prefill + share + round_s * rounds
 
@@ -72,7 +73,7 @@ def least_sum(  # type: ignore[no-untyped-def]
     shares have passed, and the iterations that bring k requests in.  Requests stand by ascending d.
     """
     n = len(left)
-    active, waiting, _ = _later_iterations(d, left, slots, tokens)
+    active, waiting, _ = _later_iterations(left, slots, tokens)
     count = active + waiting
     at, rounds = 0, 0
     for i in range(n):
@@ -99,7 +100,7 @@ def least_sum(  # type: ignore[no-untyped-def]
     share = 0.0
     for k in range(size):
         share += (size - k) * work[k]
-    if volume_may_count(capacity):
+    if capacity < UNLIMITED:
         size = 0
         for i in range(n):
             if left[i] > 0 or left[i] == WAITING:
@@ -116,12 +117,6 @@ def least_sum(  # type: ignore[no-untyped-def]
         iterations += -(-max(0, k - brought) // slots)
     now = seconds + (iteration_s[tokens] if tokens > 0 else 0.0)
     return total + count * now + round_s * rounds + share + fixed_s * iterations
-
-
-@njit(cache=True)
-def volume_may_count(capacity):  # type: ignore[no-untyped-def]
-    """Whether the KV capacity can bind at all."""
-    return capacity < 2**61
 
 
 @njit(cache=True)

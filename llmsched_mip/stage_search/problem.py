@@ -9,7 +9,7 @@ import numpy as np
 from llmsched_mip.instance import Instance
 from llmsched_mip.models.start_rounds import Start, plan_of
 from llmsched_mip.plan import Plan
-from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, request_kv_peak
+from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, request_kv_peak, seconds_at_best_rate
 
 MOST_REQUESTS = 62
 MOST_TABLE = 4_000_000
@@ -37,7 +37,7 @@ class StageProblem:
     iteration_s : float array
         Seconds of a prefill iteration by prompt tokens.
     cover_s : float array
-        Least seconds in which so many prompt tokens can be prefilled, over any number of iterations.
+        Least seconds in which so many prompt tokens can be prefilled, over any number of iterations; proportional.
     fixed_s : float
         Least seconds of an iteration on top of `prompt_s`.
     prompt_s : float array, shape (n,)
@@ -94,7 +94,7 @@ class StageProblem:
             decode.base_s,
             _tails(p, d, np.asarray(decode.round_seconds(1, p[:, None] + np.arange(1, d.max() + 1))) - decode.base_s),
             iteration_s,
-            np.arange(tokens + 1) * (iteration_s[1:] / np.arange(1, tokens + 1)).min(),
+            seconds_at_best_rate(iteration_s),
             float(fixed),
             iteration_s[p] - iteration_s[0] if affine else np.zeros(len(p)),
             1.0 if makespan else float(r.weight[0]),
