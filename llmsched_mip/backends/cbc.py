@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pulp
 import pyomo.environ as pyo
 from scipy import sparse
 
+from llmsched_mip import clock
 from llmsched_mip.backends.arrays import ArrayModel, standard_form, with_two_costs
 from llmsched_mip.backends.result import Seconds, SolveResult, Status
 from llmsched_mip.errors import SchedulingError
@@ -54,13 +54,13 @@ def solve_with_cbc(
     SchedulingError
         CBC is not available.
     """
-    began = time.perf_counter()
+    began = clock.now()
     form = None if isinstance(model, ArrayModel) else standard_form(model)
     if form is None and not isinstance(model, ArrayModel):
-        return _infeasible(time.perf_counter() - began, None)
+        return _infeasible(clock.now() - began, None)
     arrays = model if isinstance(model, ArrayModel) else form.model  # type: ignore[union-attr]
     if not _consistent(arrays):
-        return _infeasible(time.perf_counter() - began, arrays)
+        return _infeasible(clock.now() - began, arrays)
     solver = pulp.PULP_CBC_CMD(
         msg=log,
         timeLimit=time_limit_s if math.isfinite(time_limit_s) else None,
@@ -69,14 +69,14 @@ def solve_with_cbc(
         timeMode="elapsed",
     )
     require_cbc()
-    built = time.perf_counter()
+    built = clock.now()
     problem, variables = _problem(with_two_costs(arrays)[0])
-    handed = time.perf_counter()
+    handed = clock.now()
     try:
         problem.solve(solver)
     except pulp.PulpSolverError as error:
         raise SchedulingError(f"CBC failed: {' '.join(str(error).split())}") from error
-    seconds = Seconds(built - began, handed - built, time.perf_counter() - handed)
+    seconds = Seconds(built - began, handed - built, clock.now() - handed)
     result = _read(problem, variables[: arrays.matrix.shape[1]], arrays, mip_rel_gap, seconds)
     if form is not None:
         result = SolveResult(**{**vars(result), "columns": form.columns, "rows": form.rows})

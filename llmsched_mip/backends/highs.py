@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ import pyomo.environ as pyo
 from pyomo.common.collections import ComponentMap
 from scipy import sparse
 
+from llmsched_mip import clock
 from llmsched_mip.backends.arrays import ArrayModel, PyomoForm, standard_form
 from llmsched_mip.backends.result import Seconds, SolveResult, Status, TracePoint, settled
 from llmsched_mip.errors import InvalidInputError
@@ -96,9 +96,9 @@ def solve(
         The model is not linear, an option is unknown to HiGHS or has a wrong value.
     """
     own = Limits(**limits)
-    began = time.perf_counter()
+    began = clock.now()
     form = standard_form(model)
-    build = time.perf_counter() - began
+    build = clock.now() - began
     if form is None:
         message = "a constraint without variables cannot hold"
         return _nothing(Status.INFEASIBLE, math.inf, Seconds(build, 0.0, 0.0), message)
@@ -157,7 +157,7 @@ class _Highs:
 
     def __init__(self, model: ArrayModel, limits: Limits):
         self.model, self.limits = model, limits
-        self.began = time.perf_counter()
+        self.began = clock.now()
         self.highs = highspy.Highs()
         self.trace: list[TracePoint] = []
         self.stopped = self.out_of_time = self.costless = False
@@ -173,7 +173,7 @@ class _Highs:
         self._subscribe()
         if start:
             self._pass_start(start)
-        handover = time.perf_counter() - self.began
+        handover = clock.now() - self.began
         left = self.limits.time_limit_s - handover
         if left <= 0 and not start:
             worst = math.inf if self.model.maximise else -math.inf
@@ -186,7 +186,7 @@ class _Highs:
             self._run_solver()
         status = self._unambiguous(self.highs.getModelStatus())
         result = self._read(status)
-        seconds = Seconds(0.0, handover, time.perf_counter() - self.began - handover)
+        seconds = Seconds(0.0, handover, clock.now() - self.began - handover)
         self.highs.clear()
         return replace(result, seconds=seconds)
 
@@ -243,7 +243,7 @@ class _Highs:
     def _on_interrupt(self, event: Any) -> None:
         if self.limits.stop is not None and not self.stopped:
             self.stopped = bool(self.limits.stop())
-        if time.perf_counter() - self.began > self.limits.time_limit_s:
+        if clock.now() - self.began > self.limits.time_limit_s:
             self.out_of_time = True
         if self.stopped or self.out_of_time or self.error is not None:
             event.data_in.user_interrupt = True
@@ -252,7 +252,7 @@ class _Highs:
         out = event.data_out
         incumbent = out.mip_primal_bound if abs(out.mip_primal_bound) < highspy.kHighsInf else math.nan
         if not self.trace or (incumbent, out.mip_dual_bound) != self.trace[-1][1:]:
-            point = TracePoint(time.perf_counter() - self.began, incumbent, out.mip_dual_bound)
+            point = TracePoint(clock.now() - self.began, incumbent, out.mip_dual_bound)
             self.trace.append(point)
             if self.limits.on_trace is not None:
                 self.limits.on_trace(point)

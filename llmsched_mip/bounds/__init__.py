@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 
+from llmsched_mip import clock
 from llmsched_mip.bounds.alone import alone
 from llmsched_mip.bounds.area import area
 from llmsched_mip.bounds.bound import Bound, BoundFunction, Stop
@@ -71,12 +71,12 @@ def compute(
     for name in chosen:
         if name not in BOUNDS:
             raise InvalidInputError("bound", f"expected one of {', '.join(BOUNDS)}, got {name!r}")
-    began = time.perf_counter()
+    began = clock.now()
     found: list[Bound] = []
     for name in chosen:
         if found and stop is not None and stop():
             break
-        left = None if time_limit_s is None else max(0.0, time_limit_s - (time.perf_counter() - began))
+        left = None if time_limit_s is None else max(0.0, time_limit_s - (clock.now() - began))
         bound = BOUNDS[name](instance, objective, time_limit_s=left, stop=stop)
         if bound is not None:
             found.append(bound)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from llmsched_mip import clock
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
@@ -18,7 +17,7 @@ def area(instance: Instance, objective: str, *, time_limit_s: float | None = Non
     (`Limits.area_rounds`).  One worker, makespan: see `makespan_from_rounds`.  Several workers or total
     completion: priced work with no price on KV.
     """
-    began = time.perf_counter()
+    began = clock.now()
     if objective != "makespan" or len(instance.workers) > 1:
         return priced_bound("area", instance, objective, ("slots",), time_limit_s)
     limits = Limits.of(instance, 0)

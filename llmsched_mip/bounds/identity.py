@@ -5,9 +5,9 @@ Every bound on rounds (area, longest, KV volume, MMBPP) goes through `makespan_f
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+from llmsched_mip import clock
 from llmsched_mip.bounds.bound import Bound
 from llmsched_mip.bounds.limits import Limits, exact_sum
 from llmsched_mip.bounds.prefill import least_prefill
@@ -31,4 +31,4 @@ def makespan_from_rounds(name: str, instance: Instance, rounds: int, began: floa
     rounds_s = float(worker.decode_time.run_seconds(rounds, 0, 0))
     proof = {"rounds": rounds, "rounds_s": rounds_s, "decode_work_s": work_s, "start_s": start_s}
     value = start_s + rounds_s + work_s + prefill_s
-    return Bound(name, value, time.perf_counter() - began, {**proof, **prefill, **certificate})
+    return Bound(name, value, clock.now() - began, {**proof, **prefill, **certificate})

@@ -19,13 +19,13 @@ The prices come from a deflected subgradient method with a target that is raised
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
+from llmsched_mip import clock
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.start_relaxation import StartRelaxation
 from llmsched_mip.instance import Instance
@@ -219,7 +219,7 @@ def ascend_prices(
     slice_passes = 1
     patience = float(np.clip(STARTS_OF_PATIENCE / (own.n * T), *PATIENCE))
     while state[3] < most_passes:
-        began = time.perf_counter()
+        began = clock.now()
         _ascend(*columns, prices, best, direction, state, patience, min(slice_passes, most_passes - int(state[3])))
         if state[3] == 1.0:
             state[1] = FIRST_RISE * (abs(state[0]) + own.own_s)
@@ -227,7 +227,7 @@ def ascend_prices(
             break
         if stop():
             break
-        pass_s = (time.perf_counter() - began) / slice_passes
+        pass_s = (clock.now() - began) / slice_passes
         slice_passes = max(1, min(200, int(SLICE_S / max(pass_s, 1e-6))))
     return KVPrices(best, value_of_prices(own, best), int(state[3]))
 
@@ -240,15 +240,15 @@ def kv_dual(
     Proof.  In the docstring of this module.  Without a time limit it stops after `MOST_PASSES` passes or
     `DEFAULT_TIME_LIMIT_S`, whichever comes first.
     """
-    began = time.perf_counter()
+    began = clock.now()
     problem = StartRelaxation.of(instance) if objective == "total_completion" else None
     if problem is None:
         return None
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
 
     def over() -> bool:
-        return time.perf_counter() - began >= limit or (stop is not None and stop())
+        return clock.now() - began >= limit or (stop is not None and stop())
 
     found = ascend_prices(problem, over)
     certificate = {"rounds": len(found.prices), "passes": found.passes, "price_of_round_1": float(found.prices[0])}
-    return Bound("kv_dual", found.value, time.perf_counter() - began, certificate)
+    return Bound("kv_dual", found.value, clock.now() - began, certificate)

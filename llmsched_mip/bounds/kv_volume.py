@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from llmsched_mip import clock
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits, ceil_div, exact_sum
@@ -20,7 +19,7 @@ def kv_volume(
     most M (`Limits.kv`, finite without a capacity too).  One worker, makespan: see `makespan_from_rounds`.
     Several workers or total completion: priced work with no price on slot-rounds.
     """
-    began = time.perf_counter()
+    began = clock.now()
     if objective != "makespan" or len(instance.workers) > 1:
         return priced_bound("kv_volume", instance, objective, ("kv",), time_limit_s)
     limits = Limits.of(instance, 0)

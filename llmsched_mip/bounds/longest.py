@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from llmsched_mip import clock
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.instance import Instance
@@ -16,7 +15,7 @@ def longest(
 
     Proof.  A request makes one token in a round.  See `makespan_from_rounds`.
     """
-    began = time.perf_counter()
+    began = clock.now()
     if objective != "makespan" or len(instance.workers) > 1:
         return None
     rounds = int(instance.requests.decode_tokens.max())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from llmsched_mip import clock
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
@@ -30,7 +30,7 @@ def mmbpp(
     """
     from llmsched_mip.packing import pack
 
-    began = time.perf_counter()
+    began = clock.now()
     if objective != "makespan":
         return None
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
@@ -51,7 +51,7 @@ def makespan_from_packing(instance: Instance, packing: Packing, began: float | N
     takes at least R* (a_w + b_w + c_w (p + 1)) + prefill_time_w(p) with the least p; the least of this over
     the workers.
     """
-    began = time.perf_counter() if began is None else began
+    began = clock.now() if began is None else began
     rounds = int(packing.bound)
     proof = {"clients": clients(instance), "packing_status": packing.status}
     limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
@@ -59,7 +59,7 @@ def makespan_from_packing(instance: Instance, packing: Packing, began: float | N
         return makespan_from_rounds("mmbpp", instance, rounds, began, **proof)
     start_s = float(instance.requests.arrival_s.min())
     value = start_s + min(_least_seconds(own, rounds) for own in limits if len(own.p))
-    return Bound("mmbpp", value, time.perf_counter() - began, {"rounds": rounds, **proof})
+    return Bound("mmbpp", value, clock.now() - began, {"rounds": rounds, **proof})
 
 
 def _least_seconds(limits: Limits, rounds: int) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
+from llmsched_mip import clock
 from llmsched_mip.bounds.best_pricing import as_certificate, best_pricing
 from llmsched_mip.bounds.bound import Bound
 from llmsched_mip.bounds.completion import completion_seconds
@@ -20,11 +20,11 @@ def priced_bound(
     Proof.  Makespan: no work is done before the first arrival, then at most 1 per second, so makespan
     ≥ min r + Σ_i min_w π_iw.  Total completion: see `completion_seconds`.
     """
-    began = time.perf_counter()
+    began = clock.now()
     pricing = best_pricing(instance, resources, time_limit_s)
     if objective == "makespan":
         work_s = float(priced_work(instance, pricing).sum())
         value = float(instance.requests.arrival_s.min()) + work_s
     else:
         value = completion_seconds(instance, pricing)
-    return Bound(name, value, time.perf_counter() - began, as_certificate(instance, pricing))
+    return Bound(name, value, clock.now() - began, as_certificate(instance, pricing))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
+from llmsched_mip import clock
 from llmsched_mip.bounds.best_pricing import best_pricing
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.limits import Limits
@@ -24,7 +23,7 @@ def release(
     dropped) and keeps within the same limits.  One worker: `suffix_seconds`.  Several: the priced work of
     those requests. Makespan only, and None when all requests arrive together.
     """
-    began = time.perf_counter()
+    began = clock.now()
     arrival = instance.requests.arrival_s
     if objective != "makespan" or arrival.min() == arrival.max():
         return None
@@ -37,7 +36,7 @@ def release(
     ends = late.requests.arrival_s + work_s
     first = int(np.argmax(ends))
     certificate = {"from_s": float(late.requests.arrival_s[first]), "requests": instance.n - first}
-    return Bound("release", float(ends[first]), time.perf_counter() - began, certificate)
+    return Bound("release", float(ends[first]), clock.now() - began, certificate)
 
 
 def _suffix_sum(values: FloatArray) -> FloatArray:

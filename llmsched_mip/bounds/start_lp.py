@@ -24,12 +24,12 @@ fast machine of that bound has, as it is for a plan.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
+from llmsched_mip import clock
 from llmsched_mip.backends import ArrayModel, solve_arrays
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.kv_dual import value_of_prices
@@ -121,7 +121,7 @@ def start_lp(
 
     Proof.  In the docstring of this module.
     """
-    began = time.perf_counter()
+    began = clock.now()
     problem = StartRelaxation.of(instance) if objective == "total_completion" else None
     if problem is None:
         return None
@@ -129,4 +129,4 @@ def start_lp(
     found = solve_start_lp(problem, time_limit_s=limit)
     if found is None:
         return None
-    return Bound("start_lp", found.value, time.perf_counter() - began, {"rounds": len(found.prices)})
+    return Bound("start_lp", found.value, clock.now() - began, {"rounds": len(found.prices)})

@@ -18,13 +18,13 @@ by a deflected subgradient with Polyak's step (Camerini, Fratta and Maffioli, Ma
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
+from llmsched_mip import clock
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.instance import Instance
 from llmsched_mip.models.completion_windows import Windows, completion_windows
@@ -212,14 +212,14 @@ def ascend(
     best, direction, state = prices.copy(), np.zeros_like(prices), np.array([-np.inf, 1.0, 0.0])
     steps = 1
     while True:
-        began = time.perf_counter()
+        began = clock.now()
         _ascend(
             own.p, own.d, own.weight, float(own.capacity), before, after, share,
             target, best, prices, state, direction, steps,
         )  # fmt: skip
         if stop() or state[1] < 1e-3:
             break
-        step_s = (time.perf_counter() - began) / steps
+        step_s = (clock.now() - began) / steps
         steps = max(1, min(MOST_STEPS, int(SLICE_S / max(step_s, 1e-6))))
     value = float(state[0]) - ROUNDING * abs(float(state[0]))
     return StartPrices(own, windows, best, value)
@@ -232,7 +232,7 @@ def start_prices(
 
     Proof.  See the module docstring.
     """
-    began = time.perf_counter()
+    began = clock.now()
     problem = UnitRounds.of(instance) if objective == "total_completion" else None
     if problem is None:
         return None
@@ -245,7 +245,7 @@ def start_prices(
         problem,
         horizon,
         problem.value(starts),
-        lambda: time.perf_counter() - began >= limit or (stop is not None and stop()),
+        lambda: clock.now() - began >= limit or (stop is not None and stop()),
     )
     certificate = {"horizon_rounds": horizon, "families": len(found.windows), "rounds": found.proven}
-    return Bound("start_prices", found.proven * problem.round_s, time.perf_counter() - began, certificate)
+    return Bound("start_prices", found.proven * problem.round_s, clock.now() - began, certificate)

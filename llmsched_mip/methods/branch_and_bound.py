@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 
+from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
@@ -40,7 +40,7 @@ def explore(search: Search, seconds: float, dive: bool = False) -> None:
     problem = StageProblem.of(search.instance, search.objective)
     if problem is None or search.stop() or seconds <= 0:
         return
-    began = time.perf_counter()
+    began = clock.now()
     known = math.inf if search.value is None else search.value / problem.weight
     least = (search.bound or 0.0) / problem.weight
     for proof in prove(problem, known, least, search.stop_after(seconds), dive):
@@ -50,4 +50,4 @@ def explore(search: Search, seconds: float, dive: bool = False) -> None:
         bound = proof.bound * problem.weight
         if search.value is not None and proof.closed:
             bound = search.value
-        search.raise_bounds([Bound("branch_and_bound", bound, time.perf_counter() - began, {"nodes": proof.nodes})])
+        search.raise_bounds([Bound("branch_and_bound", bound, clock.now() - began, {"nodes": proof.nodes})])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from llmsched_mip import clock
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.search import Search
@@ -75,5 +74,5 @@ def annealed_starts(search: Search) -> None:
         return
     own = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
     seconds = min(MOST_SECONDS, SHARE * search.remaining)
-    found = anneal(own, shortest_first(own), seconds, search.stop_after(seconds), time.perf_counter, search.seed)
+    found = anneal(own, shortest_first(own), seconds, search.stop_after(seconds), clock.now, search.seed)
     search.offer(own.plan(instance, "annealed starts", found, search.objective))

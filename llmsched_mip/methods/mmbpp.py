@@ -6,10 +6,9 @@ wait; it is chosen by executing the plan with several and keeping the best.
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
+from llmsched_mip import clock
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.instance import Instance
@@ -48,7 +47,7 @@ def mmbpp(search: Search) -> None:
 
 def client_plan(search: Search, instance: Instance) -> Plan | None:
     """Best plan of a one-worker instance over the thresholds; None when interrupted before the first."""
-    began = time.perf_counter()
+    began = clock.now()
     clients = Limits.of(instance, 0).slots
     lengths = instance.requests.decode_tokens
     limit = min(PACKING_SECONDS, search.remaining)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, NamedTuple
 
+from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
 from llmsched_mip.errors import InvalidPlanError
 from llmsched_mip.evaluate import evaluate
@@ -58,7 +58,7 @@ class Search:
         self.instance, self.objective = instance, objective
         self.time_limit_s, self.gap_target, self.threads, self.seed = time_limit_s, gap, threads, seed
         self.log = log
-        self.began = time.perf_counter()
+        self.began = clock.now()
         self.plan: Plan | None = None
         self.value: float | None = None
         self.bounds: dict[str, float] = {}
@@ -68,7 +68,7 @@ class Search:
     @property
     def seconds(self) -> float:
         """Wall time since the start."""
-        return time.perf_counter() - self.began
+        return clock.now() - self.began
 
     @property
     def remaining(self) -> float:

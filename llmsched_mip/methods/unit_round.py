@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 
+from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
 from llmsched_mip.bounds.start_prices import MOST_STARTS, StartPrices, ascend
 from llmsched_mip.methods.branch_and_bound import INCUMBENT_SHARE, MOST, explore
@@ -74,13 +74,13 @@ class _Run:
 
     def raise_bound(self, name: str, rounds: float, began: float) -> None:
         value = rounds * self.problem.round_s
-        self.search.raise_bounds([Bound(name, value, time.perf_counter() - began, {"rounds": rounds})])
+        self.search.raise_bounds([Bound(name, value, clock.now() - began, {"rounds": rounds})])
 
     def improve(self, seconds: float) -> None:
         """Anneal from the best starts."""
         if self.search.stop() or seconds <= 0 or self.problem.n > MOST_ANNEALED:
             return
-        found = anneal(self.problem, self.starts, seconds, self.search.stop, time.perf_counter, self.search.seed)
+        found = anneal(self.problem, self.starts, seconds, self.search.stop, clock.now, self.search.seed)
         if self.problem.value(found) < self.problem.value(self.starts):
             self.offer("unit-round", found)
 
@@ -90,7 +90,7 @@ class _Run:
         horizon = int((self.starts + own.d).max()) + 1
         if self.search.stop() or own.n * horizon > MOST_STARTS:
             return
-        began = time.perf_counter()
+        began = clock.now()
         self.prices = ascend(own, horizon, own.value(self.starts), self.search.stop_after(seconds))
         self.raise_bound("start_prices", self.prices.proven, began)
 
@@ -98,7 +98,7 @@ class _Run:
         """Search for a proof."""
         if self.search.stop() or self.prices is None or self.problem.n > MOST_REQUESTS:
             return
-        began = time.perf_counter()
+        began = clock.now()
         for proof in prove(self.prices, self.starts, self.search.stop_after(seconds)):
             if proof.value < self.problem.value(self.starts):
                 self.offer("unit-round", proof.starts.copy())
@@ -110,7 +110,7 @@ class _Run:
         own, search = self.problem, self.search
         if search.stop() or own.n > MOST_REQUESTS or int((self.starts + own.d).max()) * own.n > MOST_ROWS:
             return
-        began = time.perf_counter()
+        began = clock.now()
         least = math.ceil((search.bound or 0.0) / own.round_s - 1e-9)
         for proof in prove_makespan(own, self.starts, least, search.stop):
             if search.value is None or proof.value * own.round_s < search.value:

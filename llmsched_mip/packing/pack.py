@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from llmsched_mip import clock
 from llmsched_mip.backends import Status
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.packing.arcflow import ArcFlow
@@ -99,7 +99,7 @@ class _Run:
         log: Callable[[Step], None] | None,
         stop: Callable[[], bool] | None,
     ):
-        self.began, self.time_limit_s, self.log, self.stop = time.perf_counter(), time_limit_s, log, stop
+        self.began, self.time_limit_s, self.log, self.stop = clock.now(), time_limit_s, log, stop
         self.order = np.argsort(-lengths, kind="stable")
         self.lengths, self.given_bins = lengths[self.order], bins
         self.bins = min(bins, len(lengths))
@@ -116,7 +116,7 @@ class _Run:
 
     @property
     def left_s(self) -> float:
-        return self.time_limit_s - (time.perf_counter() - self.began)
+        return self.time_limit_s - (clock.now() - self.began)
 
     def done(self) -> bool:
         """Whether to end: proven, out of time, or asked to stop."""
@@ -147,7 +147,7 @@ class _Run:
 
     def _record(self, how: str) -> None:
         if self.best is not None:
-            step = Step(time.perf_counter() - self.began, self.makespan, self.bound, how)
+            step = Step(clock.now() - self.began, self.makespan, self.bound, how)
             self.trace.append(step)
             if self.log is not None:
                 self.log(step)
@@ -268,7 +268,7 @@ class _Run:
             dict(self.bounds),
             "optimal" if self.closed else "feasible",
             f"{self.how}; bound: {self.bound_by}",
-            time.perf_counter() - self.began,
+            clock.now() - self.began,
             self.trace,
             self.interrupted,
         )

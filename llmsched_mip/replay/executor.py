@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import heapq
 import os
-import time as clock
 from collections import deque
 from collections.abc import Callable
 
 import numpy as np
 
+from llmsched_mip import clock
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Schedule, WorkerTotals, measure
@@ -404,9 +404,9 @@ def replay(
     log: list[Event] = []
     rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
     executor = Executor(instance, rule, log.append if events is not None else None, slot_timetable)
-    begin = clock.perf_counter()
+    begin = clock.now()
     executor.run()
-    outcome = executor.outcome(policy, clock.perf_counter() - begin)
+    outcome = executor.outcome(policy, clock.now() - begin)
     if events is not None:
         names = [worker.name for worker in instance.workers]
         write_events(os.fspath(events), log, names, instance.requests.id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import socket
-import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from llmsched_mip import clock
 from llmsched_mip.bounds import compute
 from llmsched_mip.errors import NoPlanError
 from llmsched_mip.evaluate import evaluate
@@ -141,7 +141,7 @@ class _Run:
             "threads": self.case.threads,
             "seed": self.case.source.seed,
         }
-        found, began = _Solved(), time.perf_counter()
+        found, began = _Solved(), clock.now()
         try:
             if lengths == "known":
                 result = solve(self.instance, log=events.append, **options)
@@ -154,7 +154,7 @@ class _Run:
         except Exception as error:
             found.error = error
             found.bounds = dict(getattr(error, "bounds", {}))
-        found.seconds = time.perf_counter() - began
+        found.seconds = clock.now() - began
         found.trace = thinned(events)
         return found
 
