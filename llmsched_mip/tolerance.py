@@ -7,17 +7,19 @@ an absolute tolerance, because times may be microseconds.
 
 from __future__ import annotations
 
+import math
+
 RELATIVE_TOLERANCE = 1e-9
 
 
 def same(a: float, b: float) -> bool:
     """Whether two values are equal within the tolerance."""
-    return abs(a - b) <= RELATIVE_TOLERANCE * max(abs(a), abs(b))
+    return math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE)
 
 
 def at_most(bound: float, value: float) -> bool:
     """Whether a lower bound does not lie above a value."""
-    return bound <= value or same(bound, value)
+    return not bound > value or same(bound, value)
 
 
 def meets(bound: float, value: float) -> bool:

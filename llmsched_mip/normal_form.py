@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmsched_mip.instance import Instance, Requests, Worker
+from llmsched_mip.bounds.alone import alone_seconds
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.plan import Plan, WorkerPlan
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill, work_seconds
 
 LAST_COMPLETION_EXPONENT = 9
-MOST_EXPONENT = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +55,29 @@ class NormalForm:
         """The normal form of `instance`; the instance itself where nothing is to be changed."""
         r = instance.requests
         shift = float(r.arrival_s.min())
-        last = float(r.arrival_s.max()) - shift
-        exponent = _exponent(max(last, _work_seconds(instance))) - LAST_COMPLETION_EXPONENT
+        last = max(float(r.arrival_s.max()) - shift, _work_seconds(instance))
+        exponent = _exponent(last) - LAST_COMPLETION_EXPONENT if 0 < last < math.inf else 0
         weights = 0
         if objective == "total_completion":
             weights = _exponent(math.fsum(r.weight.tolist()) / instance.n) - 1
         if exponent == weights == 0 and shift == 0:
-            return cls(instance, instance, objective, 0, 0, 0.0)
-        requests = replace(
-            r,
-            arrival_s=np.ldexp(r.arrival_s - shift, -exponent),
-            weight=np.ldexp(r.weight, -weights),
-        )
-        workers = tuple(scaled_worker(worker, -exponent) for worker in instance.workers)
-        return cls(
-            replace(instance, requests=requests, workers=workers), instance, objective, exponent, weights, shift
-        )
+            return cls.of_itself(instance, objective)
+        arrival, weight = np.ldexp(r.arrival_s - shift, -exponent), np.ldexp(r.weight, -weights)
+        try:
+            scaled = replace(
+                instance,
+                requests=replace(r, arrival_s=arrival, weight=weight),
+                workers=tuple(scaled_worker(worker, -exponent) for worker in instance.workers),
+            )
+        except InvalidInputError:
+            # Times or weights so far apart that the least vanish beside the largest.
+            return cls.of_itself(instance, objective)
+        return cls(scaled, instance, objective, exponent, weights, shift)
+
+    @classmethod
+    def of_itself(cls, instance: Instance, objective: str) -> NormalForm:
+        """The instance as it is."""
+        return cls(instance, instance, objective, 0, 0, 0.0)
 
     def value(self, value: float) -> float:
         """A value or a bound of the normal form as one of the original, seconds."""
@@ -101,8 +109,8 @@ class NormalForm:
 
 
 def _exponent(value: float) -> int:
-    """e with 2**(e - 1) ≤ value < 2**e; 0 for a value that is not positive and finite."""
-    return math.frexp(value)[1] if 0 < value < math.inf else 0
+    """e with 2**(e - 1) ≤ value < 2**e, for a positive value."""
+    return math.frexp(value)[1]
 
 
 def _work_seconds(instance: Instance) -> float:
@@ -110,11 +118,10 @@ def _work_seconds(instance: Instance) -> float:
     r = instance.requests
     least = np.full(instance.n, np.inf)
     for worker, fits in zip(instance.workers, instance.fits_worker.T, strict=True):
-        alone = worker.prefill_time, worker.decode_time, r.prefill_tokens, r.decode_tokens
-        seconds = work_seconds(*alone, worker.slots, worker.kv_capacity)
+        times = worker.prefill_time, worker.decode_time
+        seconds = work_seconds(*times, r.prefill_tokens, r.decode_tokens, worker.slots, worker.kv_capacity)
         least = np.where(fits, np.minimum(least, seconds), least)
-    longest = float(least.max())
-    return max(longest, float(least.sum()) / len(instance.workers))
+    return max(float(alone_seconds(instance).max()), float(least.sum()) / len(instance.workers))
 
 
 def scaled_worker(worker: Worker, exponent: int) -> Worker:
