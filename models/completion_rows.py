@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from llmsched_mip.models.completion_windows import Windows, completion_windows
 from llmsched_mip.models.linear import Terms
-
 from llmsched_mip.timing import IntArray
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from llmsched_mip.models.prefill_form import free_prefill
 
 from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.models.prefill_form import free_prefill
 from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, decode_work_seconds, request_kv_peak
 
 TOLERANCE = 1e-9

@@ -67,13 +67,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pyomo.environ as pyo
+
+from llmsched_mip.instance import Instance
 from llmsched_mip.models.horizon import whole_horizon
 from llmsched_mip.models.linear import LinearBlocks
 from llmsched_mip.models.round_rows import RoundRows
 from llmsched_mip.models.round_size import estimate
 from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
-
-from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
 from llmsched_mip.timing import FloatArray, IntArray
 

@@ -30,11 +30,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from llmsched_mip.instance import Instance
 from llmsched_mip.models import round_times
 from llmsched_mip.models.linear import Terms
 from llmsched_mip.models.start_rounds import Start
-
-from llmsched_mip.instance import Instance
 from llmsched_mip.timing import AffinePrefill, DecodeTime, FloatArray, IntArray, run_kv_peak
 
 if TYPE_CHECKING:

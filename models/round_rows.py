@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.models import completion_rows
 from llmsched_mip.models.horizon import least_rounds, unit_rounds
 from llmsched_mip.models.linear import LinearBlocks, Terms
 from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import RequestTypes, labels
 from llmsched_mip.models.start_rounds import Start
-
-from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.timing import (
     DecodeTime,
     FloatArray,
@@ -41,6 +41,9 @@ class RoundRows:
     part : Part or None
         Only these starts, and the objective to first order around a plan; see `round_part`.
     """
+
+    extra: IntArray
+    """Columns extra[w, t], where times matter; set by `round_times`."""
 
     def __init__(
         self,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from llmsched_mip.instance import Instance
 from llmsched_mip.models import completion_rows
 from llmsched_mip.models.horizon import least_rounds, unit_rounds
 from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import RequestTypes
-
-from llmsched_mip.instance import Instance
 from llmsched_mip.timing import IntArray
 
 if TYPE_CHECKING:

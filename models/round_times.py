@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from llmsched_mip.models.horizon import least_rounds
 from llmsched_mip.models.linear import Terms
-
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 
 if TYPE_CHECKING:

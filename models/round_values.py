@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from llmsched_mip.models.start_rounds import Start
 
+from llmsched_mip.models.start_rounds import Start
 from llmsched_mip.timing import FloatArray, IntArray
 
 if TYPE_CHECKING:

@@ -57,14 +57,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyomo.environ as pyo
+
+from llmsched_mip.instance import Instance
 from llmsched_mip.models.horizon import alone_seconds, whole_horizon
 from llmsched_mip.models.linear import LinearBlocks, Terms
 from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import labels
 from llmsched_mip.models.stage_start import values_of
 from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
-
-from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
 from llmsched_mip.timing import DecodeTime, FloatArray, IntArray, decode_work_seconds
 

@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from llmsched_mip.models.start_rounds import Start
 
+from llmsched_mip.models.start_rounds import Start
 from llmsched_mip.timing import FloatArray
 
 if TYPE_CHECKING:

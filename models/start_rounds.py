@@ -6,9 +6,9 @@ import heapq
 from typing import NamedTuple
 
 import numpy as np
-from llmsched_mip.models.prefill_form import free_prefill
 
 from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.models.prefill_form import free_prefill
 from llmsched_mip.plan import Plan, Stage, WorkerPlan
 from llmsched_mip.timing import IntArray
 
@@ -51,7 +51,8 @@ def _slots(worker: Worker, jobs: list[tuple[int, int, int]]) -> dict[int, int] |
     """Colour the intervals (start, request, rounds), given by start: the lowest free slot for each."""
     if worker.slots is None:
         return None
-    free, busy = list(range(min(worker.slots, len(jobs)))), []
+    free = list(range(min(worker.slots, len(jobs))))
+    busy: list[tuple[int, int]] = []
     slot_of = {}
     for start, request, rounds in jobs:
         while busy and busy[0][0] <= start:

@@ -20,13 +20,13 @@ from typing import Any
 import highspy
 import numpy as np
 import pyomo.environ as pyo
-from llmsched_mip.models import round_indexed
-from llmsched_mip.models.linear import LinearBlocks
 from rich.console import Console
 from rich.table import Table
 
 from llmsched_mip.backends.arrays import ArrayModel, standard_form
 from llmsched_mip.backends.highs import highs_model
+from llmsched_mip.models import round_indexed
+from llmsched_mip.models.linear import LinearBlocks
 from llmsched_mip.workload import generate
 
 ROUTES = ("blocks", "scalar", "matrix")

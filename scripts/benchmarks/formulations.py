@@ -12,8 +12,6 @@ import time
 from typing import Any
 
 import numpy as np
-from llmsched_mip.models import round_indexed
-from llmsched_mip.models.round_indexed import Options
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +20,8 @@ from llmsched_mip.backends import ArrayModel, solve, solve_arrays
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.full import Setting, construct
 from llmsched_mip.methods.search import Search
+from llmsched_mip.models import round_indexed
+from llmsched_mip.models.round_indexed import Options
 from llmsched_mip.workload import generate
 
 SWITCHES = ("types", "symmetry", "windows", "covers", "prefill", "completions", "precedence")

@@ -10,11 +10,11 @@ import pyomo.environ as pyo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmsched_mip.models import mmbpp
 from scipy import sparse
 
 from llmsched_mip.backends import ArrayModel, Status, solve_arrays, solve_with_cbc
 from llmsched_mip.errors import SchedulingError
+from llmsched_mip.models import mmbpp
 
 
 @st.composite

@@ -8,13 +8,13 @@ import highspy
 import pulp
 import pyomo.environ as pyo
 import pytest
-from llmsched_mip.models import round_indexed, stage_indexed
 from random_tiny import tiny_instance
 
 from llmsched_mip.backends import solve, write_model
 from llmsched_mip.backends.export import legal_names
 from llmsched_mip.cli import main
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
+from llmsched_mip.models import round_indexed, stage_indexed
 
 
 def with_highs(path) -> float:

@@ -11,11 +11,11 @@ import time
 import numpy as np
 import pyomo.environ as pyo
 import pytest
-from llmsched_mip.models import mmbpp
 from scipy import sparse
 
 from llmsched_mip.backends import ArrayModel, Status, TracePoint, solve, solve_arrays, standard_form
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.models import mmbpp
 
 
 def knapsack_pyomo(sense: int = pyo.maximize) -> pyo.ConcreteModel:

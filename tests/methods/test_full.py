@@ -8,8 +8,6 @@ import time
 
 import pytest
 from exhaustive import optimum
-from llmsched_mip.models import round_indexed
-from llmsched_mip.models.horizon import horizon_from_value
 from random_tiny import tiny_instance
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker, methods
@@ -18,6 +16,8 @@ from llmsched_mip.errors import InvalidInputError, InvalidPlanError, UnreadableF
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
+from llmsched_mip.models import round_indexed
+from llmsched_mip.models.horizon import horizon_from_value
 from llmsched_mip.unit_round.problem import UnitRounds
 from llmsched_mip.unit_round.shortest_first import shortest_first
 from llmsched_mip.workload import generate

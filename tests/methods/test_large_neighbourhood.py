@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from exhaustive import optimum
-from llmsched_mip.models.round_part import clock_of
-from llmsched_mip.models.start_rounds import plan_of, starts_of, within_caps
 from random_tiny import tiny_instance
 
 from llmsched_mip.evaluate import evaluate
@@ -17,6 +15,8 @@ from llmsched_mip.methods.large_neighbourhood import _Run, large_neighbourhood
 from llmsched_mip.methods.left_shift import left_shift
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
+from llmsched_mip.models.round_part import clock_of
+from llmsched_mip.models.start_rounds import plan_of, starts_of, within_caps
 from llmsched_mip.workload import generate
 
 OBJECTIVES = ("makespan", "total_completion")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 from exhaustive import optimum
-from llmsched_mip.models import stage_indexed
-from llmsched_mip.models.horizon import alone_seconds, horizon_from_value
 from random_tiny import tiny_instance
 
 from llmsched_mip import LevelPrefill, bounds
@@ -13,6 +11,8 @@ from llmsched_mip.backends import Status, solve
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
+from llmsched_mip.models import stage_indexed
+from llmsched_mip.models.horizon import alone_seconds, horizon_from_value
 
 OBJECTIVES = ("makespan", "total_completion")
 TOLERANCE = 2e-5

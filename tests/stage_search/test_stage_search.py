@@ -10,8 +10,6 @@ import pytest
 from exhaustive import optimum
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmsched_mip.models import round_indexed
-from llmsched_mip.models.horizon import horizon_from_value
 from random_tiny import tiny_instance
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker
@@ -19,6 +17,8 @@ from llmsched_mip.backends import Status
 from llmsched_mip.backends import solve as solve_model
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.methods import solve
+from llmsched_mip.models import round_indexed
+from llmsched_mip.models.horizon import horizon_from_value
 from llmsched_mip.stage_search.problem import StageProblem
 from llmsched_mip.stage_search.prove import prove
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from exhaustive import optimum
-from llmsched_mip.models.completion_windows import completion_windows
 from scipy import sparse
 
 from llmsched_mip import Instance, Requests
 from llmsched_mip.backends import ArrayModel, solve_with_cbc
 from llmsched_mip.bounds.start_prices import ascend
 from llmsched_mip.methods import solve
+from llmsched_mip.models.completion_windows import completion_windows
 from llmsched_mip.unit_round.problem import UnitRounds
 from llmsched_mip.workload.deployments import deployment
 
