@@ -92,23 +92,33 @@ def _solve(
         fits = types.fits_worker[:, w]
         if fits.any():
             own_seconds[fits, w] = np.add(*priced_parts(Limits.of(types, w), only_time))
+    used = [own for own in limits if len(own.p)]
+    kv_unit, token_unit = _unit(int(types.kv_volume.max())), _unit(max(own.batch_tokens for own in used))
     data = work_prices.PriceData(
         count.astype(np.float64),
-        types.requests.prefill_tokens.astype(np.float64),
+        types.requests.prefill_tokens / token_unit,
         types.requests.decode_tokens.astype(np.float64),
-        types.kv_volume.astype(np.float64),
+        types.kv_volume / kv_unit,
         own_seconds,
         types.fits_worker,
         [own.worker.decode_time.base_s for own in limits],
         [own.slots for own in limits],
-        [own.kv for own in limits],
-        [fixed_prefill(own) if len(own.p) else [] for own in limits],
+        [own.kv / kv_unit for own in limits],
+        [[(most / token_unit, s) for most, s in fixed_prefill(own)] if len(own.p) else [] for own in limits],
     )
     model = work_prices.build(data, resources)
     result = highs.solve(model, time_limit_s=math.inf if time_limit_s is None else time_limit_s)
     if result.x is None:
         return _shared_equally(instance, limits, resources)
-    return [WorkerPrices(*prices) for prices in work_prices.extract(model)]
+    return [
+        WorkerPrices(mu, alpha, beta / kv_unit, gamma / token_unit, delta)
+        for mu, alpha, beta, gamma, delta in work_prices.extract(model)
+    ]
+
+
+def _unit(most: int) -> int:
+    """Tokens that the LP counts as one, a power of two: above 1 only where it would see numbers beyond 2**40."""
+    return int(2 ** max(0, most.bit_length() - 40))
 
 
 def as_certificate(instance: Instance, pricing: list[WorkerPrices]) -> dict[str, Any]:
