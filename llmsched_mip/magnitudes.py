@@ -1,7 +1,7 @@
 """How large an instance may be so that every sum over it is exact and every time finite.
 
-Let V = Σ vol_i, vol_i = p_i d_i + d_i (d_i + 1) / 2, the KV token-rounds of all requests.  An instance with V < 2**53 is
-accepted, any other refused.  Then all integer sums of a plan are exact, in int64 and as float64:
+Let V = Σ vol_i, vol_i = p_i d_i + d_i (d_i + 1) / 2, the KV token-rounds of all requests.  An instance with V < 2**53
+is accepted, any other refused.  Then all integer sums of a plan are exact, in int64 and as float64:
 
 - Σ p + Σ d ≤ V, since p + d ≤ p d + d (d + 1) / 2 for p, d ≥ 1: token counts, rounds and slot-rounds.
 - A run of m rounds of an unchanged active set A holds ``m kv_before + |A| m (m + 1) / 2`` = Σ_A Σ_k (p + k) over the
@@ -39,7 +39,7 @@ MOST_LIMIT = 2**62
 
 
 def require_exact_sums(requests: Requests) -> None:
-    """Raise `InvalidInputError` where Σ (p d + d (d + 1) / 2) is 2**53 or more, or where there are too many requests."""
+    """Raise `InvalidInputError` where Σ (p d + d (d + 1) / 2) is 2**53 or more, or for too many requests."""
     if len(requests) > MOST_REQUESTS:
         raise InvalidInputError("requests", f"expected at most {MOST_REQUESTS} requests, got {len(requests)}")
     # Each is below 2**63, as p and d are below 2**31; their sum need not be.
@@ -50,9 +50,8 @@ def require_exact_sums(requests: Requests) -> None:
     worst = int(np.argmax(volume))
     raise InvalidInputError(
         f"requests.decode_tokens[{worst}]",
-        f"expected at most {MOST_TOKEN_ROUNDS} KV token-rounds (p d + d (d + 1) / 2) over all requests, so that sums are"
-        f" exact, got {total:.4g}, {int(volume[worst])} of these by this request with {requests.prefill_tokens[worst]}"
-        f" prefill and {requests.decode_tokens[worst]} decode tokens",
+        f"expected at most {MOST_TOKEN_ROUNDS} KV token-rounds (p d + d (d + 1) / 2) over all requests, so that sums"
+        f" are exact, got {total:.4g}; this request alone has {int(volume[worst])}",
         requests.id[worst],
     )
 
