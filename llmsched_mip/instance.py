@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
+from llmsched_mip.magnitudes import MOST_LIMIT, require_exact_sums, require_finite_times
 from llmsched_mip.timing import (
     DecodeTime,
     FloatArray,
@@ -179,7 +180,7 @@ class Instance:
     Raises
     ------
     InvalidInputError
-        When a value is out of its range.
+        When a value is out of its range, or the whole is too large for exact sums (`magnitudes`).
     InfeasibleInstanceError
         When a request fits no worker.
     """
@@ -210,6 +211,8 @@ class Instance:
             if worker.name in names[:k]:
                 raise InvalidInputError(f"workers[{k}].name", f"names must be unique, {worker.name!r} stands twice")
         self._require_fit()
+        require_exact_sums(self.requests)
+        require_finite_times(self.requests, self.workers)
 
     def _require_fit(self) -> None:
         fits = self.fits_worker
@@ -285,8 +288,12 @@ def validate_worker(where: str, worker: Worker) -> None:
         raise InvalidInputError(f"{where}name", "a worker needs a name")
     for name in ("slots", "kv_capacity", "prefill_token_cap"):
         value = getattr(worker, name)
-        if value is not None and value < 1:
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise InvalidInputError(f"{where}{name}", f"expected an integer ≥ 1 or null, got {value}")
+        if value > MOST_LIMIT:
+            raise InvalidInputError(f"{where}{name}", f"expected at most {MOST_LIMIT}, got {value}")
     for part in ("prefill_time", "decode_time"):
         timing = getattr(worker, part)
         for name in ("base_s", "per_token_s", "per_sequence_s", "per_kv_token_s"):

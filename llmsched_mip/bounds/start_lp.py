@@ -33,7 +33,7 @@ from llmsched_mip import clock
 from llmsched_mip.backends import ArrayModel, solve_arrays
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.kv_dual import value_of_prices
-from llmsched_mip.bounds.start_relaxation import StartRelaxation
+from llmsched_mip.bounds.start_relaxation import StartRelaxation, blocks
 from llmsched_mip.instance import Instance
 from llmsched_mip.timing import FloatArray, request_kv_peak
 
@@ -122,11 +122,15 @@ def start_lp(
     Proof.  In the docstring of this module.
     """
     began = clock.now()
-    problem = StartRelaxation.of(instance) if objective == "total_completion" else None
-    if problem is None:
+    parts = blocks(instance) if objective == "total_completion" else None
+    if parts is None or sum(part.n * (part.horizon + 1) for part in parts.parts) > MOST_STARTS:
         return None
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else min(time_limit_s, DEFAULT_TIME_LIMIT_S)
-    found = solve_start_lp(problem, time_limit_s=limit)
-    if found is None:
-        return None
-    return Bound("start_lp", found.value, clock.now() - began, {"rounds": len(found.prices)})
+    found: list[StartLP] = []
+    for part in parts.parts:
+        solved = solve_start_lp(part, time_limit_s=max(0.0, limit - (clock.now() - began)))
+        if solved is None or (stop is not None and stop()):
+            return None
+        found.append(solved)
+    rounds = sum(len(own.prices) for own in found)
+    return Bound("start_lp", parts.total([own.value for own in found]), clock.now() - began, {"rounds": rounds})

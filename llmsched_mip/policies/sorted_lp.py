@@ -11,6 +11,8 @@ from llmsched_mip.timing import FloatArray, IntArray
 REACH = 32
 WORK = 200_000_000
 MOST_EVALUATIONS = 20_000
+# Rounds that the evaluations hold two arrays of, 320 MB.
+MOST_ROUNDS = 20_000_000
 
 
 class SortedLP(Ranked):
@@ -60,4 +62,6 @@ class LPSwap(SortedLP):
         if capacity is None:
             capacity = int((prompts + lengths).sum())
         evaluations = min(MOST_EVALUATIONS, WORK // int(lengths.sum()))
+        if evaluations < 1 or int(lengths.sum()) > MOST_ROUNDS:
+            return waiting[places]
         return waiting[swapped(places, prompts, lengths, weight, capacity, slots, REACH, evaluations)]
