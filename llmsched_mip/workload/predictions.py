@@ -12,7 +12,7 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import MAX_TOKENS, Instance
-from llmsched_mip.timing import IntArray
+from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.workload.marginals import stream
 
 
@@ -136,10 +136,11 @@ def with_lognormal_predictions(instance: Instance, sigma: float, seed: int, cove
         raise InvalidInputError("sigma", f"expected a finite number ≥ 0, got {sigma}")
     if not 0 < coverage < 1:
         raise InvalidInputError("coverage", f"expected a number above 0 and below 1, got {coverage}")
-    center = instance.requests.decode_tokens * np.exp(sigma * stream(seed, "log-normal").standard_normal(instance.n))
-    spread = math.exp(sigma * NormalDist().inv_cdf(0.5 + coverage / 2))
+    decode, error = instance.requests.decode_tokens, stream(seed, "log-normal").standard_normal(instance.n)
+    reach = NormalDist().inv_cdf(0.5 + coverage / 2)
+    lower, upper = (np.rint(decode * _factor(sigma, error + side)) for side in (-reach, reach))
     words = f"log-normal error with sigma {sigma:g}, {100 * coverage:g} % of the lengths inside, seed {seed}"
-    return _predicted(instance, np.rint(center / spread), np.rint(center * spread), f"lognormal{sigma:g}", words)
+    return _predicted(instance, lower, upper, f"lognormal{sigma:g}", words)
 
 
 PREDICTIONS: dict[str, tuple[str, Callable[..., Instance]]] = {
@@ -177,6 +178,12 @@ def _ends(instance: Instance) -> tuple[IntArray, IntArray]:
     requests = instance.requests
     assert requests.decode_lower is not None and requests.decode_upper is not None
     return requests.decode_lower, requests.decode_upper
+
+
+def _factor(sigma: float, error: FloatArray) -> FloatArray:
+    """exp(σ · error), from 0 to what makes the longest of all requests of the shortest."""
+    with np.errstate(over="ignore"):
+        return np.exp(np.minimum(sigma * error, math.log(MAX_TOKENS)))
 
 
 def _predicted(instance: Instance, lower: Any, upper: Any, name: str, words: str) -> Instance:
