@@ -320,7 +320,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    code = app(arguments, prog_name="llmsched", standalone_mode=False)
+    try:
+        code = app(arguments, prog_name="llmsched", standalone_mode=False)
+    except SystemExit:
+        # What prints help texts ends the program with code 1 when nobody reads them.
+        raise errors.OutputError from None
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else errors.EXIT_DONE
