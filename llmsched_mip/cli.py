@@ -33,7 +33,7 @@ from llmsched_mip.errors import InvalidInputError, NoPlanError, SchedulingError
 from llmsched_mip.export_command import export
 from llmsched_mip.limits import MOST_THREADS
 from llmsched_mip.report_command import gantt, report
-from llmsched_mip.storage import require_writable
+from llmsched_mip.storage import read_bytes, require_writable
 from llmsched_mip.study_command import study
 from llmsched_mip.workload_commands import generate, import_
 
@@ -106,6 +106,8 @@ def solve(
     at_least("--seed", seed, 0)
     if method != "auto":
         require_known("--method", method, "methods", "METHODS")
+    if solver is not None and solver.endswith(".py"):
+        read_bytes(solver)
     require_writable(plan_path)
     instance = _read(instance_path)
     chosen = objective_name(objective, instance)
@@ -220,17 +222,20 @@ def replay(
 ) -> None:
     """Execute a policy event by event and measure the schedule."""
     from llmsched_mip.files import read_plan
+    from llmsched_mip.policies import require_option, split_option
     from llmsched_mip.replay import SlotTimetable
     from llmsched_mip.replay import replay as execute
 
-    require_known("--policy", policy.partition(":")[0], "policies", "POLICIES")
+    base = split_option(policy)[0]
+    require_known("--policy", base, "policies", "POLICIES")
+    require_option(policy)
     if lengths not in LENGTHS:
         raise InvalidInputError("--lengths", f"expected one of {console.one_of(LENGTHS)}, got {lengths!r}")
     at_least("--seed", seed, 0)
     require_writable(events)
     instance = _read(instance_path)
     plan = None if plan_path is None else read_plan(plan_path, instance)
-    if plan is None and policy.partition(":")[0] in PLAN_POLICIES and lengths == "known":
+    if plan is None and base in PLAN_POLICIES and lengths == "known":
         plan = _offline_plan(instance, policy, seed)
     timetable = None if slot_timetable is None else SlotTimetable.read(slot_timetable)
     outcome = execute(instance, policy, plan=plan, lengths=lengths, seed=seed, events=events, slot_timetable=timetable)

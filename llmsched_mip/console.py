@@ -87,10 +87,12 @@ class SolveLog:
     """A line per improvement on standard error, in the manner of the logs of MIP solvers."""
 
     def __init__(self, title: str):
-        note(title)
-        note(f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source")
+        self.head = [title, f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source"]
 
     def __call__(self, event: Event) -> None:
+        # The head comes with the first line: arguments that are refused before it give one line.
+        while self.head:
+            note(self.head.pop(0))
         note(
             f"{event.seconds:8.2f}s | {seconds_text(event.incumbent):>14} | "
             f"{seconds_text(event.bound):>14} | {percent_text(event.gap):>8} | {event.source}"

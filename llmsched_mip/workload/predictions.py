@@ -41,7 +41,8 @@ def with_intervals(instance: Instance, ratio: float, seed: int) -> Instance:
     place = stream(seed, "intervals").random(instance.n)
     least = np.maximum(np.ceil(decode / ratio), 1.0)
     lower = np.clip(np.rint(decode * ratio**-place), least, decode)
-    upper = np.clip(np.floor(lower * ratio), decode, MAX_TOKENS)
+    with np.errstate(over="ignore"):
+        upper = np.clip(np.floor(lower * ratio), decode, MAX_TOKENS)
     return _predicted(
         instance,
         lower,
@@ -171,7 +172,8 @@ def with_predictions(instance: Instance, kind: str, seed: int) -> Instance:
         values = [float(number) for number in numbers]
     except ValueError:
         raise InvalidInputError("predictions", f"expected {PREDICTIONS[name][0]} with numbers, got {kind!r}") from None
-    return PREDICTIONS[name][1](instance, seed, *values)
+    with np.errstate(over="ignore"):  # Ends beyond all numbers are cut to the longest length.
+        return PREDICTIONS[name][1](instance, seed, *values)
 
 
 def _ends(instance: Instance) -> tuple[IntArray, IntArray]:

@@ -302,7 +302,7 @@ def keys_twice(document: Any) -> Iterator[tuple[str, bytes]]:
 
 def damaged(document: Any) -> Iterator[tuple[str, bytes]]:
     """Files that are not JSON objects in UTF-8."""
-    text = json.dumps(document)
+    text = json.dumps({"version": 1, "list": [], **document})
     for share in (1, 10, 50, 90, 99):
         yield f"cut after {share} %", text[: max(1, len(text) * share // 100)].encode()
     yield "empty", b""

@@ -66,13 +66,13 @@ READS_PLAN = [
     ["gantt", BAD, "-o", "out.svg"],
     ["report", BAD, "--format", "md"],
 ]
-READS_TRACE = ["import", "csv", "--worker", "unit-round", "-o", "out.json"]
+READS_TRACE = ["import", "csv", "--worker", "opt-66b-a100-tp4", "-o", "out.json"]
 READS_STAGES = READS_PLAN[:2]
 READS_WORKER = [
     ["generate", "gsm8k-small", "--worker", BAD, "-o", "out.json"],
     ["import", "csv", "trace.csv", "--worker", BAD, "-o", "out.json"],
 ]
-DEPLOYMENT = {**WORKER, "source": "test"}
+DEPLOYMENT = {**WORKER, "name": "good", "source": "test"}
 LONG = "n" * 300
 
 
