@@ -8,13 +8,8 @@ from collections.abc import Callable
 from llmsched_mip.instance import OBJECTIVES, Instance
 from llmsched_mip.measures import Measures
 from llmsched_mip.plan import STATUSES, Plan, relative_gap
+from llmsched_mip.tolerance import RELATIVE_TOLERANCE, at_most, same
 from llmsched_mip.violations import Violation
-
-RELATIVE_TOLERANCE = 1e-9
-
-
-def _same(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-12)
 
 
 def check(instance: Instance, plan: Plan, measures: Measures) -> list[Violation]:
@@ -38,10 +33,10 @@ def check(instance: Instance, plan: Plan, measures: Measures) -> list[Violation]
         claim(f"objective is {plan.objective!r}, expected one of {', '.join(OBJECTIVES)}")
         return found
     actual = measures.objective(plan.objective)
-    if plan.value is not None and not math.isnan(actual) and not _same(plan.value, actual):
+    if plan.value is not None and not math.isnan(actual) and not same(plan.value, actual):
         claim(f"value is {plan.value!r}, the stages give {plan.objective} {actual!r}")
     for name, bound in plan.bounds.items():
-        if bound > actual and not _same(bound, actual):
+        if not at_most(bound, actual):
             claim(f"bound {name} of {bound!r} lies above the value {actual!r} of the plan itself")
     if plan.bound is not None:
         _check_bound(plan, plan.bound, actual, claim)
@@ -53,16 +48,16 @@ def check(instance: Instance, plan: Plan, measures: Measures) -> list[Violation]
 
 
 def _check_bound(plan: Plan, bound: float, actual: float, claim: Callable[[str], None]) -> None:
-    if bound > actual and not _same(bound, actual):
+    if not at_most(bound, actual):
         claim(f"bound {bound!r} lies above the value {actual!r} of the plan itself")
     best = max(plan.bounds.values(), default=bound)
-    if not _same(min(best, actual), min(bound, actual)) and not math.isnan(actual):
+    if not same(min(best, actual), min(bound, actual)) and not math.isnan(actual):
         claim(f"bound is {bound!r}, the largest of bounds is {best!r}")
     value = actual if plan.value is None else plan.value
     if math.isnan(value):
         return
     gap = relative_gap(value, bound)
-    if plan.gap is None or not math.isclose(plan.gap, gap, rel_tol=1e-9, abs_tol=1e-12):
+    if plan.gap is None or not abs(plan.gap - gap) <= RELATIVE_TOLERANCE * max(1.0, abs(gap)):
         claim(f"gap is {plan.gap!r}, (value - bound) / value is {gap!r}")
-    if plan.status == "optimal" and gap > 1e-6:
+    if plan.status == "optimal" and gap > RELATIVE_TOLERANCE:
         claim(f"status is optimal at a gap of {gap!r}")

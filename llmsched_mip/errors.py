@@ -6,6 +6,8 @@ EXIT_DONE = 0
 EXIT_INVALID = 1
 EXIT_USAGE = 2
 EXIT_NO_PLAN = 3
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class SchedulingError(Exception):
@@ -70,3 +72,9 @@ class NoPlanError(SchedulingError):
     def __init__(self, message: str, bounds: dict[str, float] | None = None):
         self.bounds = bounds or {}
         super().__init__(message)
+
+
+class InterruptedSearchError(NoPlanError):
+    """Ctrl-C, or another request to end, came before there was a plan."""
+
+    exit_code = EXIT_INTERRUPTED

@@ -14,6 +14,7 @@ import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.timing import FloatArray, IntArray
+from llmsched_mip.tolerance import meets
 
 STATUSES = ("optimal", "feasible")
 
@@ -140,24 +141,24 @@ class Plan:
         )
         return cls(instance.name, instance.digest, objective or instance.objective, method, workers)
 
-    def with_claims(self, value: float, bounds: dict[str, float], seconds: float, proven: bool = False) -> Plan:
+    def with_claims(self, value: float, bounds: dict[str, float], seconds: float, proven: bool | None = None) -> Plan:
         """Return the plan with its value, bounds and gap filled in.
 
-        The status is ``optimal`` when `proven` or when the best bound meets the value.
+        The status is ``optimal`` when `proven`; by default, when the best bound meets the value.
         """
-        bound = max(bounds.values()) if bounds else None
-        closed = bound is not None and value - bound <= 1e-9 * abs(value)
-        if closed or (proven and bound is not None):
-            bound = min(value, bound) if bound is not None else None
-        gap = None if bound is None else relative_gap(value, bound)
+        bound = max(bounds.values(), default=None)
+        if proven is None:
+            proven = bound is not None and meets(bound, value)
+        if bound is not None and meets(bound, value):
+            bound = min(value, bound)
         return replace(
             self,
             value=value,
             bound=bound,
-            gap=gap,
+            gap=None if bound is None else relative_gap(value, bound),
             bounds=dict(bounds),
             seconds=seconds,
-            status="optimal" if closed or proven else "feasible",
+            status="optimal" if proven and bound is not None else "feasible",
         )
 
 

@@ -14,6 +14,9 @@ from llmsched_mip.backends.arrays import ArrayModel, standard_form, with_two_cos
 from llmsched_mip.backends.result import Seconds, SolveResult, Status
 from llmsched_mip.errors import SchedulingError
 
+# Rows, reduced costs and integers to 1e-9; a node may be dropped only where it is not better by 1e-9 (CBC's own: 1e-5).
+EXACT = ("primalTolerance 1e-9", "dualTolerance 1e-9", "integerTolerance 1e-9", "increment 1e-9")
+
 
 def require_cbc() -> None:
     """Raise `SchedulingError` unless PuLP's CBC can be run."""
@@ -67,6 +70,7 @@ def solve_with_cbc(
         gapRel=mip_rel_gap if mip_rel_gap > 0 else None,
         threads=threads,
         timeMode="elapsed",
+        options=list(EXACT),
     )
     require_cbc()
     built = clock.now()

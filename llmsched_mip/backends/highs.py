@@ -15,11 +15,15 @@ from scipy import sparse
 
 from llmsched_mip import clock
 from llmsched_mip.backends.arrays import ArrayModel, PyomoForm, standard_form
-from llmsched_mip.backends.result import Seconds, SolveResult, Status, TracePoint, settled
+from llmsched_mip.backends.result import Seconds, SolveResult, Status, TracePoint
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.tolerance import same
 
 Ended = highspy.HighsModelStatus
 FEASIBLE_POINT = 2
+# For models whose bound is a proof: rows and integers hold to 1e-9, reduced costs to 1e-10 (HiGHS takes a tenth), and
+# nodes are dropped only where they cannot be better by 1e-9.  The least that HiGHS takes is 1e-10.
+EXACT = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
 OTHER_LIMITS = (
     Ended.kSolutionLimit,
     Ended.kIterationLimit,
@@ -35,7 +39,7 @@ class Limits:
 
     time_limit_s: float = math.inf
     mip_rel_gap: float = 0.0
-    mip_abs_gap: float = 1e-6
+    mip_abs_gap: float = 0.0
     threads: int | None = None
     log: Callable[[str], None] | None = None
     stop: Callable[[], bool] | None = None
@@ -73,7 +77,7 @@ def solve(
         driver watches it too, at every interrupt callback.  Between two callbacks nothing can stop it, and
         inside one LP or one sub-MIP of the branch and bound HiGHS makes none.
     mip_rel_gap, mip_abs_gap : float
-        Stop when the gap, relative to the incumbent's value or absolute, is at most this; default 0 and 1e-6.
+        Stop when the gap, relative to the incumbent's value or absolute, is at most this; default 0.
     threads : int, optional
         Default: HiGHS chooses.
     log : callable, optional
@@ -179,7 +183,7 @@ class _Highs:
             worst = math.inf if self.model.maximise else -math.inf
             seconds = Seconds(0.0, handover, 0.0)
             return _nothing(Status.TIME_LIMIT_NO_INCUMBENT, worst, seconds, "no time left for the solver")
-        self._set("time_limit", max(0.0, left))
+        self._set("time_limit", max(0.0, left) if clock.is_real() else math.inf)
         self._run_solver()
         if self.highs.getModelStatus() == Ended.kUnboundedOrInfeasible:
             self._set("presolve", "off")
@@ -316,7 +320,7 @@ class _Highs:
 
     def _status(self, ended: Any, value: float | None, bound: float) -> Status:
         if ended in (Ended.kOptimal, Ended.kModelEmpty) and value is not None:
-            return Status.OPTIMAL if settled(value, bound) else Status.GAP_LIMIT
+            return Status.OPTIMAL if same(value, bound) else Status.GAP_LIMIT
         if ended == Ended.kTimeLimit or (self.out_of_time and not self.stopped):
             return Status.TIME_LIMIT_NO_INCUMBENT if value is None else Status.TIME_LIMIT_INCUMBENT
         if ended == Ended.kInterrupt or self.stopped:

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
-import numpy as np
 from pyomo.common.collections import ComponentMap
 
 from llmsched_mip.timing import FloatArray
-
-PROOF_TOLERANCE = 1e-6
 
 
 class Status(Enum):
@@ -113,8 +110,3 @@ class SolveResult:
 
 def _pairs(rows: list[Any], duals: FloatArray) -> list[tuple[Any, float]]:
     return list(zip(rows, duals.tolist(), strict=True))
-
-
-def settled(value: float, bound: float) -> bool:
-    """Whether a dual bound proves a value optimal: they agree up to the solver's own tolerance."""
-    return bool(abs(value - bound) <= PROOF_TOLERANCE * max(1.0, np.abs(value)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from llmsched_mip.bounds.alone import alone_seconds
 from llmsched_mip.bounds.limits import Limits, exact_sum
 from llmsched_mip.bounds.pricing import (
     NOTHING,
@@ -92,23 +93,28 @@ def _solve(
         fits = types.fits_worker[:, w]
         if fits.any():
             own_seconds[fits, w] = np.add(*priced_parts(Limits.of(types, w), only_time))
+    # In a unit of time in which requests take about one: the solver's tolerances are absolute.
+    unit = math.frexp(float(alone_seconds(types).max()))[1]
+    fixed = [fixed_prefill(own) if len(own.p) else [] for own in limits]
     data = work_prices.PriceData(
         count.astype(np.float64),
         types.requests.prefill_tokens.astype(np.float64),
         types.requests.decode_tokens.astype(np.float64),
         types.kv_volume.astype(np.float64),
-        own_seconds,
+        np.ldexp(own_seconds, -unit),
         types.fits_worker,
-        [own.worker.decode_time.base_s for own in limits],
+        [math.ldexp(own.worker.decode_time.base_s, -unit) for own in limits],
         [own.slots for own in limits],
         [own.kv for own in limits],
-        [fixed_prefill(own) if len(own.p) else [] for own in limits],
+        [[(tokens, math.ldexp(seconds, -unit)) for tokens, seconds in own] for own in fixed],
     )
     model = work_prices.build(data, resources)
     result = highs.solve(model, time_limit_s=math.inf if time_limit_s is None else time_limit_s)
     if result.x is None:
         return _shared_equally(instance, limits, resources)
-    return [WorkerPrices(*prices) for prices in work_prices.extract(model)]
+    return [
+        WorkerPrices(mu, *(math.ldexp(price, unit) for price in prices)) for mu, *prices in work_prices.extract(model)
+    ]
 
 
 def as_certificate(instance: Instance, pricing: list[WorkerPrices]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from llmsched_mip.bounds.limits import Limits, ceil_div, exact_sum
 from llmsched_mip.timing import AffinePrefill, IntArray, LevelPrefill
+from llmsched_mip.tolerance import meets, rounded_down
 
 COVER_TIME_LIMIT_S = 5.0
 
@@ -101,12 +102,17 @@ def _cover(
     from llmsched_mip.backends import highs
     from llmsched_mip.models import prefill_cover
 
-    model = prefill_cover.build(seconds, capacity, tokens, iterations)
-    result = highs.solve(model, time_limit_s=COVER_TIME_LIMIT_S, threads=1, mip_abs_gap=0.0)
     cheapest = min(s / c for s, c in zip(seconds, capacity, strict=True))
-    fluid = max(tokens[0] * cheapest, iterations[0] * seconds[0], result.bound)
+    fluid = max(tokens[0] * cheapest, iterations[0] * seconds[0])
+    if fluid == 0:
+        return 0.0, None
+    # In a unit of time in which the objective is about 512: the solver's tolerances are absolute.
+    unit = math.frexp(fluid)[1] - 9
+    model = prefill_cover.build([math.ldexp(s, -unit) for s in seconds], capacity, tokens, iterations)
+    result = highs.solve(model, time_limit_s=COVER_TIME_LIMIT_S, threads=1, options=highs.EXACT)
+    proven = math.ldexp(result.bound, unit) if math.isfinite(result.bound) else 0.0
     if result.value is None:
-        return fluid, None
+        return max(fluid, rounded_down(proven)), None
     counts = prefill_cover.extract(model)
     cost = math.fsum(s * z for s, z in zip(seconds, counts, strict=True))
-    return (cost if math.isclose(cost, fluid, rel_tol=1e-9) else min(fluid, cost)), counts
+    return (cost if meets(max(fluid, proven), cost) else max(fluid, rounded_down(proven))), counts

@@ -60,8 +60,9 @@ class StartPrices:
 
     @property
     def proven(self) -> float:
-        """The bound on the value of a schedule, rounds: L, rounded up where values are integers."""
-        return float(np.ceil(self.value - ROUNDING)) if self.problem.step else self.value
+        """The bound on the value of a schedule, rounds: L, rounded up where values are multiples of a step."""
+        step = self.problem.step
+        return step * float(np.ceil(self.value / step - ROUNDING)) if step else self.value
 
     def reduced_costs(self) -> FloatArray:
         """The bracket of L less its minimum over s: shape (n, T + 1)."""

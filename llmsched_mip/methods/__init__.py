@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from llmsched_mip import bounds
 from llmsched_mip.backends.cbc import require_cbc
-from llmsched_mip.errors import InvalidInputError, NoPlanError
+from llmsched_mip.errors import (
+    InterruptedSearchError,
+    InvalidInputError,
+    InvalidPlanError,
+    NoPlanError,
+    SchedulingError,
+)
+from llmsched_mip.evaluate import evaluate
 from llmsched_mip.instance import OBJECTIVES, Instance
 from llmsched_mip.methods.branch_and_bound import (
     branch_and_bound,
@@ -21,9 +28,10 @@ from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
-from llmsched_mip.methods.search import Event, Search
+from llmsched_mip.methods.search import Event, Failure, Search
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
 from llmsched_mip.methods.unit_round import unit_round
+from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.lagrangian import Lagrangian
@@ -33,7 +41,7 @@ DEFAULT_TIME_LIMIT_S = 20.0
 SLOW_BOUNDS = ("mmbpp", "start_prices", "kv_dual", "start_lp")
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
 
-__all__ = ["METHODS", "Event", "Search", "SolveResult", "solve"]
+__all__ = ["METHODS", "Event", "Failure", "Search", "SolveResult", "solve"]
 
 
 def auto(search: Search) -> None:
@@ -57,7 +65,7 @@ def auto(search: Search) -> None:
         steps = [unit_round]
     for step in steps:
         if not search.stop():
-            step(search)
+            search.attempt(step.__name__, partial(step, search))
 
 
 def online(search: Search) -> None:
@@ -81,10 +89,11 @@ METHODS: dict[str, Callable[[Search], None]] = {
 
 @dataclass(frozen=True, eq=False)
 class SolveResult:
-    """A plan that has passed `evaluate`, with its claims, and whether Ctrl-C cut the search short."""
+    """A plan that has passed `evaluate`, with its claims, whether Ctrl-C cut the search short, and what failed."""
 
     plan: Plan
     interrupted: bool
+    failures: tuple[Failure, ...] = ()
 
 
 def solve(
@@ -129,24 +138,75 @@ def solve(
         CBC is asked for and cannot be run.
     NoPlanError
         Nothing found within the time limit; its `bounds` holds what was proven.
+    InterruptedSearchError
+        Ctrl-C before there was a plan; `bounds` likewise.
+
+    A part that fails once there is a plan ends nothing: the result's `failures` names it.
     """
     objective = objective or instance.objective
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
     _check(objective, method, limit, gap)
-    chosen = METHODS[method] if solver is None else _with_solver(method, solver)
-    with Search(instance, objective, limit, gap, threads, seed, log) as search:
-        search.raise_bounds(
-            bounds.compute(instance, objective, limit, stop=lambda: search.interrupted, names=QUICK_BOUNDS)
-        )
+    chosen = partial(_guarded, name=method) if solver is None else _with_solver(method, solver)
+    form = NormalForm.of(instance, objective)
+    with Search(form.instance, objective, limit, gap, threads, seed, log, form) as search:
+        try:
+            _run(search, chosen)
+        except KeyboardInterrupt:
+            # A second Ctrl-C: what was found is kept.
+            search.interrupted = True
+    return _result(search, limit)
+
+
+def _run(search: Search, chosen: Callable[[Search], None]) -> None:
+    """Quick bounds, the method, list schedules where it has made no plan, and slow bounds while a gap is open."""
+    _bounds(search, QUICK_BOUNDS, lambda: search.interrupted)
+    try:
         chosen(search)
-        if search.plan is None and not search.interrupted:
-            list_schedules(search)
-        if not search.stop() and (len(instance.workers) > 1 or objective == "total_completion"):
-            slow = [name for name in SLOW_BOUNDS if name not in search.bounds]
-            search.raise_bounds(bounds.compute(instance, objective, search.remaining, stop=search.stop, names=slow))
-    if search.plan is None or search.value is None:
-        raise NoPlanError(f"{instance.name}: no plan within {limit:g} s", search.bounds)
-    return SolveResult(search.plan.with_claims(search.value, search.bounds, search.seconds), search.interrupted)
+    except SchedulingError as error:
+        # Of a solver or a model of the user's, who has to know, unless there is a plan to go on with.
+        if search.plan is None:
+            raise
+        search.fail("solver", error)
+    if search.plan is None and not search.interrupted:
+        _guarded(search, "lists")
+    if not search.stop() and (len(search.instance.workers) > 1 or search.objective == "total_completion"):
+        _bounds(search, [name for name in SLOW_BOUNDS if name not in search.bounds], search.stop)
+
+
+def _guarded(search: Search, name: str) -> None:
+    search.attempt(name, partial(METHODS[name], search))
+
+
+def _bounds(search: Search, names: Sequence[str], stop: Callable[[], bool]) -> None:
+    """Raise these bounds; one that fails is left out."""
+    for name in names:
+        if search.bounds and stop():
+            return
+        try:
+            search.raise_bounds(
+                bounds.compute(search.instance, search.objective, search.remaining, stop=stop, names=[name])
+            )
+        except Exception as error:
+            search.fail(f"bound {name}", error)
+
+
+def _result(search: Search, limit: float) -> SolveResult:
+    """The best plan as one of the instance that `solve` was given, evaluated there."""
+    form = search.form
+    proven = {name: form.value(value) for name, value in search.bounds.items()}
+    if search.plan is None:
+        name = form.original.name
+        if search.interrupted:
+            raise InterruptedSearchError(f"{name}: interrupted before there was a plan", proven)
+        because = "".join(f"; {part}: {message}" for part, message in search.failures)
+        raise NoPlanError(f"{name}: no plan within {limit:g} s{because}", proven)
+    plan = form.plan_of_original(search.plan)
+    evaluation = evaluate(form.original, plan)
+    if not evaluation.feasible:
+        raise InvalidPlanError(f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}")
+    value = evaluation.measures.objective(search.objective)
+    claimed = plan.with_claims(value, proven, search.seconds, search.closed)
+    return SolveResult(claimed, search.interrupted, tuple(search.failures))
 
 
 def _with_solver(method: str, solver: str) -> Callable[[Search], None]:

@@ -17,9 +17,10 @@ import numpy as np
 
 from llmsched_mip import bounds
 from llmsched_mip.backends import SolveResult, Status, solve, solve_with_cbc
-from llmsched_mip.backends.result import PROOF_TOLERANCE, TracePoint
+from llmsched_mip.backends.highs import EXACT
+from llmsched_mip.backends.result import TracePoint
 from llmsched_mip.bounds import Bound
-from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.errors import SchedulingError
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.user_model import solve_user_model
@@ -27,6 +28,7 @@ from llmsched_mip.models import round_indexed
 from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
 from llmsched_mip.models.linear import BuildStoppedError
 from llmsched_mip.timing import FloatArray, IntArray
+from llmsched_mip.tolerance import at_most, meets, rounded_down
 
 MOST_NONZEROS = 10_000_000
 SMALL_NONZEROS = 400_000
@@ -169,6 +171,7 @@ def solve_model(
     limits["mip_rel_gap"] = search.gap_target
     if solver is solve:
         limits |= {"start": started, "stop": lambda: search.interrupted, "on_trace": _trace(search, known)}
+        limits["options"] = EXACT
     if limits["time_limit_s"] <= 0:
         return "the time limit passed while it was built"
     result = solver(model, **limits)
@@ -181,26 +184,26 @@ def solve_model(
 def proven(search: Search, result: SolveResult, known: float) -> list[Bound]:
     """The bound that a run proves, see the top of this file.
 
-    A dual bound is exact to the solver's tolerance (1e-6 relative): within it of the incumbent it counts as met.
+    A dual bound comes from floating-point numbers: it is rounded down, unless it meets the value of the best plan.
     """
     bound = known if result.status is Status.INFEASIBLE else min(known, result.bound)
     if not math.isfinite(bound):
         return []
     value = search.value
-    if value is not None and abs(value - bound) <= PROOF_TOLERANCE * max(1.0, abs(value)):
-        bound = value
-    elif value is not None and bound > value:
-        raise InvalidInputError("model", f"its bound {bound:.9g} is above the value {value:.9g} of a feasible plan")
+    if value is None or not meets(bound, value):
+        bound = rounded_down(bound)
+    elif not at_most(bound, value):
+        raise SchedulingError(f"the model's bound {bound:.12g} is above the value {value:.12g} of a feasible plan")
     return [Bound("round_indexed", bound, sum(result.seconds), {"status": result.status.value})]
 
 
 def _trace(search: Search, known: float) -> Callable[[TracePoint], None]:
-    """Report bounds while HiGHS runs; a solver's tolerance is left off, the last word is `proven`'s."""
+    """Report bounds while HiGHS runs, rounded down; the last word is `proven`'s."""
 
     def report(point: TracePoint) -> None:
         bound = min(known, point.bound)
         if math.isfinite(bound) and search.value is not None:
-            bound = min(bound, search.value) - PROOF_TOLERANCE * max(1.0, abs(bound))
+            bound = rounded_down(min(bound, search.value))
             if search.bound is None or bound > search.bound:
                 search.raise_bounds([Bound("round_indexed", bound)])
 

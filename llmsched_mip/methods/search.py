@@ -1,4 +1,4 @@
-"""What every method works with: the best plan and bound so far, the clock, and Ctrl-C."""
+"""What every method works with: the best plan and bound so far, the clock, Ctrl-C, and what failed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from typing import Any, NamedTuple
 
 from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
-from llmsched_mip.errors import InvalidPlanError
+from llmsched_mip.errors import InvalidPlanError, SchedulingError
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.instance import Instance
+from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan, relative_gap
 from llmsched_mip.policies.base import Policy
 from llmsched_mip.replay import Executor
+from llmsched_mip.tolerance import meets
 
 
 class Event(NamedTuple):
-    """One improvement: seconds since the start, incumbent, bound and gap (None while there is none)."""
+    """One improvement: seconds since the start, incumbent, bound and gap (None while there is none).
+
+    Incumbent and bound are in seconds of the instance that `solve` was given.
+    """
 
     seconds: float
     incumbent: float | None
@@ -28,12 +33,20 @@ class Event(NamedTuple):
     source: str
 
 
+class Failure(NamedTuple):
+    """A part of the search that failed, and why, in one line."""
+
+    part: str
+    message: str
+
+
 class Search:
     """One run of `solve`.
 
     Parameters
     ----------
     instance : Instance
+        `solve` hands over a normal form; plans, `value` and `bounds` of the search are in its unit.
     objective : str
     time_limit_s : float
         Wall time in seconds; `stop` turns true when it has passed.
@@ -43,6 +56,8 @@ class Search:
     seed : int
     log : callable, optional
         Called with an `Event` at every improvement of the incumbent or the bound.
+    form : NormalForm, optional
+        How the instance stands to the one that `solve` was given; default: it is the one.
     """
 
     def __init__(
@@ -54,16 +69,28 @@ class Search:
         threads: int | None = None,
         seed: int = 0,
         log: Callable[[Event], None] | None = None,
+        form: NormalForm | None = None,
     ):
         self.instance, self.objective = instance, objective
+        self.form = form or NormalForm.of_itself(instance, objective)
         self.time_limit_s, self.gap_target, self.threads, self.seed = time_limit_s, gap, threads, seed
         self.log = log
         self.began = clock.now()
-        self.plan: Plan | None = None
-        self.value: float | None = None
+        self._best: tuple[Plan, float] | None = None
         self.bounds: dict[str, float] = {}
+        self.failures: list[Failure] = []
         self.interrupted = False
         self._previous: Any = None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The best plan so far."""
+        return None if self._best is None else self._best[0]
+
+    @property
+    def value(self) -> float | None:
+        """Objective of the best plan so far, in the unit of the instance."""
+        return None if self._best is None else self._best[1]
 
     @property
     def seconds(self) -> float:
@@ -82,15 +109,22 @@ class Search:
 
     @property
     def gap(self) -> float | None:
-        """(value - bound) / value."""
+        """(value - bound) / value, both as of the instance that `solve` was given."""
         if self.value is None or self.bound is None:
             return None
-        return max(0.0, relative_gap(self.value, self.bound))
+        return max(0.0, relative_gap(self.form.value(self.value), self.form.value(self.bound)))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the best bound proves the best plan optimal."""
+        return self.value is not None and self.bound is not None and meets(self.bound, self.value)
 
     def stop(self) -> bool:
         """Whether to end: interrupted, out of time, or the gap is closed."""
+        if self.interrupted or self.remaining <= 0 or self.closed:
+            return True
         gap = self.gap
-        return self.interrupted or self.remaining <= 0 or (gap is not None and gap <= max(self.gap_target, 1e-9))
+        return gap is not None and self.gap_target > 0 and gap <= self.gap_target
 
     def stop_after(self, seconds: float) -> Callable[[], bool]:
         """`stop`, or true once `seconds` from now have passed."""
@@ -111,9 +145,22 @@ class Search:
         value = evaluation.measures.objective(self.objective)
         if self.value is not None and value >= self.value:
             return False
-        self.plan, self.value = plan, value
+        self._best = (plan, value)
         self._report(plan.method)
         return True
+
+    def attempt(self, part: str, action: Callable[[], object]) -> None:
+        """Run one part of the search.  If it fails, `failures` says so and what was found stays."""
+        try:
+            action()
+        except Exception as error:
+            self.fail(part, error)
+
+    def fail(self, part: str, error: Exception) -> None:
+        """Keep what went wrong in a part, and log it."""
+        text = str(error) if isinstance(error, SchedulingError) else f"{type(error).__name__}: {error}"
+        self.failures.append(Failure(part, " ".join(text.split())))
+        self._report(f"{part} failed: {self.failures[-1].message}")
 
     def run_policy(self, name: str, policy: Policy) -> bool:
         """Execute a policy with known lengths and offer what ran as a plan."""
@@ -135,8 +182,15 @@ class Search:
         self._report(text)
 
     def _report(self, source: str) -> None:
-        if self.log is not None:
-            self.log(Event(self.seconds, self.value, self.bound, self.gap, source))
+        if self.log is None:
+            return
+        value, bound = (None if own is None else self.form.value(own) for own in (self.value, self.bound))
+        try:
+            self.log(Event(self.seconds, value, bound, self.gap, source))
+        except Exception as error:
+            # Who listens may be gone (a closed terminal); the search goes on in silence.
+            self.log = None
+            self.failures.append(Failure("log", " ".join(f"{type(error).__name__}: {error}".split())))
 
     def __enter__(self) -> Search:
         if threading.current_thread() is threading.main_thread():

@@ -12,7 +12,6 @@ from numba import njit
 from llmsched_mip.unit_round.loads import add, earliest
 
 T_NOW, DEPTH, NODES, ENTRIES = 0, 1, 2, 3
-EPS = 1e-6
 LONGEST_CHAIN = 256
 
 
@@ -55,7 +54,7 @@ def wasteful(load, capacity, p, d, starts, t, then):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def dominated(memo_head, memo_next, memo_key, memo_cost, memo_load, counters, own, key, then, load, cost):  # type: ignore[no-untyped-def]
+def dominated(memo_head, memo_next, memo_key, memo_cost, memo_load, counters, own, key, then, load, cost, eps):  # type: ignore[no-untyped-def]
     """Whether a stored state (same requests started, no later round) costs no more and leaves no more load; else store.
 
     `own` is the entry of the node whose starts this one has, -1 if it is the first with them: a node must not be
@@ -66,7 +65,7 @@ def dominated(memo_head, memo_next, memo_key, memo_cost, memo_load, counters, ow
     entry = memo_head[slot]
     seen = 0
     while entry >= 0 and seen < LONGEST_CHAIN:
-        if entry != own and memo_key[entry, 0] == key and memo_key[entry, 1] <= then and memo_cost[entry] <= cost + EPS:
+        if entry != own and memo_key[entry, 0] == key and memo_key[entry, 1] <= then and memo_cost[entry] <= cost + eps:
             smaller = True
             shift = then - memo_key[entry, 1]
             for r in range(width - shift):
@@ -92,14 +91,15 @@ def dominated(memo_head, memo_next, memo_key, memo_cost, memo_load, counters, ow
 
 @njit(cache=True)
 def run(  # type: ignore[no-untyped-def]
-    p, d, weight, capacity, twin, excess, least, most, step,
+    p, d, weight, capacity, twin, excess, least, most, step, eps,
     level, low, first, load, starts, counters, best, best_starts, budget,
     memo_head, memo_next, memo_key, memo_cost, memo_load,
 ):  # fmt: skip
     """Search until done (True) or until `budget` more nodes were opened (False).
 
     `excess` are reduced costs and `least` their minima over all later starts; `most` is the largest value that is
-    still looked for.  `level[depth]` = (round, first child, next child, request started on the way, cost so far,
+    still looked for, and `eps` what rounding errors may add to a value.  `level[depth]` = (round, first child, next
+    child, request started on the way, cost so far,
     table entry of the nodes with these starts).
     """
     n = len(p)
@@ -110,7 +110,7 @@ def run(  # type: ignore[no-untyped-def]
         t = int(level[depth, 0])
         child = int(level[depth, 2])
         limit = min(best[0] - step, most)
-        if child > n or low[depth] > limit + EPS:
+        if child > n or low[depth] > limit + eps:
             request = int(level[depth, 3])
             if request >= 0:
                 add(load, p[request], d[request], starts[request], -1)
@@ -124,7 +124,7 @@ def run(  # type: ignore[no-untyped-def]
             if twin[child] >= 0 and starts[twin[child]] < 0:
                 continue
             spent = level[depth, 4] + excess[child, t]
-            if low[depth] - least[child, t] + excess[child, t] > limit + EPS:
+            if low[depth] - least[child, t] + excess[child, t] > limit + eps:
                 continue
             starts[child] = t
             add(load, p[child], d[child], t, 1)
@@ -154,12 +154,12 @@ def run(  # type: ignore[no-untyped-def]
             else:
                 key |= np.int64(1) << i
                 cost += weight[i] * starts[i]
-        keep = total <= limit + EPS
+        keep = total <= limit + eps
         if keep and waiting == 0:
             value = 0.0
             for i in range(n):
                 value += weight[i] * (starts[i] + d[i])
-            if value < best[0] - EPS:
+            if value < best[0] - eps:
                 best[0] = value
                 best_starts[:] = starts
             keep = False
@@ -168,7 +168,7 @@ def run(  # type: ignore[no-untyped-def]
             entry = np.int64(level[depth, 5])
             before = counters[ENTRIES]
             keep = not dominated(
-                memo_head, memo_next, memo_key, memo_cost, memo_load, counters, entry, key, then, load, cost
+                memo_head, memo_next, memo_key, memo_cost, memo_load, counters, entry, key, then, load, cost, eps
             )
             if counters[ENTRIES] > before:
                 entry = before

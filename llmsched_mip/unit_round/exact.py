@@ -26,11 +26,13 @@ import numpy as np
 
 from llmsched_mip.bounds.start_prices import StartPrices
 from llmsched_mip.timing import FloatArray, IntArray
+from llmsched_mip.tolerance import meets
 from llmsched_mip.unit_round import branch
 
 MOST_REQUESTS = 62
 MEMO_BYTES = 400_000_000
 SLICE = 50_000
+ROUNDING = 1e-11
 SHARES = (0.4, 0.6, 0.8, 1.0)
 
 
@@ -45,7 +47,7 @@ class Proof:
 
     def closed(self, step: float) -> bool:
         """Whether the bound proves the value optimal."""
-        return self.bound > self.value - step + branch.EPS if step else self.bound >= self.value
+        return self.bound > self.value - 0.75 * step if step else meets(self.bound, self.value)
 
 
 class Memo:
@@ -98,9 +100,9 @@ def prove(prices: StartPrices, starts: IntArray, stop: Callable[[], bool]) -> It
 
 def _limits(value: float, bound: float, step: float) -> list[float]:
     top = value - step
-    first = np.ceil(bound - branch.EPS) if step else bound
+    first = step * np.ceil(bound / step - 0.25) if step else bound
     levels = [first + share * (top - first) for share in SHARES]
-    return sorted({float(np.floor(x)) if step else float(x) for x in levels[:-1]} | {float(top)})
+    return sorted({step * float(np.floor(x / step)) if step else float(x) for x in levels[:-1]} | {float(top)})
 
 
 class _Search:
@@ -132,10 +134,12 @@ class _Search:
         level[0, 3], level[0, 5], level[0, 4], low[0] = -1, -1, self.bound, self.bound
         memo = self.memo
         memo.clear()
+        # Values a step apart cannot be confused by rounding; without a step they are compared to 1e-11.
+        eps = 0.25 * self.step if self.step else ROUNDING * self.value
         done = False
         while not done and not stop():
             done = branch.run(
-                self.p, self.d, self.weight, self.capacity, self.twin, self.excess, self.least, limit, self.step,
+                self.p, self.d, self.weight, self.capacity, self.twin, self.excess, self.least, limit, self.step, eps,
                 level, low, first, load, starts, counters, self.best, self.best_starts, SLICE,
                 memo.head, memo.next, memo.key, memo.cost, memo.load,
             )  # fmt: skip

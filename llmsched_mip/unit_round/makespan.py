@@ -30,6 +30,7 @@ from llmsched_mip.unit_round.problem import UnitRounds
 
 SLICE = 20_000
 ROUNDING = 1e-9
+PRICE_ROUNDING = 1e-6
 
 
 def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, stop: Callable[[], bool]) -> Iterator[Proof]:
@@ -152,7 +153,7 @@ def _meet(
     memo, done = Memo(int(d.max()), own.capacity), False
     while not done and not stop() and not math.isfinite(best[0]):
         done = branch.run(
-            p, d, np.ones(n), own.capacity, twin, excess, least, 0.0, 1.0,
+            p, d, np.ones(n), own.capacity, twin, excess, least, 0.0, 1.0, PRICE_ROUNDING,
             level, low, first, load, starts, counters, best, best_starts, SLICE,
             memo.head, memo.next, memo.key, memo.cost, memo.load,
         )  # fmt: skip

@@ -64,8 +64,16 @@ class UnitRounds:
 
     @property
     def step(self) -> float:
-        """Values are multiples of this (rounds): 1 with integer weights, else 0."""
-        return 1.0 if np.array_equal(self.weight, np.rint(self.weight)) else 0.0
+        """Values are multiples of this (rounds): the largest power of two that divides all weights.
+
+        0 where values are more than 2^40 times as large: in floating-point numbers that is as good as no step.
+        """
+        mantissa, exponent = np.frexp(self.weight)
+        digits = (mantissa * 2.0**53).astype(np.int64)
+        least_bit = np.log2((digits & -digits).astype(np.float64))
+        step = 2.0 ** float((exponent - 53 + least_bit).min())
+        longest = float(self.d.sum()) * float(self.weight.sum())
+        return step if longest < 2.0**40 * step else 0.0
 
     def value(self, starts: IntArray) -> float:
         """Σ weight (start + d), in rounds."""

@@ -1,0 +1,141 @@
+"""Instances in a unit of time in which objectives are of order 1 to 1000, and the way back.
+
+Solvers and searches know absolute tolerances (rows of HiGHS hold to 1e-9 at best); times may be microseconds or
+years, and arrivals may be Unix timestamps.  So `solve` works on the *normal form* of an instance:
+
+- times are multiplied by a power of two, after which the last completion is estimated at 256 to 512;
+- weights are multiplied by a power of two, after which their mean is from 1 to 2;
+- the earliest arrival is taken off all arrivals.
+
+Multiplying by a power of two is exact, so an instance and the same with all times scaled by one have the same normal
+form to the last bit, and all that is computed from it is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from llmsched_mip.bounds.alone import alone_seconds
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill, work_seconds
+
+LAST_COMPLETION_EXPONENT = 9
+
+
+@dataclass(frozen=True, eq=False)
+class NormalForm:
+    """The normal form of an instance for one objective, and how its times and values stand to the original's.
+
+    Parameters
+    ----------
+    instance : Instance
+        In the unit of the normal form.
+    original : Instance
+    objective : str
+    time_exponent, weight_exponent : int
+        Original times are those of `instance` times ``2**time_exponent``; weights likewise.
+    shift_s : float
+        Earliest arrival of the original, seconds.
+    """
+
+    instance: Instance
+    original: Instance
+    objective: str
+    time_exponent: int
+    weight_exponent: int
+    shift_s: float
+
+    @classmethod
+    def of(cls, instance: Instance, objective: str) -> NormalForm:
+        """The normal form of `instance`; the instance itself where nothing is to be changed."""
+        r = instance.requests
+        shift = float(r.arrival_s.min())
+        last = max(float(r.arrival_s.max()) - shift, _work_seconds(instance))
+        exponent = _exponent(last) - LAST_COMPLETION_EXPONENT if 0 < last < math.inf else 0
+        weights = 0
+        if objective == "total_completion":
+            weights = _exponent(math.fsum(r.weight.tolist()) / instance.n) - 1
+        if exponent == weights == 0 and shift == 0:
+            return cls.of_itself(instance, objective)
+        arrival, weight = np.ldexp(r.arrival_s - shift, -exponent), np.ldexp(r.weight, -weights)
+        try:
+            scaled = replace(
+                instance,
+                requests=replace(r, arrival_s=arrival, weight=weight),
+                workers=tuple(scaled_worker(worker, -exponent) for worker in instance.workers),
+            )
+        except InvalidInputError:
+            # Times or weights so far apart that the least vanish beside the largest.
+            return cls.of_itself(instance, objective)
+        return cls(scaled, instance, objective, exponent, weights, shift)
+
+    @classmethod
+    def of_itself(cls, instance: Instance, objective: str) -> NormalForm:
+        """The instance as it is."""
+        return cls(instance, instance, objective, 0, 0, 0.0)
+
+    def value(self, value: float) -> float:
+        """A value or a bound of the normal form as one of the original, seconds."""
+        if self.objective == "makespan":
+            return math.ldexp(value, self.time_exponent) + self.shift_s
+        later = self.shift_s * math.fsum(self.original.requests.weight.tolist()) if self.shift_s else 0.0
+        return math.ldexp(value, self.time_exponent + self.weight_exponent) + later
+
+    def plan_of_original(self, plan: Plan) -> Plan:
+        """A plan for the normal form as one for the original."""
+        workers = tuple(self._moved(own, self.time_exponent, self.shift_s) for own in plan.workers)
+        return replace(plan, workers=workers, instance_digest=self.original.digest)
+
+    def plan_of_normal_form(self, plan: Plan) -> Plan:
+        """A plan for the original as one for the normal form."""
+        workers = tuple(self._moved(own, -self.time_exponent, -self.shift_s) for own in plan.workers)
+        digest = plan.instance_digest
+        return replace(
+            plan, workers=workers, instance_digest=self.instance.digest if digest == self.original.digest else digest
+        )
+
+    def _moved(self, own: WorkerPlan, exponent: int, shift: float) -> WorkerPlan:
+        """The stages with `not_before_s` in the other unit: shifted before it is scaled up, after it is scaled down."""
+        if own.not_before_s is None:
+            return own
+        times = own.not_before_s
+        moved = np.ldexp(times, exponent) + shift if shift >= 0 else np.ldexp(times + shift, exponent)
+        return replace(own, not_before_s=np.maximum(moved, 0.0))
+
+
+def _exponent(value: float) -> int:
+    """e with 2**(e - 1) ≤ value < 2**e, for a positive value."""
+    return math.frexp(value)[1]
+
+
+def _work_seconds(instance: Instance) -> float:
+    """About how long all the work takes when it is shared among the workers, seconds."""
+    r = instance.requests
+    least = np.full(instance.n, np.inf)
+    for worker, fits in zip(instance.workers, instance.fits_worker.T, strict=True):
+        times = worker.prefill_time, worker.decode_time
+        seconds = work_seconds(*times, r.prefill_tokens, r.decode_tokens, worker.slots, worker.kv_capacity)
+        least = np.where(fits, np.minimum(least, seconds), least)
+    return max(float(alone_seconds(instance).max()), float(least.sum()) / len(instance.workers))
+
+
+def scaled_worker(worker: Worker, exponent: int) -> Worker:
+    """The worker with all times multiplied by ``2**exponent``."""
+
+    def scaled(seconds: float) -> float:
+        return math.ldexp(float(seconds), exponent)
+
+    prefill, decode = worker.prefill_time, worker.decode_time
+    if isinstance(prefill, LevelPrefill):
+        times: AffinePrefill | LevelPrefill = LevelPrefill(
+            prefill.tokens, tuple(scaled(seconds) for seconds in prefill.level_seconds)
+        )
+    else:
+        times = AffinePrefill(scaled(prefill.base_s), scaled(prefill.per_token_s))
+    per_round = DecodeTime(scaled(decode.base_s), scaled(decode.per_sequence_s), scaled(decode.per_kv_token_s))
+    return replace(worker, prefill_time=times, decode_time=per_round)
