@@ -11,6 +11,7 @@ from llmsched_mip.timing import FloatArray, IntArray
 REACH = 32
 WORK = 200_000_000
 MOST_EVALUATIONS = 20_000
+MOST_ROUNDS = 10_000_000
 
 
 class SortedLP(Ranked):
@@ -46,15 +47,19 @@ class LPSwap(SortedLP):
     """`SortedLP`, its order improved by exchanges of two requests in the unit-round model.
 
     Exchanges up to 32 places apart are kept when they lower the weighted total completion of the list (ours: public
-    text says no more than that swaps improve the order), within a fixed number of evaluations.
+    text says no more than that swaps improve the order), within a fixed number of evaluations; where one list has more
+    than 10 million rounds the order of the relaxation stays.
     """
 
     def order(self, waiting: IntArray) -> IntArray:
         """The order of the relaxation after the exchanges."""
         from llmsched_mip.policies.unit_list import swapped
 
-        places = np.searchsorted(waiting, super().order(waiting))
-        prompts, lengths = self.problem.prefill_tokens[waiting], self.fitting(waiting)
+        order, lengths = super().order(waiting), self.fitting(waiting)
+        if lengths.sum() > MOST_ROUNDS:
+            return order
+        places = np.searchsorted(waiting, order)
+        prompts = self.problem.prefill_tokens[waiting]
         weight: FloatArray = self.problem.weight[waiting]
         capacity, slots = self.room()
         if capacity is None:

@@ -27,10 +27,10 @@ from llmsched_mip.errors import SchedulingError
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
+from llmsched_mip.tolerance import RELATIVE_TOLERANCE
 
-RELATIVE_TOLERANCE = 1e-9
-READING_S = 1e-3
-PART_S = 8.0
+READING_S = 5e-3
+PART_S = 60.0
 MOST_ROUNDS = 5000
 MOST_ENUMERATED = (6, 24)
 SIMULATED = ("makespan", "total_completion", "mean_latency", "p99_latency", "mean_time_to_first_token")

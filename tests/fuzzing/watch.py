@@ -11,8 +11,8 @@ from types import FrameType
 MEMORY_BYTES = 6 * 2**30
 
 
-class TooLong(Exception):  # noqa: N818
-    """The time of a part has passed."""
+class TooLong(BaseException):  # noqa: N818
+    """The time of a part has passed; not an `Exception`, for `solve` goes on after those."""
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
