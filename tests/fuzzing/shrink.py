@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from fuzzing.change import in_unit
 
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.instance import Instance, Requests, Worker
-from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
+from llmsched_mip.timing import AffinePrefill, LevelPrefill
 
 Fails = Callable[[Instance], bool]
 
@@ -137,24 +138,3 @@ def _other_times(instance: Instance) -> Iterator[Callable[[], Instance]]:
     scale = max(decode.base_s, decode.per_sequence_s, decode.per_kv_token_s)
     if scale > 0 and not 0.3 < scale < 3.0:
         yield lambda: in_unit(instance, 10.0 ** -round(math.log10(scale)))
-
-
-def in_unit(instance: Instance, factor: float) -> Instance:
-    """The same instance with every time multiplied by `factor`."""
-
-    def worker(own: Worker) -> Worker:
-        prefill, decode = own.prefill_time, own.decode_time
-        if isinstance(prefill, LevelPrefill):
-            prefill = replace(prefill, level_seconds=tuple(s * factor for s in prefill.level_seconds))
-        else:
-            prefill = AffinePrefill(prefill.base_s * factor, prefill.per_token_s * factor)
-        return replace(
-            own,
-            prefill_time=prefill,
-            decode_time=DecodeTime(
-                decode.base_s * factor, decode.per_sequence_s * factor, decode.per_kv_token_s * factor
-            ),
-        )
-
-    requests = replace(instance.requests, arrival_s=instance.requests.arrival_s * factor)
-    return replace(instance, requests=requests, workers=tuple(worker(own) for own in instance.workers))
