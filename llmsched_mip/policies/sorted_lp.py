@@ -27,12 +27,16 @@ class SortedLP(Ranked):
     new_share = 2
 
     def order(self, waiting: IntArray) -> IntArray:
-        """Ascending mean start, then length, then index."""
+        """Ascending mean start, then length, then arrival."""
+        return waiting[self.places(waiting)]
+
+    def places(self, waiting: IntArray) -> IntArray:
+        """The order as places in `waiting`."""
         lengths = self.fitting(waiting)
         starts = mean_start_rounds(
             self.problem.prefill_tokens[waiting], lengths, self.problem.weight[waiting], *self.room()
         )
-        return waiting[np.lexsort((lengths, np.round(starts, 6)))]
+        return np.lexsort((lengths, np.round(starts, 6)))
 
     def fitting(self, waiting: IntArray) -> IntArray:
         """Expected lengths, not beyond the KV cache."""
@@ -51,18 +55,18 @@ class LPSwap(SortedLP):
     than 10 million rounds the order of the relaxation stays.
     """
 
-    def order(self, waiting: IntArray) -> IntArray:
+    def places(self, waiting: IntArray) -> IntArray:
         """The order of the relaxation after the exchanges."""
         from llmsched_mip.policies.unit_list import swapped
 
-        order, lengths = super().order(waiting), self.fitting(waiting)
+        places, lengths = super().places(waiting), self.fitting(waiting)
         if lengths.sum() > MOST_ROUNDS:
-            return order
-        places = np.searchsorted(waiting, order)
+            return places
         prompts = self.problem.prefill_tokens[waiting]
         weight: FloatArray = self.problem.weight[waiting]
         capacity, slots = self.room()
         if capacity is None:
             capacity = int((prompts + lengths).sum())
         evaluations = min(MOST_EVALUATIONS, WORK // int(lengths.sum()))
-        return waiting[swapped(places, prompts, lengths, weight, capacity, slots, REACH, evaluations)]
+        improved: IntArray = swapped(places, prompts, lengths, weight, capacity, slots, REACH, evaluations)
+        return improved
