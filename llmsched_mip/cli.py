@@ -26,14 +26,16 @@ from llmsched_mip.arguments import (
     objective_name,
     require_known,
 )
-from llmsched_mip.errors import InvalidInputError, NoPlanError, SchedulingError
+from llmsched_mip.errors import InterruptedSearchError, InvalidInputError, NoPlanError, SchedulingError
 from llmsched_mip.export_command import export
+from llmsched_mip.interrupts import shielded, termination_as_interrupt
 from llmsched_mip.report_command import gantt, report
 from llmsched_mip.study_command import study
 from llmsched_mip.workload_commands import generate, import_
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
+    from llmsched_mip.methods import SolveResult
     from llmsched_mip.plan import Plan
 
 INTERRUPTED = 130
@@ -108,29 +110,36 @@ def solve(
         f"llmsched {__version__} solve {console.instance_text(instance)}, "
         f"objective {chosen}, method {method}, time limit {limit:g} s"
     )
-    try:
-        result = methods.solve(
-            instance,
-            objective=chosen,
-            method=method,
-            time_limit_s=limit,
-            gap=gap,
-            threads=threads,
-            seed=seed,
-            log=console.SolveLog(title),
-            solver=solver,
-        )
-    except NoPlanError as error:
-        _no_plan(error, instance, chosen, method, as_json)
-        raise
-    _solved(instance, result.plan, bool(result.interrupted), plan_path, as_json)
+    with termination_as_interrupt() as terminated:
+        try:
+            result = methods.solve(
+                instance,
+                objective=chosen,
+                method=method,
+                time_limit_s=limit,
+                gap=gap,
+                threads=threads,
+                seed=seed,
+                log=console.SolveLog(title),
+                solver=solver,
+            )
+        except NoPlanError as error:
+            _no_plan(error, instance, chosen, method, as_json)
+            if isinstance(error, InterruptedSearchError) and terminated:
+                raise typer.Exit(errors.EXIT_TERMINATED) from None
+            raise
+        with shielded():
+            _solved(instance, result, plan_path, as_json)
 
 
-def _solved(instance: Instance, plan: Plan, interrupted: bool, path: Path | None, as_json: bool) -> None:
+def _solved(instance: Instance, result: SolveResult, path: Path | None, as_json: bool) -> None:
     from llmsched_mip.evaluate import evaluate
     from llmsched_mip.files import write_plan
 
-    if interrupted:
+    plan = result.plan
+    for part, message in result.failures:
+        console.note(f"llmsched solve: {part} failed and was left out: {message}")
+    if result.interrupted:
         console.note("interrupted: this is the best plan so far")
     try:
         if path is not None:
@@ -138,7 +147,7 @@ def _solved(instance: Instance, plan: Plan, interrupted: bool, path: Path | None
             console.note(f"plan written to {path}")
     finally:
         if as_json:
-            console.emit_json(console.solve_document(plan))
+            console.emit_json(console.solve_document(plan, result.failures))
         else:
             console.emit(console.solve_table(plan, evaluate(instance, plan).measures))
 
@@ -165,7 +174,12 @@ def bound(
     at_least("--time-limit", time_limit, 0.0)
     instance = _read(instance_path)
     chosen = objective_name(objective, instance)
-    found = compute(instance, chosen, time_limit)
+    failures: dict[str, Exception] = {}
+    found = compute(instance, chosen, time_limit, failed=failures.__setitem__)
+    for name, error in failures.items():
+        console.note(f"llmsched bound: {name} failed and was left out: {errors.error_text(error)}")
+    if not found:
+        raise SchedulingError(f"{instance.name}: no bound could be computed")
     binding = best(found)
     if as_json:
         values = {own.name: own.value for own in found}

@@ -16,7 +16,7 @@ from llmsched_mip.measures import Measures
 from llmsched_mip.plan import Plan
 
 if TYPE_CHECKING:
-    from llmsched_mip.methods import Event
+    from llmsched_mip.methods import Event, Failure
 
 BROKEN_PIPE = 141
 
@@ -105,17 +105,17 @@ class SolveLog:
         )
 
 
-def solve_document(plan: Plan) -> dict[str, Any]:
-    """The JSON object of `solve`."""
+def solve_document(plan: Plan, failures: Iterable[Failure] = ()) -> dict[str, Any]:
+    """The JSON object of `solve`; `failures` are the parts that failed on the way."""
     keys = ("instance", "objective", "method", "status", "value", "bound", "gap", "bounds", "seconds")
-    return {key: getattr(plan, key) for key in keys}
+    return {**{key: getattr(plan, key) for key in keys}, "failures": [own._asdict() for own in failures]}
 
 
 def no_plan_document(instance: str, objective: str, method: str, bounds: dict[str, float]) -> dict[str, Any]:
     """The JSON object of a `solve` that ended without a plan: the bounds stand, there is no value."""
     head = {"instance": instance, "objective": objective, "method": method, "status": "no plan"}
     bound = max(bounds.values(), default=None)
-    return {**head, "value": None, "bound": bound, "gap": None, "bounds": bounds, "seconds": None}
+    return {**head, "value": None, "bound": bound, "gap": None, "bounds": bounds, "seconds": None, "failures": []}
 
 
 def no_plan_table(document: dict[str, Any]) -> str:

@@ -10,6 +10,12 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 
+def error_text(error: BaseException) -> str:
+    """One line for an error: its own words if it is ours, with its type if it is not."""
+    text = str(error) if isinstance(error, SchedulingError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
 class SchedulingError(Exception):
     """Base of all errors of the toolkit; `str(error)` is one line."""
 

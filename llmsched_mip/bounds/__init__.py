@@ -42,6 +42,7 @@ def compute(
     log: Callable[[Bound], None] | None = None,
     stop: Stop | None = None,
     names: Iterable[str] | None = None,
+    failed: Callable[[str, Exception], None] | None = None,
 ) -> list[Bound]:
     """All bounds that apply, in the order of `BOUNDS`: quick ones first.
 
@@ -58,6 +59,9 @@ def compute(
         Polled; once it is true, what was found so far is returned (the first bound always is).
     names : iterable of str, optional
         Only these bounds.
+    failed : callable, optional
+        Called with the name of a bound that raises, and the error; the others are computed.  Without it the error is
+        the caller's.
 
     Raises
     ------
@@ -77,7 +81,13 @@ def compute(
         if found and stop is not None and stop():
             break
         left = None if time_limit_s is None else max(0.0, time_limit_s - (clock.now() - began))
-        bound = BOUNDS[name](instance, objective, time_limit_s=left, stop=stop)
+        try:
+            bound = BOUNDS[name](instance, objective, time_limit_s=left, stop=stop)
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(name, error)
+            continue
         if bound is not None:
             found.append(bound)
             if log is not None:

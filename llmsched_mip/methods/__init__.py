@@ -182,12 +182,16 @@ def _bounds(search: Search, names: Sequence[str], stop: Callable[[], bool]) -> N
     for name in names:
         if search.bounds and stop():
             return
-        try:
-            search.raise_bounds(
-                bounds.compute(search.instance, search.objective, search.remaining, stop=stop, names=[name])
+        search.raise_bounds(
+            bounds.compute(
+                search.instance,
+                search.objective,
+                search.remaining,
+                stop=stop,
+                names=[name],
+                failed=lambda name, error: search.fail(f"bound {name}", error),
             )
-        except Exception as error:
-            search.fail(f"bound {name}", error)
+        )
 
 
 def _result(search: Search, limit: float) -> SolveResult:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
-from llmsched_mip.errors import InvalidPlanError, SchedulingError
+from llmsched_mip.errors import InvalidPlanError, error_text
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.normal_form import NormalForm
@@ -158,8 +158,7 @@ class Search:
 
     def fail(self, part: str, error: Exception) -> None:
         """Keep what went wrong in a part, and log it."""
-        text = str(error) if isinstance(error, SchedulingError) else f"{type(error).__name__}: {error}"
-        self.failures.append(Failure(part, " ".join(text.split())))
+        self.failures.append(Failure(part, error_text(error)))
         self._report(f"{part} failed: {self.failures[-1].message}")
 
     def run_policy(self, name: str, policy: Policy) -> bool:
@@ -190,7 +189,7 @@ class Search:
         except Exception as error:
             # Who listens may be gone (a closed terminal); the search goes on in silence.
             self.log = None
-            self.failures.append(Failure("log", " ".join(f"{type(error).__name__}: {error}".split())))
+            self.failures.append(Failure("log", error_text(error)))
 
     def __enter__(self) -> Search:
         if threading.current_thread() is threading.main_thread():
