@@ -16,7 +16,6 @@ from fuzzing.draw import draw
 from fuzzing.parts import PARTS, run_case
 from fuzzing.shrink import shrink
 from fuzzing.watch import limit_memory
-
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.files import write_instance
 from llmsched_mip.instance import Instance
@@ -24,19 +23,18 @@ from llmsched_mip.instance import Instance
 SLOW_S = 10.0
 STUCK_S = 600.0
 SHRINK_S = 40.0
-PAGE_EVERY = 10
+PAGE, PAGE_EVERY = "page", 10
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the stream for some seconds; 1 where anything was found."""
     given = _arguments(arguments)
-    limit_memory()
-    run = Run(given.seed, given.out)
+    run = Run(given.seed, given.out, given.parts)
     began = time.monotonic()
     for k in [given.only] if given.only is not None else count():
         if given.only is None and time.monotonic() - began >= given.seconds:
             break
-        faulthandler.dump_traceback_later(STUCK_S, exit=True)
+        faulthandler.dump_traceback_later(STUCK_S, exit=True, file=sys.__stderr__)
         run.instance(k)
         if k % 25 == 24:
             print(f"fuzz: {run.summary()}", file=sys.stderr, flush=True)
@@ -56,6 +54,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="real time after which no instance is begun")
     parser.add_argument("--seed", type=int, default=1, help="of the stream of instances")
     parser.add_argument("--only", type=int, metavar="K", help="only the K-th instance of the stream, from 0")
+    parser.add_argument(
+        "--parts", default="", metavar="PREFIX", help="only parts that begin so, e.g. bound or replay:svf"
+    )
     parser.add_argument("--out", type=Path, default=Path("fuzz"), metavar="DIR", help="folder for what is found")
     return parser.parse_args(arguments)
 
@@ -63,8 +64,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 class Run:
     """One stream: what was checked, what was found, what was slow."""
 
-    def __init__(self, seed: int, out: Path):
+    def __init__(self, seed: int, out: Path, prefix: str = ""):
         self.seed, self.out = seed, out
+        self.parts = tuple(part for part in PARTS if part.startswith(prefix))
         self.checks: Counter[str] = Counter()
         self.instances = self.refused = self.slow = 0
         self.found: list[Finding] = []
@@ -89,7 +91,7 @@ class Run:
             return
         self.instances += 1
         began = time.monotonic()
-        parts = PARTS if k % PAGE_EVERY == 0 else PARTS[:-1]
+        parts = tuple(part for part in self.parts if part != PAGE or k % PAGE_EVERY == 0)
         case = self._case(instance, parts)
         self.checks += case.checks
         seconds = time.monotonic() - began
@@ -132,4 +134,5 @@ class Run:
 
 
 if __name__ == "__main__":
+    limit_memory()
     sys.exit(main())

@@ -17,11 +17,11 @@ from functools import cached_property
 from pathlib import Path
 
 from brute_force import optimum
-from fuzzing.exact import execute
-from fuzzing.watch import TooLong, time_limit
 from reference_simulator import measures as reference_measures
 from reference_simulator import simulate
 
+from fuzzing.exact import execute
+from fuzzing.watch import TooLong, time_limit
 from llmsched_mip import clock
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.evaluate import evaluate

@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import count
 
 import numpy as np
-from fuzzing.draw import draw
 
+from fuzzing.draw import draw
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill

@@ -8,9 +8,9 @@ from fractions import Fraction
 from xml.etree import ElementTree
 
 from event_log_checker import check_log
-from fuzzing.case import Case, Made, at_most, same
 from reference_simulator import prefill_seconds
 
+from fuzzing.case import Case, Made, at_most, same
 from llmsched_mip import bounds
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.files import plan_document, read_instance, read_plan, write_instance, write_plan

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from fuzzing.change import in_unit
 
+from fuzzing.change import in_unit
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.instance import Instance, Requests, Worker
 from llmsched_mip.timing import AffinePrefill, LevelPrefill
@@ -115,9 +115,7 @@ def _plainer_worker(worker: Worker) -> Iterator[Worker]:
         yield replace(worker, prefill_time=AffinePrefill(prefill.level_seconds[-1], 0.0))
         for j in range(len(prefill.tokens) - 1):
             keep = [i for i in range(len(prefill.tokens)) if i != j]
-            level = LevelPrefill(
-                tuple(prefill.tokens[i] for i in keep), tuple(prefill.level_seconds[i] for i in keep)
-            )
+            level = LevelPrefill(tuple(prefill.tokens[i] for i in keep), tuple(prefill.level_seconds[i] for i in keep))
             yield replace(worker, prefill_time=level)
     else:
         for other in _plainer_times(prefill, ("base_s", "per_token_s")):

@@ -11,7 +11,7 @@ from types import FrameType
 MEMORY_BYTES = 6 * 2**30
 
 
-class TooLong(BaseException):  # noqa: N818
+class TooLong(BaseException):
     """The time of a part has passed; not an `Exception`, for `solve` goes on after those."""
 
 

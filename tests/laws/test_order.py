@@ -1,4 +1,4 @@
-"""The order of requests and workers in the file: no effect on optima and bounds, nor on policies where arrivals differ."""
+"""The order of requests and workers in the file: no effect on optima and bounds, nor on policies if arrivals differ."""
 
 from __future__ import annotations
 
