@@ -54,9 +54,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="real time after which no instance is begun")
     parser.add_argument("--seed", type=int, default=1, help="of the stream of instances")
     parser.add_argument("--only", type=int, metavar="K", help="only the K-th instance of the stream, from 0")
-    parser.add_argument(
-        "--parts", default="", metavar="PREFIX", help="only parts that begin so, e.g. bound or replay:svf"
-    )
+    parser.add_argument("--parts", default="", metavar="PREFIX", help="only parts that begin so, e.g. bound:area")
     parser.add_argument("--out", type=Path, default=Path("fuzz"), metavar="DIR", help="folder for what is found")
     return parser.parse_args(arguments)
 
