@@ -24,6 +24,7 @@ fast machine of that bound has, as it is for a plan.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ from scipy import sparse
 
 from llmsched_mip import clock
 from llmsched_mip.backends import ArrayModel, solve_arrays
+from llmsched_mip.backends.arrays import in_unit
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.kv_dual import value_of_prices
 from llmsched_mip.bounds.start_relaxation import StartRelaxation, blocks
@@ -106,11 +108,14 @@ def solve_start_lp(
     T = horizon or problem.horizon
     if problem.n * (T + 1) > most_starts:
         return None
-    result = solve_arrays(build(problem, T), time_limit_s=time_limit_s, threads=1)
+    model = build(problem, T)
+    # The largest cost goes to the solver as about 2^10: its tolerances are absolute.
+    unit = math.frexp(float(model.cost.max()))[1] - 10
+    result = solve_arrays(in_unit(model, unit), time_limit_s=time_limit_s, threads=1)
     if result.value is None or result.x is None or result.reduced_costs is None or not result.status.proven:
         return None
     starts = result.x[: problem.n * (T + 1)].reshape(problem.n, T + 1) @ np.arange(T + 1.0)
-    prices = np.maximum(0.0, -result.reduced_costs[-T:])
+    prices = np.ldexp(np.maximum(0.0, -result.reduced_costs[-T:]), unit)
     return StartLP(value_of_prices(problem, prices), starts, prices)
 
 

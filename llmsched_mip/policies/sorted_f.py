@@ -38,7 +38,7 @@ class SortedF(Ranked):
         self.select = selection("auto" if option is None else option)
 
     def order(self, waiting: IntArray) -> IntArray:
-        """Batch by batch, in each by ascending d, then by index."""
+        """Batch by batch, in each by ascending d, then by arrival."""
         lengths = self.expected(waiting)
         weights = request_kv_peak(self.problem.prefill_tokens[waiting], lengths)
         capacity, most = self.room()
