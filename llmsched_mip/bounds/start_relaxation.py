@@ -20,9 +20,9 @@ empty time between them, and Σ_B [ρ_B Σ_{i∈B} ω_i + (optimum of the relaxa
 Σ ω_i C_i, with ρ_B the first arrival of B.
 
 Proof, for any parts.  Take a plan and drop all requests but those of B, and all iterations without one of these: what
-is left keeps the limits, and no C_i, i ∈ B, grows, since durations do not grow when requests are dropped.  It does nothing
-before ρ_B; in time from ρ_B on it is a plan of B with arrivals r_i - ρ_B.  So Σ_{i∈B} ω_i (C_i - ρ_B) is at least the
-optimum of that relaxation.  Add up the blocks.
+is left keeps the limits, and no C_i, i ∈ B, grows, since durations do not grow when requests are dropped.  It does
+nothing before ρ_B; in time from ρ_B on it is a plan of B with arrivals r_i - ρ_B.  So Σ_{i∈B} ω_i (C_i - ρ_B) is at
+least the optimum of that relaxation.  Add up the blocks.
 """
 
 from __future__ import annotations
