@@ -33,12 +33,12 @@ BUILD = "def build(instance):\n    model = pyo.ConcreteModel()\n    model.x = py
 OBJECTIVE = "; model.o = pyo.Objective(expr=model.x); return model"
 
 REFUSED = {
-    "raises at import": ("raise ValueError('two\\nlines')", "import, line 17: ValueError: two lines"),
-    "exits at import": ("sys.exit(0)", "import, line 17: SystemExit: 0"),
-    "interrupts": (EXTRACT + "raise BaseException('odd')", "extract, line 19: BaseException: odd"),
-    "exits in build": (BUILD + "sys.exit('bye')", "build, line 20: SystemExit: bye"),
-    "exits in extract": (EXTRACT + "raise SystemExit", "extract, line 19: SystemExit"),
-    "a generator's end": (BUILD + "raise GeneratorExit", "build, line 20: GeneratorExit"),
+    "raises at import": ("raise ValueError('two\\nlines')", "import, line 16: ValueError: two lines"),
+    "exits at import": ("sys.exit(0)", "import, line 16: SystemExit: 0"),
+    "interrupts": (EXTRACT + "raise BaseException('odd')", "extract, line 18: BaseException: odd"),
+    "exits in build": (BUILD + "sys.exit('bye')", "build, line 19: SystemExit: bye"),
+    "exits in extract": (EXTRACT + "raise SystemExit", "extract, line 18: SystemExit"),
+    "a generator's end": (BUILD + "raise GeneratorExit", "build, line 19: GeneratorExit"),
     "an error that cannot be shown": (
         "class Own(Exception):\n    def __str__(self): return 1 / 0\n" + BUILD + "raise Own",
         "Own",
@@ -52,7 +52,7 @@ REFUSED = {
         BUILD + "c = instance.requests.arrival_s; c.setflags(write=True); c[0] = 9.0" + OBJECTIVE,
         "build: it changed the instance",
     ),
-    "writes to a column": (BUILD + "instance.requests.arrival_s[0] = 9.0" + OBJECTIVE, "build, line 20: ValueError"),
+    "writes to a column": (BUILD + "instance.requests.arrival_s[0] = 9.0" + OBJECTIVE, "build, line 19: ValueError"),
     "replaces the requests": (
         EXTRACT + "object.__setattr__(instance, 'requests', None); return good",
         "extract: it changed the instance",
