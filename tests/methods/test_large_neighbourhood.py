@@ -11,7 +11,6 @@ from llmsched_mip.models.round_part import clock_of
 from llmsched_mip.models.start_rounds import plan_of, starts_of, within_caps
 from random_tiny import tiny_instance
 
-from llmsched_mip import clock
 from llmsched_mip.evaluate import evaluate
 from llmsched_mip.methods.large_neighbourhood import _Run, large_neighbourhood
 from llmsched_mip.methods.left_shift import left_shift
@@ -55,12 +54,11 @@ def test_plans_of_tiny_instances_lie_between_the_optimum_and_the_list_schedules(
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_it_improves_on_the_construction(objective):
     instance = kv_bound(40, 3, 2500)
-    with clock.counting(), Search(instance, objective, 4.0, threads=1) as search:
+    with Search(instance, objective, 4.0, threads=1) as search:
         list_schedules(search)
         before = search.value
         large_neighbourhood(search)
         assert search.value < (0.97 if objective == "total_completion" else 1.0) * before
-        assert search.seconds < 4.0 * 1.1
 
 
 def test_the_clock_is_that_of_evaluate():

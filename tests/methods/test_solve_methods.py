@@ -89,9 +89,9 @@ def test_permuting_the_requests_changes_no_bound(data):
 @pytest.mark.parametrize("method", ["auto", "mmbpp", "pattern"])
 def test_time_limit_is_kept(method):
     instance = generate("gsm8k-opt66b-a100", 300, 0, slots=50)
-    with clock.counting():
+    with clock.counting(0.02):
         plan = solve(instance, method=method, time_limit_s=1.0, threads=1).plan
-    assert plan.seconds < 1.1
+    assert plan.seconds < 1.5
     assert_holds(instance, plan)
 
 
