@@ -253,6 +253,10 @@ class Instance:
     @cached_property
     def digest(self) -> str:
         """``sha256:`` of workers, requests and semantics in canonical JSON (MODEL.md, section 7)."""
+        return self.fresh_digest()
+
+    def fresh_digest(self) -> str:
+        """The digest of the columns as they are now: another than `digest` when somebody has written to them."""
         document = {
             "requests": requests_document(self.requests),
             "semantics": self.semantics,

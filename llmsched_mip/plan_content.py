@@ -44,10 +44,8 @@ def sound(instance: Instance, plan: Plan) -> tuple[Plan, list[Violation]]:
     """
     plan, found = _claims(plan)
     workers: list[WorkerPlan] = []
-    try:
-        given = list(plan.workers)
-    except TypeError:
-        given = []
+    given = plan.workers if isinstance(plan.workers, (tuple, list)) else ()
+    if given is not plan.workers:
         found.append(Violation("worker", f"workers are {type(plan.workers).__name__}, expected WorkerPlan objects"))
     for k, own in enumerate(given):
         if not isinstance(own, WorkerPlan):

@@ -46,12 +46,19 @@ GROW, SHRINK = 1.3, 0.75
 OPTIONS = Options(types=False, symmetry=False, windows=True, covers=True, prefill=True, precedence=False)
 
 
-def large_neighbourhood(search: Search) -> None:
-    """Improve the best plan until the gap is closed, the time has passed, or no neighbourhood has anything left."""
+def large_neighbourhood(search: Search) -> str | None:
+    """Improve the best plan until the gap is closed, the time has passed, or no neighbourhood has anything left.
+
+    Why it does not apply, or None.
+    """
     construct(search)
-    if search.plan is None or int(search.instance.requests.decode_tokens.sum()) > MOST_TOKENS:
-        return
+    if search.plan is None:
+        return "there is no plan to improve"
+    tokens = int(search.instance.requests.decode_tokens.sum())
+    if tokens > MOST_TOKENS:
+        return f"{tokens:,} output tokens, it takes at most {MOST_TOKENS:,}"
     _Run(search, search.plan).run()
+    return None
 
 
 @dataclass

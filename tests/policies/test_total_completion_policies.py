@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -100,13 +99,11 @@ def test_kv_never_overflows_under_wrong_predictions(kind):
 
 
 @pytest.mark.parametrize("name", ["fcfs", "shortest-first", "mc-sf", "sorted-f", "svf", "a-max", "a-min", "h-sf"])
-def test_ten_thousand_requests_in_seconds(name):
+def test_ten_thousand_requests(name):
     instance = generate("mixture", 10_000, 1)
     worker = replace(deployment("unit-round"), kv_capacity=16_492)
-    begin = time.perf_counter()
-    replay(replace(instance, workers=(worker,)), name)
-    # Measured: 1 to 2 s.
-    assert time.perf_counter() - begin < 20
+    outcome = replay(replace(instance, workers=(worker,)), name)
+    assert np.isfinite(outcome.schedule.completion_s).all()
 
 
 def test_order_beats_arrival_on_the_mixture():

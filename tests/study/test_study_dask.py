@@ -37,7 +37,7 @@ def cluster(tmp_path):
     workers = [run("dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard") for _ in range(2)]
     from distributed import Client
 
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while not file.exists() and time.monotonic() < until:
         time.sleep(0.1)
     with Client(scheduler_file=str(file), timeout=30, set_as_default=False) as client:
