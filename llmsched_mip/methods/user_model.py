@@ -150,7 +150,9 @@ def solve_user_model(search: Search, path: str) -> None:
     InvalidPlanError
         The plan that it extracts is infeasible, or the model has no solution.
     """
-    module, model = build_user_model(path, search.instance)
+    # The user's file sees the instance as it was given, in seconds.
+    instance = search.form.original
+    module, model = build_user_model(path, instance)
     try:
         result = solve(
             model,
@@ -169,11 +171,11 @@ def solve_user_model(search: Search, path: str) -> None:
     if result.value is None:
         search.note(f"{Path(path).name}: {result.status.value}")
         return
-    plan = _guarded(path, "extract", lambda: module.extract(model, search.instance), search.instance)
+    plan = _guarded(path, "extract", lambda: module.extract(model, instance), instance)
     if not isinstance(plan, Plan):
         raise InvalidInputError("extract", f"expected a Plan, got {type(plan).__name__}", source=path)
     plan = Plan(plan.instance, plan.instance_digest, search.objective, Path(path).name, plan.workers)
-    violations = evaluate(search.instance, plan).violations
+    violations = evaluate(instance, plan).violations
     if violations:
         raise InvalidPlanError(f"{path}: extract made an infeasible plan: {violations[0]}")
-    search.offer(plan)
+    search.offer(search.form.plan_of_normal_form(plan))
