@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from llmsched_mip.storage import unwritable, write_bytes
+from llmsched_mip.storage import readable, unwritable, write_bytes
 from llmsched_mip.study.cases import Case, Study
 from llmsched_mip.study.layout import (
     BUSY_SECONDS,
@@ -89,7 +89,7 @@ class Ledger:
 
     def _create(self, study: Study) -> None:
         command = shlex.join(["llmsched", *sys.argv[1:]])
-        row = (study.name, study.digest, study.definition, command, now(), LAYOUT)
+        row = _stored((study.name, study.digest, study.definition, command, now(), LAYOUT))
         with self._transaction() as connection:
             for table, columns in TABLES.items():
                 layout = ", ".join(f"{name} {kind}" for name, kind in columns.items())
@@ -116,7 +116,7 @@ class Ledger:
         for result in results:
             name = None if result.plan is None else self._write_plan(result.key, result.plan)
             columns = result.columns | {"key": result.key, "plan": name}
-            rows.append(tuple(columns.get(column) for column in RESULT_COLUMNS))
+            rows.append(_stored(columns.get(column) for column in RESULT_COLUMNS))
         with self._failures(), self._transaction() as connection:
             connection.executemany(_insert("results", RESULT_COLUMNS), rows)
 
@@ -216,6 +216,11 @@ def _insert(table: str, columns: dict[str, str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
+def _stored(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Values as SQLite takes them: it holds no text that is not UTF-8."""
+    return tuple(readable(value) if isinstance(value, str) else value for value in values)
+
+
 def _case_rows(case: Case) -> Iterator[tuple[Any, ...]]:
     source = case.source
     for k, (key, row) in enumerate(zip(case.keys, case.rows, strict=True)):
@@ -234,4 +239,4 @@ def _case_rows(case: Case) -> Iterator[tuple[Any, ...]]:
             "time_limit_s": case.time_limit_s,
             "options": json.dumps(case.options(row), sort_keys=True),
         }
-        yield tuple(columns[name] for name in CASE_COLUMNS)
+        yield _stored(columns[name] for name in CASE_COLUMNS)
