@@ -327,9 +327,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="llmsched", standalone_mode=False)
-    except SystemExit:
+    except SystemExit as error:
         # What prints help texts ends the program with code 1 when nobody reads them.
-        raise errors.OutputError from None
+        if isinstance(error.__context__, BrokenPipeError):
+            raise errors.OutputError from None
+        raise
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else errors.EXIT_DONE
