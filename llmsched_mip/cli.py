@@ -6,12 +6,9 @@ Solvers and registries are imported inside the commands that need them, so that 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,7 +26,8 @@ from llmsched_mip.arguments import (
     objective_name,
     require_known,
 )
-from llmsched_mip.errors import InvalidInputError, NoPlanError, SchedulingError
+from llmsched_mip.errors import InvalidInputError, NoPlanError
+from llmsched_mip.exit_code import INTERRUPTED, answer
 from llmsched_mip.export_command import export
 from llmsched_mip.limits import MOST_THREADS
 from llmsched_mip.report_command import gantt, report
@@ -41,13 +39,9 @@ if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
     from llmsched_mip.plan import Plan
 
-INTERRUPTED = 130
-DEBUG = "LLMSCHED_DEBUG"
 PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
 OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
-# Public in every version of typer: the third class of BadParameter is the base of all its errors.
-USAGE_ERRORS = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 app = typer.Typer(
     name="llmsched",
@@ -319,8 +313,8 @@ def schema(kind: Annotated[str, typer.Argument(metavar="instance|plan", help="Wh
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `llmsched_mip.errors`)."""
     with streams.standing():
-        code = _answer(lambda: _run(hyphens(sys.argv[1:] if arguments is None else arguments)))
-        lost = _answer(streams.finish)
+        code = answer(lambda: _run(hyphens(sys.argv[1:] if arguments is None else arguments)))
+        lost = answer(streams.finish)
         return lost or code
 
 
@@ -335,43 +329,6 @@ def _run(arguments: list[str]) -> int:
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else errors.EXIT_DONE
-
-
-def _answer(work: Callable[[], int | None]) -> int:
-    """The exit code of the work; what it raises is one line on standard error."""
-    try:
-        return work() or errors.EXIT_DONE
-    except SchedulingError as error:
-        if str(error):
-            console.note(f"llmsched: {' '.join(str(error).split())}")
-        return error.exit_code
-    except USAGE_ERRORS as error:
-        message = getattr(error, "format_message", error.__str__)()
-        console.note(f"llmsched: {' '.join(message.split())}")
-        return errors.EXIT_USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        console.note("llmsched: interrupted")
-        return INTERRUPTED
-    except MemoryError:
-        console.note("llmsched: out of memory")
-        return errors.EXIT_USAGE
-    except BrokenPipeError:
-        return errors.EXIT_BROKEN_PIPE
-    except OSError as error:
-        console.note(f"llmsched: {'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}")
-        return errors.EXIT_USAGE
-    except Exception as error:
-        return _defect(error)
-
-
-def _defect(error: Exception) -> int:
-    """What should not happen: one line, and an exit code that does not say that a checked thing is not valid."""
-    if DEBUG in os.environ:
-        raise error
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    what = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
-    console.note(f"llmsched: defect of the program: {' '.join(what.split())}; set {DEBUG}=1 to see where")
-    return errors.EXIT_USAGE
 
 
 if __name__ == "__main__":
