@@ -28,6 +28,7 @@ from llmsched_mip.study.layout import (
     LOCK,
     PLANS,
     RESULT_COLUMNS,
+    SQLITE_ERRORS,
     STUDY_COLUMNS,
     TABLES,
     LedgerError,
@@ -145,7 +146,7 @@ class Ledger:
         """Errors of SQLite as one line."""
         try:
             yield
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise _ledger_error(self.path, error) from None
 
     def close(self) -> None:
@@ -201,7 +202,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
+def _ledger_error(path: Path, error: Exception) -> LedgerError:
     text = str(error)
     if "locked" in text:
         return LedgerError(f"{path}: locked by another process, nothing was written to it")

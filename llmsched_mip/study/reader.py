@@ -20,6 +20,7 @@ from llmsched_mip.study.layout import (
     LAYOUT,
     REQUIRED,
     RESULT_COLUMNS,
+    SQLITE_ERRORS,
     STUDY_COLUMNS,
     LedgerError,
 )
@@ -159,11 +160,11 @@ def _reading(folder: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
         raise LedgerError(f"{folder}: no {FILE} in it, expected the folder of a study")
     try:
         connection = _open_to_read(path)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise LedgerError(f"{path}: cannot be read: {error}") from None
     try:
         yield connection
-    except (sqlite3.Error, TypeError) as error:
+    except (*SQLITE_ERRORS, TypeError) as error:
         raise LedgerError(f"{path}: is not the ledger of a study: {error}") from None
     except Exception as error:
         if type(error).__name__ != "DatabaseError":

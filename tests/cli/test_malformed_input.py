@@ -374,3 +374,13 @@ def test_damaged_ledgers(what, ledger, tmp_path, monkeypatch, capsys):
     for command in READS_LEDGER:
         refused(capsys, command, 2)
     assert [own.name for own in tmp_path.rglob("*")] == ["ledger", "ledger.sqlite"]
+
+
+def test_a_ledger_whose_names_are_not_utf_8(ledger, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "ledger.sqlite").write_bytes(
+        ledger.replace(b"CREATE TABLE results", b"CREATE TABLE resu\xcbts")
+    )
+    for command in READS_LEDGER:
+        refused(capsys, command, 2)
