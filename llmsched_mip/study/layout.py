@@ -62,8 +62,6 @@ RESULT_COLUMNS = {
     "finished": "TEXT",
 }
 TABLES = {"study": STUDY_COLUMNS, "cases": CASE_COLUMNS, "results": RESULT_COLUMNS}
-REQUIRED = {"key", "position", "instance", "row", "lengths", "objective", "time_limit_s"}
-"""Columns of a case that are never null."""
 JSON_COLUMNS = {"bounds": dict, "trace": list, "versions": dict, "options": dict}
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """A damaged file may hold names that are not UTF-8, which then are in the message."""

@@ -18,7 +18,6 @@ from llmsched_mip.study.layout import (
     FILE,
     JSON_COLUMNS,
     LAYOUT,
-    REQUIRED,
     RESULT_COLUMNS,
     SQLITE_ERRORS,
     STUDY_COLUMNS,
@@ -87,8 +86,8 @@ def read_ledger(folder: str | os.PathLike[str], decode: bool = True) -> pandas.D
     found = [f"results.{name}" for name in RESULT_COLUMNS if name not in shared]
     query = f"SELECT {', '.join(own + found)} FROM cases LEFT JOIN results USING (key) ORDER BY position"
     with _reading(folder) as connection:
-        _require_types(folder, connection, "cases", CASE_COLUMNS, REQUIRED)
-        _require_types(folder, connection, "results", RESULT_COLUMNS, {"key", "status"})
+        _require_types(folder, connection, "cases", CASE_COLUMNS, {"key"})
+        _require_types(folder, connection, "results", RESULT_COLUMNS, {"key"})
         frame = pandas.read_sql_query(query.replace("cases.key", "key", 1), connection)
     if decode:
         for name, kind in JSON_COLUMNS.items():
