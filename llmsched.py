@@ -11,12 +11,13 @@ import sys
 from types import FrameType
 
 INTERRUPTED = 130
+LINE = b"llmsched: interrupted\n"
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     """Nothing has begun, so nothing is to be cleaned up; an exception would get lost or changed in some packages."""
     try:
-        os.write(2, b"llmsched: interrupted\n")
+        os.write(2, LINE)
     finally:
         os._exit(INTERRUPTED)
 
@@ -29,10 +30,13 @@ def main() -> int:
         signal.signal(signal.SIGINT, _end)
     from llmsched_mip.cli import main as run
 
-    if heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        if heard:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return run()
+    except KeyboardInterrupt:
+        os.write(2, LINE)
+        return INTERRUPTED
     finally:
         if heard:
             signal.signal(signal.SIGINT, _end)

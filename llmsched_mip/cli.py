@@ -6,12 +6,9 @@ Solvers and registries are imported inside the commands that need them, so that 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,8 +27,9 @@ from llmsched_mip.arguments import (
     require_known,
 )
 from llmsched_mip.errors import InterruptedSearchError, InvalidInputError, NoPlanError, SchedulingError
+from llmsched_mip.exit_code import answer
 from llmsched_mip.export_command import export
-from llmsched_mip.interrupts import shielded, termination_as_interrupt
+from llmsched_mip.interrupts import Ending
 from llmsched_mip.limits import MOST_THREADS
 from llmsched_mip.report_command import gantt, report
 from llmsched_mip.storage import read_bytes, require_writable
@@ -43,13 +41,9 @@ if TYPE_CHECKING:
     from llmsched_mip.methods import SolveResult
     from llmsched_mip.plan import Plan
 
-INTERRUPTED = 130
-DEBUG = "LLMSCHED_DEBUG"
 PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
 OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
-# Public in every version of typer: the third class of BadParameter is the base of all its errors.
-USAGE_ERRORS = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 app = typer.Typer(
     name="llmsched",
@@ -118,7 +112,7 @@ def solve(
         f"llmsched {__version__} solve {console.instance_text(instance)}, "
         f"objective {chosen}, method {method}, time limit {limit:g} s"
     )
-    with termination_as_interrupt() as terminated:
+    with Ending() as ending:
         try:
             result = methods.solve(
                 instance,
@@ -128,16 +122,19 @@ def solve(
                 gap=gap,
                 threads=threads,
                 seed=seed,
-                log=console.SolveLog(title),
+                log=ending.something_to_keep(console.SolveLog(title)),
                 solver=solver,
             )
+            _solved(instance, result, plan_path, as_json)
         except NoPlanError as error:
             _no_plan(error, instance, chosen, method, as_json)
-            if isinstance(error, InterruptedSearchError) and terminated:
+            if isinstance(error, InterruptedSearchError) and ending.terminated:
                 raise typer.Exit(errors.EXIT_TERMINATED) from None
             raise
-        with shielded():
-            _solved(instance, result, plan_path, as_json)
+        except KeyboardInterrupt:
+            if ending.terminated:
+                raise typer.Exit(errors.EXIT_TERMINATED) from None
+            raise
 
 
 def _solved(instance: Instance, result: SolveResult, path: Path | None, as_json: bool) -> None:
@@ -333,57 +330,22 @@ def schema(kind: Annotated[str, typer.Argument(metavar="instance|plan", help="Wh
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `llmsched_mip.errors`)."""
     with streams.standing():
-        code = _answer(lambda: _run(hyphens(sys.argv[1:] if arguments is None else arguments)))
-        lost = _answer(streams.finish)
+        code = answer(lambda: _run(hyphens(sys.argv[1:] if arguments is None else arguments)))
+        lost = answer(streams.finish)
         return lost or code
 
 
 def _run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="llmsched", standalone_mode=False)
-    except SystemExit:
+    except SystemExit as error:
         # What prints help texts ends the program with code 1 when nobody reads them.
-        raise errors.OutputError from None
-    if code == INTERRUPTED:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise errors.OutputError from None
+        raise
+    if code == errors.EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else errors.EXIT_DONE
-
-
-def _answer(work: Callable[[], int | None]) -> int:
-    """The exit code of the work; what it raises is one line on standard error."""
-    try:
-        return work() or errors.EXIT_DONE
-    except SchedulingError as error:
-        if str(error):
-            console.note(f"llmsched: {' '.join(str(error).split())}")
-        return error.exit_code
-    except USAGE_ERRORS as error:
-        message = getattr(error, "format_message", error.__str__)()
-        console.note(f"llmsched: {' '.join(message.split())}")
-        return errors.EXIT_USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        console.note("llmsched: interrupted")
-        return INTERRUPTED
-    except MemoryError:
-        console.note("llmsched: out of memory")
-        return errors.EXIT_USAGE
-    except BrokenPipeError:
-        return errors.EXIT_BROKEN_PIPE
-    except OSError as error:
-        console.note(f"llmsched: {'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}")
-        return errors.EXIT_USAGE
-    except Exception as error:
-        return _defect(error)
-
-
-def _defect(error: Exception) -> int:
-    """What should not happen: one line, and an exit code that does not say that a checked thing is not valid."""
-    if DEBUG in os.environ:
-        raise error
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    what = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
-    console.note(f"llmsched: defect of the program: {' '.join(what.split())}; set {DEBUG}=1 to see where")
-    return errors.EXIT_USAGE
 
 
 if __name__ == "__main__":

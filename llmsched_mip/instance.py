@@ -27,6 +27,7 @@ from llmsched_mip.timing import (
     request_kv_peak,
     request_kv_volume,
 )
+from llmsched_mip.values import is_integer, require_text
 
 OBJECTIVES = ("makespan", "total_completion")
 MAX_TOKENS = 2**31 - 1
@@ -128,7 +129,7 @@ class Requests:
             "".join(self.id).encode()
         except (TypeError, UnicodeEncodeError):
             for k, own in enumerate(self.id):
-                _require_text(f"requests.id[{k}]", own)
+                require_text(f"requests.id[{k}]", own)
         for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
             values = getattr(self, name)
             if values is not None:
@@ -201,7 +202,7 @@ class Instance:
     def __post_init__(self) -> None:
         object.__setattr__(self, "workers", tuple(self.workers))
         for name, least in (("name", 1), ("description", 0), ("source", 0)):
-            _require_text(name, getattr(self, name), least)
+            require_text(name, getattr(self, name), least)
         if self.objective not in OBJECTIVES:
             raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
         if self.semantics != "exclusive":
@@ -297,10 +298,10 @@ def validate_worker(where: str, worker: Worker) -> None:
     """Raise `InvalidInputError` for a value out of its range; field names begin with `where`."""
     if not worker.name:
         raise InvalidInputError(f"{where}name", "a worker needs a name")
-    _require_text(f"{where}name", worker.name)
+    require_text(f"{where}name", worker.name)
     for name in ("slots", "kv_capacity", "prefill_token_cap"):
         value = getattr(worker, name)
-        if value is not None and not (_is_integer(value) and value >= 1):
+        if value is not None and not (is_integer(value) and value >= 1):
             raise InvalidInputError(f"{where}{name}", f"expected an integer ≥ 1 or null, got {value!r}")
         if value is not None and value > MOST_LIMIT:
             raise InvalidInputError(f"{where}{name}", f"expected at most {MOST_LIMIT}, got {value}")
@@ -316,19 +317,6 @@ def validate_worker(where: str, worker: Worker) -> None:
         _validate_levels(f"{where}prefill_time.levels", worker.prefill_time)
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _require_text(where: str, value: Any, least: int = 1) -> None:
-    if not isinstance(value, str) or len(value) < least:
-        raise InvalidInputError(where, f"expected a text{' that is not empty' * (least > 0)}, got {value!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(where, f"expected a text that UTF-8 can hold, got {value!a}") from None
-
-
 def _validate_levels(where: str, prefill: LevelPrefill) -> None:
     if not prefill.tokens:
         raise InvalidInputError(where, "expected at least one level")
@@ -338,7 +326,7 @@ def _validate_levels(where: str, prefill: LevelPrefill) -> None:
         for j, value in enumerate(values):
             if not (np.isfinite(value) and value >= least):
                 raise InvalidInputError(f"{where}[{j}].{name}", f"expected a finite number ≥ {least}, got {value}")
-            if name == "tokens" and not (_is_integer(value) and value <= MAX_TOKENS):
+            if name == "tokens" and not (is_integer(value) and value <= MAX_TOKENS):
                 raise InvalidInputError(
                     f"{where}[{j}].{name}", f"expected an integer from 1 to {MAX_TOKENS}, got {value!r}"
                 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from llmsched_mip.errors import UnreadableFileError
 
 LONGEST_ENDING = 20
+OPEN_FILES = ("/dev/fd/", "/proc/")
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -109,8 +110,24 @@ def unwritable(path: str | os.PathLike[str], error: Exception) -> UnreadableFile
     return UnreadableFileError(f"{os.fspath(path)}: cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
+def readable(text: str) -> str:
+    """Text that UTF-8 can hold: in names of files that are not UTF-8, what is not is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _is_stream(target: Path) -> bool:
-    return target.exists() and not target.is_file()
+    """Whether a rename would do harm: no regular file, or one by the name of an open file (/dev/stdout)."""
+    if not target.exists():
+        return False
+    return not target.is_file() or any(str(own).startswith(OPEN_FILES) for own in _links(target))
+
+
+def _links(path: Path) -> Iterator[Path]:
+    """A path, and where it points to link by link."""
+    yield path.absolute()
+    while path.is_symlink():
+        path = path.parent / os.readlink(path)
+        yield path.absolute()
 
 
 def _end(target: Path) -> str:
@@ -129,6 +146,8 @@ def _synchronise(path: Path) -> None:
 def _write_through(target: Path, content: bytes) -> None:
     """Write to what is not a regular file (a pipe, /dev/stdout), where a rename is not possible."""
     try:
-        target.write_bytes(content)
+        # What is there by other means (a shell's >>) stays there.
+        with target.open("ab") as file:
+            file.write(content)
     except OSError as error:
         raise unwritable(target, error) from None

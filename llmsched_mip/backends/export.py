@@ -17,7 +17,7 @@ from llmsched_mip.backends.arrays import ArrayModel, standard_form, with_two_cos
 from llmsched_mip.backends.highs import highs_model
 from llmsched_mip.backends.lp_text import write_lp
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.storage import whole_file
+from llmsched_mip.storage import readable, whole_file
 
 FORMATS = (".mps", ".lp")
 LONGEST = 100
@@ -75,6 +75,8 @@ def _write_mps(path: Path, arrays: ArrayModel, columns: list[str], rows: list[st
     highs.setOptionValue("output_flag", False)
     if highs.passModel(lp) == highspy.HighsStatus.kError:
         raise InvalidInputError("model", "HiGHS refuses it")
+    if readable(str(path)) != str(path):
+        raise OSError("HiGHS takes names in UTF-8 alone")
     # HiGHS reports success when the disk is full: what it wrote is looked at.
     written = highs.writeModel(str(path)) != highspy.HighsStatus.kError
     if not written or not _ends_with(path, MPS_END):

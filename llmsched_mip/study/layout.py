@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from llmsched_mip.errors import SchedulingError
 
 LAYOUT = 1
@@ -60,9 +62,9 @@ RESULT_COLUMNS = {
     "finished": "TEXT",
 }
 TABLES = {"study": STUDY_COLUMNS, "cases": CASE_COLUMNS, "results": RESULT_COLUMNS}
-REQUIRED = {"key", "position", "instance", "row", "lengths", "objective", "time_limit_s"}
-"""Columns of a case that are never null."""
 JSON_COLUMNS = {"bounds": dict, "trace": list, "versions": dict, "options": dict}
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""A damaged file may hold names that are not UTF-8, which then are in the message."""
 
 
 class LedgerError(SchedulingError):

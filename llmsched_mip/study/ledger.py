@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from llmsched_mip.storage import unwritable, write_bytes
+from llmsched_mip.storage import readable, unwritable, write_bytes
 from llmsched_mip.study.cases import Case, Study
 from llmsched_mip.study.layout import (
     BUSY_SECONDS,
@@ -28,6 +28,7 @@ from llmsched_mip.study.layout import (
     LOCK,
     PLANS,
     RESULT_COLUMNS,
+    SQLITE_ERRORS,
     STUDY_COLUMNS,
     TABLES,
     LedgerError,
@@ -89,7 +90,7 @@ class Ledger:
 
     def _create(self, study: Study) -> None:
         command = shlex.join(["llmsched", *sys.argv[1:]])
-        row = (study.name, study.digest, study.definition, command, now(), LAYOUT)
+        row = _stored((study.name, study.digest, study.definition, command, now(), LAYOUT))
         with self._transaction() as connection:
             for table, columns in TABLES.items():
                 layout = ", ".join(f"{name} {kind}" for name, kind in columns.items())
@@ -116,7 +117,7 @@ class Ledger:
         for result in results:
             name = None if result.plan is None else self._write_plan(result.key, result.plan)
             columns = result.columns | {"key": result.key, "plan": name}
-            rows.append(tuple(columns.get(column) for column in RESULT_COLUMNS))
+            rows.append(_stored(columns.get(column) for column in RESULT_COLUMNS))
         with self._failures(), self._transaction() as connection:
             connection.executemany(_insert("results", RESULT_COLUMNS), rows)
 
@@ -145,7 +146,7 @@ class Ledger:
         """Errors of SQLite as one line."""
         try:
             yield
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise _ledger_error(self.path, error) from None
 
     def close(self) -> None:
@@ -201,7 +202,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
+def _ledger_error(path: Path, error: Exception) -> LedgerError:
     text = str(error)
     if "locked" in text:
         return LedgerError(f"{path}: locked by another process, nothing was written to it")
@@ -214,6 +215,11 @@ def _ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
 
 def _insert(table: str, columns: dict[str, str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def _stored(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Values as SQLite takes them: it holds no text that is not UTF-8."""
+    return tuple(readable(value) if isinstance(value, str) else value for value in values)
 
 
 def _case_rows(case: Case) -> Iterator[tuple[Any, ...]]:
@@ -234,4 +240,4 @@ def _case_rows(case: Case) -> Iterator[tuple[Any, ...]]:
             "time_limit_s": case.time_limit_s,
             "options": json.dumps(case.options(row), sort_keys=True),
         }
-        yield tuple(columns[name] for name in CASE_COLUMNS)
+        yield _stored(columns[name] for name in CASE_COLUMNS)

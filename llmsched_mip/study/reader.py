@@ -18,8 +18,8 @@ from llmsched_mip.study.layout import (
     FILE,
     JSON_COLUMNS,
     LAYOUT,
-    REQUIRED,
     RESULT_COLUMNS,
+    SQLITE_ERRORS,
     STUDY_COLUMNS,
     LedgerError,
 )
@@ -86,8 +86,8 @@ def read_ledger(folder: str | os.PathLike[str], decode: bool = True) -> pandas.D
     found = [f"results.{name}" for name in RESULT_COLUMNS if name not in shared]
     query = f"SELECT {', '.join(own + found)} FROM cases LEFT JOIN results USING (key) ORDER BY position"
     with _reading(folder) as connection:
-        _require_types(folder, connection, "cases", CASE_COLUMNS, REQUIRED)
-        _require_types(folder, connection, "results", RESULT_COLUMNS, {"key", "status"})
+        _require_types(folder, connection, "cases", CASE_COLUMNS, {"key"})
+        _require_types(folder, connection, "results", RESULT_COLUMNS, {"key"})
         frame = pandas.read_sql_query(query.replace("cases.key", "key", 1), connection)
     if decode:
         for name, kind in JSON_COLUMNS.items():
@@ -159,11 +159,11 @@ def _reading(folder: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
         raise LedgerError(f"{folder}: no {FILE} in it, expected the folder of a study")
     try:
         connection = _open_to_read(path)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise LedgerError(f"{path}: cannot be read: {error}") from None
     try:
         yield connection
-    except (sqlite3.Error, TypeError) as error:
+    except (*SQLITE_ERRORS, TypeError) as error:
         raise LedgerError(f"{path}: is not the ledger of a study: {error}") from None
     except Exception as error:
         if type(error).__name__ != "DatabaseError":

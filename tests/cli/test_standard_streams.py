@@ -3,6 +3,7 @@ never exit code 1 (which means "not valid"), and the work is done."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from conftest import ROOT
 
 from llmsched_mip.cli import main
 from llmsched_mip.streams import plain
+from llmsched_mip.study import read_ledger
 
 TINY = ROOT / "instances/tiny/kv.json"
 FULL = Path("/dev/full")
@@ -143,6 +145,25 @@ def test_a_study_on_a_full_disk_is_one_line(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, timeout=120)
     assert done.returncode == 2
     assert no_traceback(done).count("\n") == 1 and b"cannot be written" in done.stderr
+
+
+class HungUp(io.StringIO):
+    """A terminal that is gone."""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        raise OSError(5, "Input/output error")
+
+
+def test_a_study_outlives_its_terminal(tmp_path, monkeypatch, capsys):
+    study, out = tmp_path / "s.toml", tmp_path / "out"
+    study.write_text('name = "s"\npolicies = ["fcfs"]\n[[instances]]\nfamily = "gsm8k-small"\nrequests = 3\n')
+    monkeypatch.setattr(sys, "stderr", HungUp())
+    assert main(["study", str(study), "--out", str(out), "--jobs", "1"]) == 0
+    assert "fcfs" in capsys.readouterr().out
+    assert len(read_ledger(out)) == 1
 
 
 @needs_full_device
