@@ -6,13 +6,16 @@ Solvers and registries are imported inside the commands that need them, so that 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from llmsched_mip import __version__, console, errors
+from llmsched_mip import __version__, console, errors, streams
 from llmsched_mip.arguments import (
     LENGTHS,
     AsJson,
@@ -29,7 +32,9 @@ from llmsched_mip.arguments import (
 from llmsched_mip.errors import InterruptedSearchError, InvalidInputError, NoPlanError, SchedulingError
 from llmsched_mip.export_command import export
 from llmsched_mip.interrupts import shielded, termination_as_interrupt
+from llmsched_mip.limits import MOST_THREADS
 from llmsched_mip.report_command import gantt, report
+from llmsched_mip.storage import read_bytes, require_writable
 from llmsched_mip.study_command import study
 from llmsched_mip.workload_commands import generate, import_
 
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from llmsched_mip.plan import Plan
 
 INTERRUPTED = 130
+DEBUG = "LLMSCHED_DEBUG"
 PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
 OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
@@ -98,11 +104,13 @@ def solve(
 
     at_least("--time-limit", time_limit, 0.0)
     at_least("--gap", gap, 0.0)
-    at_least("--threads", threads, 1)
+    at_least("--threads", threads, 1, MOST_THREADS)
     at_least("--seed", seed, 0)
     if method != "auto":
         require_known("--method", method, "methods", "METHODS")
-    console.require_writable(plan_path)
+    if solver is not None and solver.endswith(".py"):
+        read_bytes(solver)
+    require_writable(plan_path)
     instance = _read(instance_path)
     chosen = objective_name(objective, instance)
     limit = methods.DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
@@ -228,17 +236,20 @@ def replay(
 ) -> None:
     """Execute a policy event by event and measure the schedule."""
     from llmsched_mip.files import read_plan
+    from llmsched_mip.policies import require_option, split_option
     from llmsched_mip.replay import SlotTimetable
     from llmsched_mip.replay import replay as execute
 
-    require_known("--policy", policy.partition(":")[0], "policies", "POLICIES")
+    base = split_option(policy)[0]
+    require_known("--policy", base, "policies", "POLICIES")
+    require_option(policy)
     if lengths not in LENGTHS:
         raise InvalidInputError("--lengths", f"expected one of {console.one_of(LENGTHS)}, got {lengths!r}")
     at_least("--seed", seed, 0)
-    console.require_writable(events)
+    require_writable(events)
     instance = _read(instance_path)
     plan = None if plan_path is None else read_plan(plan_path, instance)
-    if plan is None and policy.partition(":")[0] in PLAN_POLICIES and lengths == "known":
+    if plan is None and base in PLAN_POLICIES and lengths == "known":
         plan = _offline_plan(instance, policy, seed)
     timetable = None if slot_timetable is None else SlotTimetable.read(slot_timetable)
     outcome = execute(instance, policy, plan=plan, lengths=lengths, seed=seed, events=events, slot_timetable=timetable)
@@ -321,14 +332,30 @@ def schema(kind: Annotated[str, typer.Argument(metavar="instance|plan", help="Wh
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `llmsched_mip.errors`)."""
-    given = hyphens(sys.argv[1:] if arguments is None else arguments)
+    with streams.standing():
+        code = _answer(lambda: _run(hyphens(sys.argv[1:] if arguments is None else arguments)))
+        lost = _answer(streams.finish)
+        return lost or code
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        code = app(given, prog_name="llmsched", standalone_mode=False)
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        return code if isinstance(code, int) else errors.EXIT_DONE
+        code = app(arguments, prog_name="llmsched", standalone_mode=False)
+    except SystemExit:
+        # What prints help texts ends the program with code 1 when nobody reads them.
+        raise errors.OutputError from None
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else errors.EXIT_DONE
+
+
+def _answer(work: Callable[[], int | None]) -> int:
+    """The exit code of the work; what it raises is one line on standard error."""
+    try:
+        return work() or errors.EXIT_DONE
     except SchedulingError as error:
-        console.note(f"llmsched: {' '.join(str(error).split())}")
+        if str(error):
+            console.note(f"llmsched: {' '.join(str(error).split())}")
         return error.exit_code
     except USAGE_ERRORS as error:
         message = getattr(error, "format_message", error.__str__)()
@@ -340,6 +367,23 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         console.note("llmsched: out of memory")
         return errors.EXIT_USAGE
+    except BrokenPipeError:
+        return errors.EXIT_BROKEN_PIPE
+    except OSError as error:
+        console.note(f"llmsched: {'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}")
+        return errors.EXIT_USAGE
+    except Exception as error:
+        return _defect(error)
+
+
+def _defect(error: Exception) -> int:
+    """What should not happen: one line, and an exit code that does not say that a checked thing is not valid."""
+    if DEBUG in os.environ:
+        raise error
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+    console.note(f"llmsched: defect of the program: {' '.join(what.split())}; set {DEBUG}=1 to see where")
+    return errors.EXIT_USAGE
 
 
 if __name__ == "__main__":

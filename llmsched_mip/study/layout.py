@@ -60,6 +60,8 @@ RESULT_COLUMNS = {
     "finished": "TEXT",
 }
 TABLES = {"study": STUDY_COLUMNS, "cases": CASE_COLUMNS, "results": RESULT_COLUMNS}
+REQUIRED = {"key", "position", "instance", "row", "lengths", "objective", "time_limit_s"}
+"""Columns of a case that are never null."""
 JSON_COLUMNS = {"bounds": dict, "trace": list, "versions": dict, "options": dict}
 
 

@@ -13,13 +13,12 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from llmsched_mip.errors import UnreadableFileError
-from llmsched_mip.storage import write_bytes
+from llmsched_mip.storage import unwritable, write_bytes
 from llmsched_mip.study.cases import Case, Study
 from llmsched_mip.study.layout import (
     BUSY_SECONDS,
@@ -73,7 +72,10 @@ class Ledger:
         if not tables:
             self._create(study)
             return
-        name, digest, layout = connection.execute("SELECT name, digest, layout FROM study").fetchone()
+        heads = connection.execute("SELECT name, digest, layout FROM study").fetchall()
+        if len(heads) != 1:
+            raise LedgerError(f"{self.path}: is not the ledger of a study: {len(heads)} rows in the table study, not 1")
+        name, digest, layout = heads[0]
         if layout != LAYOUT:
             raise LedgerError(f"{self.path}: has layout {layout}, expected {LAYOUT}")
         if digest != study.digest:
@@ -123,7 +125,7 @@ class Ledger:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise UnreadableFileError(f"{folder}: cannot be written: {error.strerror}") from None
+            raise unwritable(folder, error) from None
         write_bytes(folder / f"{key}.json", text.encode())
         return f"{key}.json"
 
@@ -167,8 +169,8 @@ def _locked(folder: Path) -> IO[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        raise UnreadableFileError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise unwritable(folder, error) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -181,8 +183,10 @@ def _locked(folder: Path) -> IO[str]:
         file.write(f"process {os.getpid()}")
         file.flush()
     except OSError as error:
-        file.close()
-        raise UnreadableFileError(f"{folder}: cannot be written: {error.strerror or error}") from None
+        # Closing writes what the buffer holds once more.
+        with suppress(OSError):
+            file.close()
+        raise unwritable(folder, error) from None
     return file
 
 
