@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from math import isqrt
 
 from llmsched_mip.instance import MAX_TOKENS, OBJECTIVES, Instance, Requests, Worker
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill, PrefillTime
 
 TINY, SMALL, HUGE = "tiny", "small", "huge"
 MOST_LIMIT = 2**62
+MOST_VOLUME = 2**53 - 1
 TIMESTAMP = 1.7e9
 
 
@@ -38,6 +40,8 @@ def draw(seed: int, k: int) -> Instance:
     if size.kind == SMALL:
         n = rng.randint(10, size.requests)
     p, d = _tokens(rng, n, size.prefill), _tokens(rng, n, size.decode)
+    if size.kind == HUGE and rng.random() < 0.9:
+        d = _within_sums(p, d)
     unit = rng.choice((1.0, 1.0, 2.0 ** rng.randint(-26, 20), 10.0 ** rng.randint(-8, 6), 10 ** rng.uniform(-8, 6)))
     workers = _workers(rng, size, p, d, unit)
     requests = Requests(
@@ -75,6 +79,12 @@ def _tokens(rng: random.Random, n: int, most: int) -> list[int]:
     if rng.random() < 0.2:
         return [_count(rng, most)] * n
     return [_count(rng, most) for _ in range(n)]
+
+
+def _within_sums(prefill: list[int], decode: list[int]) -> list[int]:
+    """Decode tokens cut to what the toolkit accepts: all KV token-rounds p d + d (d + 1) / 2 below 2^53."""
+    room = MOST_VOLUME // len(prefill)
+    return [max(1, min(d, isqrt(p * p + 2 * room) - p - 1)) for p, d in zip(prefill, decode, strict=True)]
 
 
 def _count(rng: random.Random, most: int) -> int:

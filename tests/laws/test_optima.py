@@ -19,16 +19,16 @@ from llmsched_mip.tolerance import RELATIVE_TOLERANCE, at_most
 
 
 def optima(instance, other):
-    """The two optima by enumeration, and by `solve` where it proves both."""
+    """The two optima by enumeration, and of every fifth instance by `solve` where it proves both."""
     yield tuple(optimum(own, own.objective) for own in (instance, other))
-    by_solve = proven(instance), proven(other)
+    by_solve = [proven(own) for own in (instance, other)] if int(instance.name.split()[2]) % 5 == 0 else [None]
     if None not in by_solve:
-        yield by_solve
+        yield tuple(by_solve)
 
 
 def test_more_room_raises_no_optimum():
     rng = random.Random(21)
-    for instance in stream(121, 120, TINY):
+    for instance in stream(121, 250, TINY):
         if len(instance.workers) == 4:
             continue
         for tight, wide in optima(instance, roomier(instance, rng)):
@@ -37,7 +37,7 @@ def test_more_room_raises_no_optimum():
 
 def test_one_more_request_lowers_no_optimum():
     rng = random.Random(22)
-    for instance in stream(122, 120, TINY):
+    for instance in stream(122, 250, TINY):
         if instance.n == 1:
             continue
         for all_of_them, without_one in optima(instance, fewer(instance, rng)):
@@ -46,7 +46,7 @@ def test_one_more_request_lowers_no_optimum():
 
 def test_later_arrivals_move_optima():
     rng = random.Random(23)
-    for instance in stream(123, 120, TINY):
+    for instance in stream(123, 250, TINY):
         span = optimum(instance, "makespan")
         by = span * rng.choice((0.5, 1.0, 3.0, 1000 * rng.random()))
         factor = 1.0 if instance.objective == "makespan" else math.fsum(instance.requests.weight)
@@ -60,7 +60,7 @@ def total_completion(seed, number, *kinds):
 
 @pytest.mark.parametrize("name", BOUNDS)
 def test_doubled_weights_double_bounds(name):
-    for instance in total_completion(124, 80, TINY, SMALL):
+    for instance in total_completion(124, 60, TINY, SMALL):
         first, second = bound_of(instance, name), bound_of(heavier(instance, 2.0), name)
         assert second == (None if first is None else 2 * first), instance.name
 
@@ -76,7 +76,7 @@ def test_doubled_weights_double_values(method):
 
 @pytest.mark.parametrize("policy", ONLINE)
 def test_doubled_weights_change_no_decision(policy):
-    for instance in total_completion(126, 50, TINY, SMALL):
+    for instance in total_completion(126, 40, TINY, SMALL):
         first, second = (replayed(own, policy, "known") for own in (instance, heavier(instance, 2.0)))
         assert (first.schedule.completion_s == second.schedule.completion_s).all(), instance.name
 

@@ -52,7 +52,7 @@ def test_methods(method):
 @pytest.mark.parametrize("policy", ONLINE)
 def test_policies(policy, lengths):
     rng = random.Random(3)
-    for instance in stream(103, 30, TINY, SMALL):
+    for instance in stream(103, 20, TINY, SMALL):
         other, exponent = scaled(instance, rng)
         first, second = replayed(instance, policy, lengths), replayed(other, policy, lengths)
         if first is None or second is None:

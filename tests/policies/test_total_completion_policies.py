@@ -135,6 +135,23 @@ def test_a_relaxation_that_is_too_large_is_refused():
         replay(instance, "sorted-lp")
 
 
+@pytest.mark.parametrize("policy", ["sorted-lp", "lp-swap"])
+def test_relaxation_of_requests_of_millions_of_tokens(policy):
+    """Rows are in KV token-rounds, up to 10^16, and a list has 180 million rounds."""
+    worker = replace(deployment("unit-round"), kv_capacity=200_000_000)
+    requests = Requests(["long", "longer", "short"], [3, 2, 1], [89_000_000, 93_000_000, 7])
+    outcome = replay(Instance("huge", requests, (worker,), "total_completion"), policy)
+    assert outcome.schedule.completion_s.tolist() == [89_000_000, 93_000_000, 7]
+
+
+def test_the_order_of_the_relaxation_does_not_depend_on_the_unit_of_weights():
+    rng = np.random.default_rng(3)
+    p, d, weight = rng.integers(1, 9, 12), rng.integers(1, 9, 12), rng.random(12) + 0.1
+    starts = mean_start_rounds(p, d, weight, 20, 12)
+    for factor in (2.0**-60, 2.0, 2.0**60):
+        assert mean_start_rounds(p, d, factor * weight, 20, 12).tolist() == starts.tolist()
+
+
 def test_kaplan_meier_by_hand():
     """Ends at 1, 2, 4 and one lost from sight at 3: 3/4, then 2/3 of it, then none."""
     places, ended = np.array([2.0, 4.0, 1.0, 3.0]), np.array([True, True, True, False])

@@ -36,7 +36,8 @@ def test_the_stream_has_everything():
     assert {worker.prefill_time.kind for worker in workers} == {"affine", "levels"}
     assert {len(own.workers) for own in drawn} == {1, 2, 3, 4}
     assert max(own.requests.arrival_s.min() for own in drawn) >= 1.7e9
-    assert max(own.requests.decode_tokens.max() for own in drawn) == 2**31 - 1
+    assert max(own.requests.prefill_tokens.max() for own in drawn) == 2**31 - 1
+    assert max(own.requests.decode_tokens.max() for own in drawn) > 2**25
     bases = [worker.decode_time.base_s for worker in workers if worker.decode_time.base_s > 0]
     assert min(bases) < 1e-7 and max(bases) > 1e5
     wrong = [own.requests for own in drawn if own.requests.decode_lower is not None]
@@ -83,7 +84,7 @@ def test_a_false_bound_is_found_and_made_small(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setitem(bounds.BOUNDS, "alone", wrong)
     monkeypatch.setattr(fuzz, "PARTS", ("bound:alone", "page"))
-    k = next(k for k in range(100) if draw(1, k).n == 5)
+    k = next(int(own.name.split()[2]) for own in stream(1, 100, TINY) if own.n == 5)
     assert fuzz.main(["--seed", "1", "--only", str(k), "--out", str(tmp_path)]) == 1
     assert "bound above optimum [bound:alone]" in capsys.readouterr().out
     (path,) = tmp_path.glob("*.json")
