@@ -35,6 +35,7 @@ from llmsched_mip.timing import FloatArray, request_kv_volume
 DEFAULT_TIME_LIMIT_S = 10.0
 MOST_PASSES = 10_000
 SLICE_S = 0.1
+SLICE_STARTS = 20_000_000
 ROUNDING = 1e-9
 CHUNK = 64
 FIRST_RISE = 0.003
@@ -231,7 +232,7 @@ def ascend_prices(
         if stop():
             break
         pass_s = (clock.now() - began) / slice_passes
-        slice_passes = max(1, min(200, int(SLICE_S / max(pass_s, 1e-6))))
+        slice_passes = max(1, min(200, SLICE_STARTS // (own.n * T), int(SLICE_S / max(pass_s, 1e-6))))
     return KVPrices(best, value_of_prices(own, best), int(state[3]))
 
 
