@@ -56,12 +56,13 @@ class Memo:
     """Table of states; when it is full, nothing more is added."""
 
     def __init__(self, width: int, capacity: int):
-        size = int(min(4_000_000, MEMO_BYTES // (2 * width + 40)))
+        small = capacity < 2**15
+        size = int(min(4_000_000, MEMO_BYTES // ((2 if small else 8) * width + 40)))
         self.head = np.full(2 * size + 1, -1, dtype=np.int64)
         self.next = np.empty(size, dtype=np.int64)
         self.key = np.empty((size, 2), dtype=np.int64)
         self.cost = np.empty(size)
-        self.load = np.empty((size, width), dtype=np.int16 if capacity < 2**15 else np.int64)
+        self.load = np.empty((size, width), dtype=np.int16 if small else np.int64)
 
     def clear(self) -> None:
         """Forget all states."""
