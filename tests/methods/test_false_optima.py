@@ -1,4 +1,4 @@
-"""What is called optimal is the optimum, and no bound lies above it, whatever the unit of time and the first arrival."""
+"""What is called optimal is optimal, and no bound lies above it, whatever the unit of time and the first arrival."""
 
 from __future__ import annotations
 
