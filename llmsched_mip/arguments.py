@@ -52,10 +52,12 @@ def objective_name(name: str | None, instance: Instance) -> str:
     return name.replace("-", "_")
 
 
-def at_least(option: str, value: float | None, least: float) -> None:
-    """Raise `InvalidInputError` for a number that is not finite or below `least`; None is allowed."""
-    if value is not None and not (math.isfinite(value) and value >= least):
-        raise InvalidInputError(option, f"expected a finite number ≥ {least:g}, got {value:g}")
+def at_least(option: str, value: float | None, least: float, most: int | None = None) -> None:
+    """Raise `InvalidInputError` for a number that is not finite, below `least` or above `most`; None is allowed."""
+    if value is None or ((isinstance(value, int) or math.isfinite(value)) and least <= value <= (most or value)):
+        return
+    expected = f"a finite number ≥ {least:g}" if most is None else f"a number from {least:g} to {most}"
+    raise InvalidInputError(option, f"expected {expected}, got {value}")
 
 
 def hyphens(arguments: list[str]) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmsched_mip import __version__, console, errors
+from llmsched_mip import __version__, console, errors, streams
 from llmsched_mip.arguments import (
     LENGTHS,
     AsJson,
@@ -27,9 +27,12 @@ from llmsched_mip.arguments import (
     require_known,
 )
 from llmsched_mip.errors import InterruptedSearchError, InvalidInputError, NoPlanError, SchedulingError
+from llmsched_mip.exit_code import answer
 from llmsched_mip.export_command import export
-from llmsched_mip.interrupts import shielded, termination_as_interrupt
+from llmsched_mip.interrupts import Ending
+from llmsched_mip.limits import MOST_THREADS
 from llmsched_mip.report_command import gantt, report
+from llmsched_mip.storage import read_bytes, require_writable
 from llmsched_mip.study_command import study
 from llmsched_mip.workload_commands import generate, import_
 
@@ -38,12 +41,9 @@ if TYPE_CHECKING:
     from llmsched_mip.methods import SolveResult
     from llmsched_mip.plan import Plan
 
-INTERRUPTED = 130
 PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
 OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
-# Public in every version of typer: the third class of BadParameter is the base of all its errors.
-USAGE_ERRORS = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 app = typer.Typer(
     name="llmsched",
@@ -98,11 +98,13 @@ def solve(
 
     at_least("--time-limit", time_limit, 0.0)
     at_least("--gap", gap, 0.0)
-    at_least("--threads", threads, 1)
+    at_least("--threads", threads, 1, MOST_THREADS)
     at_least("--seed", seed, 0)
     if method != "auto":
         require_known("--method", method, "methods", "METHODS")
-    console.require_writable(plan_path)
+    if solver is not None and solver.endswith(".py"):
+        read_bytes(solver)
+    require_writable(plan_path)
     instance = _read(instance_path)
     chosen = objective_name(objective, instance)
     limit = methods.DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
@@ -110,7 +112,7 @@ def solve(
         f"llmsched {__version__} solve {console.instance_text(instance)}, "
         f"objective {chosen}, method {method}, time limit {limit:g} s"
     )
-    with termination_as_interrupt() as terminated:
+    with Ending() as ending:
         try:
             result = methods.solve(
                 instance,
@@ -120,16 +122,19 @@ def solve(
                 gap=gap,
                 threads=threads,
                 seed=seed,
-                log=console.SolveLog(title),
+                log=ending.something_to_keep(console.SolveLog(title)),
                 solver=solver,
             )
+            _solved(instance, result, plan_path, as_json)
         except NoPlanError as error:
             _no_plan(error, instance, chosen, method, as_json)
-            if isinstance(error, InterruptedSearchError) and terminated:
+            if isinstance(error, InterruptedSearchError) and ending.terminated:
                 raise typer.Exit(errors.EXIT_TERMINATED) from None
             raise
-        with shielded():
-            _solved(instance, result, plan_path, as_json)
+        except KeyboardInterrupt:
+            if ending.terminated:
+                raise typer.Exit(errors.EXIT_TERMINATED) from None
+            raise
 
 
 def _solved(instance: Instance, result: SolveResult, path: Path | None, as_json: bool) -> None:
@@ -228,17 +233,20 @@ def replay(
 ) -> None:
     """Execute a policy event by event and measure the schedule."""
     from llmsched_mip.files import read_plan
+    from llmsched_mip.policies import require_option, split_option
     from llmsched_mip.replay import SlotTimetable
     from llmsched_mip.replay import replay as execute
 
-    require_known("--policy", policy.partition(":")[0], "policies", "POLICIES")
+    base = split_option(policy)[0]
+    require_known("--policy", base, "policies", "POLICIES")
+    require_option(policy)
     if lengths not in LENGTHS:
         raise InvalidInputError("--lengths", f"expected one of {console.one_of(LENGTHS)}, got {lengths!r}")
     at_least("--seed", seed, 0)
-    console.require_writable(events)
+    require_writable(events)
     instance = _read(instance_path)
     plan = None if plan_path is None else read_plan(plan_path, instance)
-    if plan is None and policy.partition(":")[0] in PLAN_POLICIES and lengths == "known":
+    if plan is None and base in PLAN_POLICIES and lengths == "known":
         plan = _offline_plan(instance, policy, seed)
     timetable = None if slot_timetable is None else SlotTimetable.read(slot_timetable)
     outcome = execute(instance, policy, plan=plan, lengths=lengths, seed=seed, events=events, slot_timetable=timetable)
@@ -321,25 +329,23 @@ def schema(kind: Annotated[str, typer.Argument(metavar="instance|plan", help="Wh
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (see `llmsched_mip.errors`)."""
-    given = hyphens(sys.argv[1:] if arguments is None else arguments)
+    with streams.standing():
+        code = answer(lambda: _run(hyphens(sys.argv[1:] if arguments is None else arguments)))
+        lost = answer(streams.finish)
+        return lost or code
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        code = app(given, prog_name="llmsched", standalone_mode=False)
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        return code if isinstance(code, int) else errors.EXIT_DONE
-    except SchedulingError as error:
-        console.note(f"llmsched: {' '.join(str(error).split())}")
-        return error.exit_code
-    except USAGE_ERRORS as error:
-        message = getattr(error, "format_message", error.__str__)()
-        console.note(f"llmsched: {' '.join(message.split())}")
-        return errors.EXIT_USAGE
-    except (KeyboardInterrupt, typer.Abort):
-        console.note("llmsched: interrupted")
-        return INTERRUPTED
-    except MemoryError:
-        console.note("llmsched: out of memory")
-        return errors.EXIT_USAGE
+        code = app(arguments, prog_name="llmsched", standalone_mode=False)
+    except SystemExit as error:
+        # What prints help texts ends the program with code 1 when nobody reads them.
+        if isinstance(error.__context__, BrokenPipeError):
+            raise errors.OutputError from None
+        raise
+    if code == errors.EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else errors.EXIT_DONE
 
 
 if __name__ == "__main__":

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmsched_mip.errors import UnreadableFileError
+from llmsched_mip import streams
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.measures import Measures
 from llmsched_mip.plan import Plan
@@ -18,26 +15,21 @@ from llmsched_mip.plan import Plan
 if TYPE_CHECKING:
     from llmsched_mip.methods import Event, Failure
 
-BROKEN_PIPE = 141
-
 
 def note(text: str) -> None:
     """One line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    streams.say(" ".join(text.splitlines()))
 
 
 def emit(text: str) -> None:
-    """Text on standard output; ends the program quietly when nobody reads it."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(BROKEN_PIPE) from None
+    """Text on standard output; raises `OutputError` where it can't be written."""
+    streams.put(text)
 
 
 def emit_json(document: dict[str, Any]) -> None:
-    """One JSON object on standard output; what is not finite becomes null."""
-    emit(json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False))
+    """One JSON object on standard output; what is not finite becomes null, what can't be written is escaped."""
+    text = json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False)
+    emit(text if streams.writes(text) else json.dumps(json.loads(text), indent=1))
 
 
 def _finite(value: Any) -> Any:
@@ -95,10 +87,12 @@ class SolveLog:
     """A line per improvement on standard error, in the manner of the logs of MIP solvers."""
 
     def __init__(self, title: str):
-        note(title)
-        note(f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source")
+        self.head = [title, f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source"]
 
     def __call__(self, event: Event) -> None:
+        # The head comes with the first line: arguments that are refused before it give one line.
+        while self.head:
+            note(self.head.pop(0))
         note(
             f"{event.seconds:8.2f}s | {seconds_text(event.incumbent):>14} | "
             f"{seconds_text(event.bound):>14} | {percent_text(event.gap):>8} | {event.source}"
@@ -174,15 +168,3 @@ def proof_text(certificate: dict[str, Any]) -> str:
 def one_of(names: Iterable[str]) -> str:
     """Names for a message."""
     return ", ".join(names)
-
-
-def require_writable(path: Path | None) -> None:
-    """Fail before the work when an output file can't be written; raises `UnreadableFileError`."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise UnreadableFileError(f"{path}: is a directory, expected a file to write")
-    if not path.parent.is_dir():
-        raise UnreadableFileError(f"{path}: cannot be written: {path.parent} is not a directory")
-    if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
-        raise UnreadableFileError(f"{path}: cannot be written: permission denied")

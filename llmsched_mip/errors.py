@@ -6,6 +6,7 @@ EXIT_DONE = 0
 EXIT_INVALID = 1
 EXIT_USAGE = 2
 EXIT_NO_PLAN = 3
+EXIT_BROKEN_PIPE = 141
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
@@ -24,6 +25,14 @@ class SchedulingError(Exception):
 
 class UnreadableFileError(SchedulingError):
     """A file that is missing, a directory, truncated, or not of the expected format."""
+
+
+class OutputError(SchedulingError):
+    """Standard output that can't be written; without a message where nobody reads it any more (a closed pipe)."""
+
+    def __init__(self, message: str = ""):
+        self.exit_code = EXIT_USAGE if message else EXIT_BROKEN_PIPE
+        super().__init__(message)
 
 
 class InvalidInputError(SchedulingError):

@@ -15,6 +15,7 @@ from llmsched_mip import claims
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.measures import Measures, Schedule, WorkerTotals, WorkerUsage, measure
 from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.plan_content import sound
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 from llmsched_mip.violations import Violation
 
@@ -45,11 +46,13 @@ def evaluate(instance: Instance, plan: Plan) -> Evaluation:
     -------
     Evaluation
         Times are NaN for requests that do not complete; every violation is listed, those of the plan's claims
-        (value, gap, bound, status, digest) included.
+        (value, gap, bound, status, digest) included, and those of content of a wrong type, shape or range, whatever
+        stands in the plan.
     """
     n = instance.n
+    plan, unsound = sound(instance, plan)
     schedule = Schedule(np.full(n, -1), np.full(n, -1), *(np.full(n, np.nan) for _ in range(4)))
-    violations: list[Violation] = []
+    violations: list[Violation] = unsound
     totals: list[WorkerTotals] = []
     by_name = {own.name: own for own in plan.workers}
     violations += _worker_names(instance, plan)
@@ -289,7 +292,9 @@ class _Timeline:
         order = np.lexsort((np.arange(len(slot)), self.stage, slot))
         order = order[slot[order] >= 0]
         group = np.unique(slot[order], return_inverse=True)[1]
-        key = self.end[order] + group * (self.end.max(initial=0) + 1)
+        # Ranks of the ends, not the ends: their products with the groups stay small.
+        rank = np.unique(self.end[order], return_inverse=True)[1]
+        key = rank + group * (len(order) + 1)
         latest = np.maximum.accumulate(key)
         holder = np.maximum.accumulate(np.where(key == latest, np.arange(len(key)), 0))
         before, after = order[holder[:-1]], order[1:]

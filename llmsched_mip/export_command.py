@@ -10,6 +10,7 @@ import typer
 from llmsched_mip import console
 from llmsched_mip.arguments import InstancePath, ObjectiveName, listed, objective_name, require_known
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.storage import require_writable
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
@@ -36,7 +37,7 @@ def export(
         require_known("--model", model, "models", "MODELS")
     if output.suffix not in FORMATS:
         raise InvalidInputError("--output", f"expected a name that ends in {console.one_of(FORMATS)}, got {output}")
-    console.require_writable(output)
+    require_writable(output)
     instance = read_instance(instance_path)
     built = _build(instance, model, objective_name(objective, instance))
     rows, columns, nonzeros = write_model(built, output)

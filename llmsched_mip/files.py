@@ -19,6 +19,7 @@ from llmsched_mip.documents import (
     WorkerPlanDocument,
     json_schema,
 )
+from llmsched_mip.duplicate_keys import require_distinct_keys
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import (
     Instance,
@@ -50,9 +51,11 @@ __all__ = [
 def _parse(path: str | os.PathLike[str], kind: str) -> Any:
     name, content = os.fspath(path), read_bytes(path).removeprefix(codecs.BOM_UTF8)
     try:
-        return DOCUMENTS[kind].model_validate_json(content)
+        document = DOCUMENTS[kind].model_validate_json(content)
     except ValidationError as error:
         raise one_line(name, content, kind, error) from None
+    require_distinct_keys(name, content, document)
+    return document
 
 
 def read_instance(path: str | os.PathLike[str]) -> Instance:

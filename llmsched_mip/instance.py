@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
+from llmsched_mip.magnitudes import MOST_LIMIT, require_exact_sums, require_finite_times
 from llmsched_mip.timing import (
     DecodeTime,
     FloatArray,
@@ -26,6 +27,7 @@ from llmsched_mip.timing import (
     request_kv_peak,
     request_kv_volume,
 )
+from llmsched_mip.values import is_integer, require_text
 
 OBJECTIVES = ("makespan", "total_completion")
 MAX_TOKENS = 2**31 - 1
@@ -123,6 +125,11 @@ class Requests:
             raise InvalidInputError("requests.id", "ids must be unique, this one stands twice", twice)
         if "" in self.id:
             raise InvalidInputError("requests.id", "an id must not be empty")
+        try:
+            "".join(self.id).encode()
+        except (TypeError, UnicodeEncodeError):
+            for k, own in enumerate(self.id):
+                require_text(f"requests.id[{k}]", own)
         for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
             values = getattr(self, name)
             if values is not None:
@@ -179,7 +186,7 @@ class Instance:
     Raises
     ------
     InvalidInputError
-        When a value is out of its range.
+        When a value is out of its range, or the whole is too large for exact sums (`magnitudes`).
     InfeasibleInstanceError
         When a request fits no worker.
     """
@@ -194,6 +201,8 @@ class Instance:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "workers", tuple(self.workers))
+        for name, least in (("name", 1), ("description", 0), ("source", 0)):
+            require_text(name, getattr(self, name), least)
         if self.objective not in OBJECTIVES:
             raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
         if self.semantics != "exclusive":
@@ -210,6 +219,8 @@ class Instance:
             if worker.name in names[:k]:
                 raise InvalidInputError(f"workers[{k}].name", f"names must be unique, {worker.name!r} stands twice")
         self._require_fit()
+        require_exact_sums(self.requests)
+        require_finite_times(self.requests, self.workers)
 
     def _require_fit(self) -> None:
         fits = self.fits_worker
@@ -243,6 +254,10 @@ class Instance:
     @cached_property
     def digest(self) -> str:
         """``sha256:`` of workers, requests and semantics in canonical JSON (MODEL.md, section 7)."""
+        return self.fresh_digest()
+
+    def fresh_digest(self) -> str:
+        """The digest of the columns as they are now: another than `digest` when somebody has written to them."""
         document = {
             "requests": requests_document(self.requests),
             "semantics": self.semantics,
@@ -283,10 +298,13 @@ def validate_worker(where: str, worker: Worker) -> None:
     """Raise `InvalidInputError` for a value out of its range; field names begin with `where`."""
     if not worker.name:
         raise InvalidInputError(f"{where}name", "a worker needs a name")
+    require_text(f"{where}name", worker.name)
     for name in ("slots", "kv_capacity", "prefill_token_cap"):
         value = getattr(worker, name)
-        if value is not None and value < 1:
-            raise InvalidInputError(f"{where}{name}", f"expected an integer ≥ 1 or null, got {value}")
+        if value is not None and not (is_integer(value) and value >= 1):
+            raise InvalidInputError(f"{where}{name}", f"expected an integer ≥ 1 or null, got {value!r}")
+        if value is not None and value > MOST_LIMIT:
+            raise InvalidInputError(f"{where}{name}", f"expected at most {MOST_LIMIT}, got {value}")
     for part in ("prefill_time", "decode_time"):
         timing = getattr(worker, part)
         for name in ("base_s", "per_token_s", "per_sequence_s", "per_kv_token_s"):
@@ -308,6 +326,10 @@ def _validate_levels(where: str, prefill: LevelPrefill) -> None:
         for j, value in enumerate(values):
             if not (np.isfinite(value) and value >= least):
                 raise InvalidInputError(f"{where}[{j}].{name}", f"expected a finite number ≥ {least}, got {value}")
+            if name == "tokens" and not (is_integer(value) and value <= MAX_TOKENS):
+                raise InvalidInputError(
+                    f"{where}[{j}].{name}", f"expected an integer from 1 to {MAX_TOKENS}, got {value!r}"
+                )
             if j and value <= values[j - 1]:
                 raise InvalidInputError(
                     f"{where}[{j}].{name}",
@@ -322,6 +344,10 @@ def requests_document(requests: Requests) -> dict[str, Any]:
         values = getattr(requests, name)
         document[name] = None if values is None else values.tolist()
     return document
+
+
+def _plain(limit: int | None) -> int | None:
+    return None if limit is None else int(limit)
 
 
 def worker_document(worker: Worker) -> dict[str, Any]:
@@ -339,9 +365,9 @@ def worker_document(worker: Worker) -> dict[str, Any]:
     decode = worker.decode_time
     return {
         "name": worker.name,
-        "slots": worker.slots,
-        "kv_capacity": worker.kv_capacity,
-        "prefill_token_cap": worker.prefill_token_cap,
+        "slots": _plain(worker.slots),
+        "kv_capacity": _plain(worker.kv_capacity),
+        "prefill_token_cap": _plain(worker.prefill_token_cap),
         "prefill_time": prefill,
         "decode_time": {
             "base_s": float(decode.base_s),

@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from types import FrameType
-
-ENDINGS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextmanager
-def termination_as_interrupt() -> Iterator[list[int]]:
-    """SIGTERM does what Ctrl-C does; the list that is handed out holds the number of the signal once it has come."""
-    came: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        signal.raise_signal(signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGTERM, before)
+from typing import Any
 
 
-@contextmanager
-def shielded() -> Iterator[None]:
-    """Neither signal interrupts what runs inside: a result is being written."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+class Ending:
+    """While it lasts, SIGTERM does what Ctrl-C does, and from a moment on neither of them raises anything.
+
+    The first signal ends the program as Ctrl-C always does, with its own exit code, unless the work has a handler of
+    its own by then (`methods.solve` has: it ends with its best plan).  Once there is `something_to_keep`, whatever
+    comes after the work is ignored: the result is being written.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.keeps = False
+        self._before: dict[int, Any] = {}
+
+    def something_to_keep(self, then: Callable[..., None]) -> Callable[..., None]:
+        """The function, whose first call says that there is something to keep."""
+
+        def called(*arguments: Any) -> None:
+            self.keeps = True
+            then(*arguments)
+
+        return called
+
+    @property
+    def terminated(self) -> bool:
+        """Whether SIGTERM came first."""
+        return self.number == signal.SIGTERM
+
+    def __enter__(self) -> Ending:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {
+                signal.SIGINT: signal.signal(signal.SIGINT, self._interrupt),
+                signal.SIGTERM: signal.signal(signal.SIGTERM, self._terminate),
+            }
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.number = self.number or number
+        if not self.keeps:
+            raise KeyboardInterrupt
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self.number = self.number or number
+        signal.raise_signal(signal.SIGINT)

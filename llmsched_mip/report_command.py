@@ -11,7 +11,7 @@ import typer
 
 from llmsched_mip import console
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.storage import write_bytes
+from llmsched_mip.storage import readable, require_writable, write_bytes
 
 FORMATS = {".html": "html", ".md": "md", ".csv": "csv", ".tex": "latex"}
 PICTURES = (".svg", ".html")
@@ -38,7 +38,7 @@ def report(
     chosen = _format(form, output)
     if chosen == "html" and output is None:
         raise InvalidInputError("--output", "a page needs a file, e.g. -o report.html")
-    console.require_writable(output)
+    require_writable(output)
     from llmsched_mip.report.data import read_report
 
     data = read_report(paths, instance_paths or [])
@@ -56,7 +56,7 @@ def report(
     if output is None:
         console.emit(text.rstrip("\n"))
         return
-    write_bytes(output, text.encode())
+    write_bytes(output, readable(text).encode())
     console.note(f"{output}: {_count(len(data.done), 'result')}, {_count(len(data.schedules), 'schedule')}")
 
 
@@ -71,7 +71,7 @@ def gantt(
     """Draw a plan: a lane a slot, a bar a request, prefill iterations, KV use and slots over time."""
     if output.suffix not in PICTURES:
         raise InvalidInputError("--output", f"expected a name that ends in {console.one_of(PICTURES)}, got {output}")
-    console.require_writable(output)
+    require_writable(output)
     from llmsched_mip.report.data import MOST_BARS
     from llmsched_mip.report.gantt import gantt_document
     from llmsched_mip.report.gantt_svg import gantt_svg
@@ -96,7 +96,7 @@ def gantt(
         from llmsched_mip.report.page import gantt_page
 
         text = gantt_page(document, _command())
-    write_bytes(output, text.encode())
+    write_bytes(output, readable(text).encode())
     console.note(f"{output}: {document['title']}, {instance.n} requests")
 
 
@@ -119,4 +119,4 @@ def _format(form: str | None, output: Path | None) -> str:
 
 def _command() -> str:
     """The command as it was given, without the folder of the program."""
-    return shlex.join(["llmsched", *sys.argv[1:]])
+    return readable(shlex.join(["llmsched", *sys.argv[1:]]))

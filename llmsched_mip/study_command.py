@@ -11,6 +11,7 @@ import typer
 from llmsched_mip import console
 from llmsched_mip.arguments import at_least, require_known
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.limits import MOST_THREADS
 
 
 def study(
@@ -37,7 +38,7 @@ def study(
         raise InvalidInputError("STUDY.toml", "missing: a study file, or --export for a study that has run")
     if folder.exists() and not folder.is_dir():
         raise InvalidInputError("--out", f"{folder} is a file, expected a folder")
-    at_least("--jobs", jobs, 1)
+    at_least("--jobs", jobs, 1, MOST_THREADS)
     if study_path is not None:
         _run(study_path, folder, resume, engine_name, jobs, scheduler)
     if export:

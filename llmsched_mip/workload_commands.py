@@ -9,6 +9,8 @@ import typer
 
 from llmsched_mip import console
 from llmsched_mip.arguments import Output, Seed, at_least, listed, require_known
+from llmsched_mip.magnitudes import MOST_LIMIT, MOST_REQUESTS
+from llmsched_mip.storage import require_writable
 
 
 def generate(
@@ -48,10 +50,10 @@ def generate(
     from llmsched_mip.workload import generate as make
 
     require_known("FAMILY", family, "workload", "FAMILIES")
-    at_least("--requests", requests, 1)
+    at_least("--requests", requests, 1, MOST_REQUESTS)
     at_least("--seed", seed, 0)
-    at_least("--slots", slots, 1)
-    console.require_writable(output)
+    at_least("--slots", slots, 1, MOST_LIMIT)
+    require_writable(output)
     instance = make(
         family,
         requests,
@@ -95,8 +97,8 @@ def import_(
 
     require_known("FORMAT", trace_format, "workload", "IMPORTERS")
     at_least("--limit", limit, 1)
-    at_least("--slots", slots, 1)
-    console.require_writable(output)
+    at_least("--slots", slots, 1, MOST_LIMIT)
+    require_writable(output)
     instance = IMPORTERS[trace_format](
         trace,
         worker,

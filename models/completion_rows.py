@@ -16,7 +16,7 @@ import numpy as np
 
 from llmsched_mip.models.completion_windows import Windows, completion_windows
 from llmsched_mip.models.linear import Terms
-from llmsched_mip.timing import IntArray
+from llmsched_mip.timing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from llmsched_mip.models.round_rows import RoundRows
@@ -47,6 +47,6 @@ def _windows(p: IntArray, d: IntArray, capacity: int) -> list[Windows]:
     return completion_windows(p, d, capacity, (1,))[-1:]
 
 
-def nonzeros(p: IntArray, d: IntArray, capacity: int, span: IntArray) -> int:
+def nonzeros(p: IntArray, d: IntArray, capacity: int, span: FloatArray) -> int:
     """Nonzeros of these rows with `span` starts of every type, slightly too many."""
     return sum(int((span * np.maximum(window.before + window.after, 0)).sum()) for window in _windows(p, d, capacity))

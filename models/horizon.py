@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 
 from llmsched_mip.instance import Instance, Worker
@@ -9,6 +11,8 @@ from llmsched_mip.models.prefill_form import free_prefill
 from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, decode_work_seconds, request_kv_peak
 
 TOLERANCE = 1e-9
+# Stands for any horizon that no model has room for: it and sums of it fit int64.
+FAR = 2**53
 
 
 def unit_rounds(instance: Instance) -> bool:
@@ -28,13 +32,14 @@ def whole_horizon(instance: Instance) -> IntArray:
 
     Proof.  Every round makes a token of a request that fits the worker (rounds without an active request are
     not part of a plan), so there are at most Σ d of these.  Unit rounds count the empty rounds of a wait too:
-    none is left after the last arrival.
+    none is left after the last arrival.  Horizons of `FAR` rounds and more are `FAR`: nothing is built for them.
     """
     d, arrival = instance.requests.decode_tokens, instance.requests.arrival_s
     most = np.array([int(d[fits].sum()) for fits in instance.fits_worker.T], dtype=np.int64)
     if unit_rounds(instance):
         bases = np.array([worker.decode_time.base_s for worker in instance.workers])
-        most += np.rint((arrival.max() - arrival.min()) / bases).astype(np.int64)
+        with np.errstate(over="ignore"):
+            most += np.minimum(FAR, np.rint((arrival.max() - arrival.min()) / bases)).astype(np.int64)
     return most
 
 
@@ -60,14 +65,19 @@ def horizon_from_value(instance: Instance, objective: str, value: float) -> IntA
         own = last - float(r.arrival_s.min())
         least_s = float(decode.round_seconds(1, int(r.prefill_tokens[fits].min()) + 1))
         if least_s > 0:
-            most[w] = min(most[w], max(0, int(np.floor(own / least_s * (1 + TOLERANCE)))))
+            most[w] = min(most[w], _rounds_within(own / least_s * (1 + TOLERANCE)))
         if objective == "makespan" and len(instance.workers) == 1 and decode.base_s > 0:
             volume = float(instance.kv_volume.sum(dtype=np.float64))
             tokens = int(r.prefill_tokens.sum())
             work = _work(worker, float(r.decode_tokens.sum()), volume, tokens)
             rounds = (own - work) / decode.base_s
-            most[w] = min(most[w], max(0, int(np.floor(rounds * (1 + TOLERANCE) + TOLERANCE))))
+            most[w] = min(most[w], _rounds_within(rounds * (1 + TOLERANCE) + TOLERANCE))
     return most
+
+
+def _rounds_within(rounds: float) -> int:
+    """Whole rounds, from 0 to `FAR`; `rounds` may be infinite."""
+    return int(min(max(rounds, 0.0), float(FAR)))
 
 
 def _work(worker: Worker, decode_tokens: float, volume: float, prefill_tokens: int) -> float:
@@ -119,9 +129,13 @@ def _alone_rounds(p: IntArray, d: IntArray, capacity: int) -> int:
     """Most Σ d over the sets "peak ≥ P, prompt ≥ capacity - P": no two of them are ever in service together."""
     peak = request_kv_peak(p, d)
     order = np.argsort(-peak, kind="stable")
-    best = 0
-    for j in range(len(order)):
-        own = order[: j + 1]
-        lonely = own[p[own] >= capacity - peak[order[j]]]
-        best = max(best, int(d[lonely].sum()))
+    best = together = 0
+    # The least prompt that counts only grows along the order: what has left the set never comes back.
+    lonely: list[tuple[int, int]] = []
+    for prompt, length, high in zip(p[order].tolist(), d[order].tolist(), peak[order].tolist(), strict=True):
+        heapq.heappush(lonely, (prompt, length))
+        together += length
+        while lonely and lonely[0][0] < capacity - high:
+            together -= heapq.heappop(lonely)[1]
+        best = max(best, together)
     return best

@@ -75,7 +75,9 @@ class PrefillForm:
         prefill = worker.prefill_time
         if isinstance(prefill, AffinePrefill):
             seconds = np.array([prefill.base_s])
-            tokens = np.array([np.inf if limit is None else float(limit)])
+            # A cap beyond all prompts never binds, and as a coefficient it may be out of a solver's range.
+            beyond = limit is None or limit >= max(1, int((p * count).sum()))
+            tokens = np.array([np.inf if limit is None or beyond else float(limit)])
             prompt_s = np.asarray(AffinePrefill(0.0, prefill.per_token_s).seconds(p), dtype=np.float64)
         else:
             assert limit is not None

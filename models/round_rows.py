@@ -18,6 +18,7 @@ from llmsched_mip.timing import (
     FloatArray,
     IntArray,
     decode_work_seconds,
+    request_kv_peak,
     run_kv_peak,
 )
 
@@ -250,8 +251,9 @@ class RoundRows:
         for name, limit, value in (("slots", "slots", 1.0), ("kv", "kv_capacity", kv)):
             limits = [getattr(worker, limit) for worker in self.instance.workers]
             size = np.array([np.inf if own is None else float(own) for own in limits])
-            if name == "slots":
-                size = np.where(size >= [self._count(v).sum() for v in range(len(size))], np.inf, size)
+            # A limit that the requests cannot reach together needs no row; as a coefficient it may be out of range.
+            each = 1 if name == "slots" else request_kv_peak(self.types.p, self.types.d)
+            size = np.where(size >= [(self._count(v) * each).sum() for v in range(len(size))], np.inf, size)
             ending = np.zeros(len(w), dtype=bool)
             ending[row[made == self.types.d[self.starts[0][start]]]] = True
             rows = np.flatnonzero(np.isfinite(size[w]) & (ending if self.options.covers else True))

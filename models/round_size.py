@@ -34,7 +34,8 @@ def estimate(instance: Instance, objective: str, horizon: IntArray, options: Opt
         count = np.where(own.fits[:, w], own.count, 0)
         served = int(count.sum()) if worker.slots is None else min(worker.slots, int(count.sum()))
         form = PrefillForm.of(worker, own.p, count, own.arrival_s, served)
-        span = np.where(own.fits[:, w], np.maximum(int(horizon[w]) - own.d + 1, 0), 0)
+        # As floats: rounds times lengths may pass int64, and an estimate need not be exact.
+        span = np.where(own.fits[:, w], np.maximum(int(horizon[w]) - own.d + 1, 0), 0).astype(np.float64)
         starts, rounds = int(span.sum()), int(horizon[w])
         repeat = 1 + form.iterations if form.iterations > 1 else 1
         iterations = rounds * form.iterations * (len(form.seconds) if form.switched else 0)

@@ -50,8 +50,8 @@ class PriceData:
     fits: np.ndarray
     round_base_s: Sequence[float]
     slots: Sequence[int]
-    kv: Sequence[int]
-    prefill: Sequence[Sequence[tuple[int, float]]]
+    kv: Sequence[float]
+    prefill: Sequence[Sequence[tuple[float, float]]]
 
 
 def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.ConcreteModel:

@@ -12,17 +12,18 @@ from itertools import groupby
 from reference_simulator import prefill_seconds, token_limit
 
 
-def close(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+def close(a: float, b: float, scale: float = 1.0) -> bool:
+    """Whether two numbers are the same to within 1e-9 of themselves or of `scale`."""
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9 * scale)
 
 
 class WorkerReplay:
-    """One worker that does what its events say and asserts that it may."""
+    """One worker that does what its events say and asserts that it may; `makespan` is the scale of its times."""
 
-    def __init__(self, instance, worker):
+    def __init__(self, instance, worker, makespan):
         r = instance.requests
         self.p, self.d, self.arrival = r.prefill_tokens.tolist(), r.decode_tokens.tolist(), r.arrival_s.tolist()
-        self.worker = worker
+        self.worker, self.makespan = worker, makespan
         self.now = 0.0
         self.made: dict[int, int] = {}
         self.slot: dict[int, int] = {}
@@ -53,11 +54,11 @@ class WorkerReplay:
 
     def advance(self, time: float) -> None:
         """Decode until `time`: an event stands at an iteration boundary, and none is passed over."""
-        while self.decoding and self.now < time and not close(self.now, time):
+        while self.decoding and self.now < time and not close(self.now, time, self.makespan):
             assert self.made
             assert all(k < self.d[i] for i, k in self.made.items()), "a completion was missed"
             self.one_round()
-        assert close(self.now, time) or (not self.decoding and self.now <= time)
+        assert close(self.now, time, self.makespan) or (not self.decoding and self.now <= time)
         self.now = time
         self.decoding = False
 
@@ -105,7 +106,8 @@ def _iteration(event):
 
 def check_log(instance, events, outcome, restarts=False):
     """Assert that the log is an execution of the instance, and that the outcome says the same."""
-    replays = [WorkerReplay(instance, worker) for worker in instance.workers]
+    makespan = outcome.measures.makespan
+    replays = [WorkerReplay(instance, worker, makespan) for worker in instance.workers]
     completed, arrived, evicted = {}, {}, 0
     assert [e.time for e in events if e.worker < 0] == sorted(e.time for e in events if e.worker < 0)
     for event in events:

@@ -61,7 +61,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 def wait_for_share(process: subprocess.Popen[str], folder: Path, share: float) -> None:
     """Wait until a share of the results is recorded and the process still runs."""
-    until = time.monotonic() + 90
+    until = time.monotonic() + 600
     while recorded_share(folder) < share:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until

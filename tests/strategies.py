@@ -132,7 +132,7 @@ def _stages(instance, worker, waiting, rng):
                 waiting.remove(i)
         slots = None
         if worker.slots is not None:
-            free = [s for s in range(worker.slots) if s not in slot_of.values()]
+            free = [s for s in range(min(worker.slots, 2 * instance.n)) if s not in slot_of.values()]
             slots = rng.sample(free, len(batch))
             slot_of.update(zip(batch, slots, strict=True))
         active.update((i, d[i]) for i in batch)

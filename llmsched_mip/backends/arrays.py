@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,10 @@ from scipy import sparse
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.timing import FloatArray
+
+LEAST_COST, MOST_COST = 2.0**-10, 2.0**40
+# An objective below this is as small as the errors that the solver's absolute tolerances allow.
+LEAST_VALUE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,3 +155,30 @@ def with_two_costs(arrays: ArrayModel) -> tuple[ArrayModel, bool]:
         arrays.maximise,
     )
     return changed, True
+
+
+def cost_exponent(model: ArrayModel) -> int:
+    """k, where the costs go to the solver divided by ``2**k``: its tolerances are absolute.
+
+    0 where the largest cost is of an order that suits them.
+    """
+    largest = float(np.abs(model.cost).max(initial=0.0))
+    return 0 if largest == 0 or LEAST_COST <= largest <= MOST_COST else math.frexp(largest)[1] - 1
+
+
+def in_unit(model: ArrayModel, exponent: int) -> ArrayModel:
+    """The model with its objective divided by ``2**exponent``, which is exact."""
+    if exponent == 0:
+        return model
+    return replace(model, cost=np.ldexp(model.cost, -exponent), offset=math.ldexp(model.offset, -exponent))
+
+
+def tells_apart(model: ArrayModel, value: float) -> bool:
+    """Whether an objective of this size is beyond what a solver's absolute tolerances can make of any value.
+
+    A small one is believed where the rows of the model have no small coefficients: it is then no matter of units.
+    """
+    if not model.integer.any() or abs(value) >= LEAST_VALUE:
+        return True
+    coefficients = np.abs(model.matrix.data)
+    return bool((coefficients[coefficients > 0] >= LEAST_VALUE).all())

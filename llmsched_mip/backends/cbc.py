@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pulp
@@ -10,7 +11,7 @@ import pyomo.environ as pyo
 from scipy import sparse
 
 from llmsched_mip import clock
-from llmsched_mip.backends.arrays import ArrayModel, standard_form, with_two_costs
+from llmsched_mip.backends.arrays import ArrayModel, cost_exponent, in_unit, standard_form, tells_apart, with_two_costs
 from llmsched_mip.backends.result import Seconds, SolveResult, Status
 from llmsched_mip.errors import SchedulingError
 
@@ -74,6 +75,8 @@ def solve_with_cbc(
     )
     require_cbc()
     built = clock.now()
+    unit = cost_exponent(arrays)
+    arrays = in_unit(arrays, unit)
     problem, variables = _problem(with_two_costs(arrays)[0])
     handed = clock.now()
     try:
@@ -82,8 +85,10 @@ def solve_with_cbc(
         raise SchedulingError(f"CBC failed: {' '.join(str(error).split())}") from error
     seconds = Seconds(built - began, handed - built, clock.now() - handed)
     result = _read(problem, variables[: arrays.matrix.shape[1]], arrays, mip_rel_gap, seconds)
+    value = None if result.value is None else math.ldexp(result.value, unit)
+    result = replace(result, value=value, bound=math.ldexp(result.bound, unit))
     if form is not None:
-        result = SolveResult(**{**vars(result), "columns": form.columns, "rows": form.rows})
+        result = replace(result, columns=form.columns, rows=form.rows)
         if load:
             result.load()
     return result
@@ -167,6 +172,6 @@ def _read(
     value = float(arrays.cost @ x + arrays.offset)
     if problem.sol_status == pulp.LpSolutionIntegerFeasible:
         return SolveResult(Status.TIME_LIMIT_INCUMBENT, value, worst, x, None, None, seconds, message=message)
-    if mip_rel_gap > 0 and arrays.integer.any():
+    if (mip_rel_gap > 0 and arrays.integer.any()) or not tells_apart(arrays, value):
         return SolveResult(Status.GAP_LIMIT, value, worst, x, None, None, seconds, message=message)
     return SolveResult(Status.OPTIMAL, value, value, x, None, None, seconds, message=message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,13 @@ from scipy import sparse
 from llmsched_mip.backends.arrays import ArrayModel, standard_form, with_two_costs
 from llmsched_mip.backends.highs import highs_model
 from llmsched_mip.backends.lp_text import write_lp
-from llmsched_mip.errors import InvalidInputError, UnreadableFileError
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.storage import readable, whole_file
 
 FORMATS = (".mps", ".lp")
 LONGEST = 100
 CONSTANT = "constant"
+MPS_END = b"ENDATA"
 LP_WORD = re.compile(
     r"(free|inf(inity)?|end|st|subject|such|(min|max)(imi[sz]e|imum)?|bounds?|gen(eral)?s?|int(eger)?s?|"
     r"bin|binar(y|ies)|semis?|sos|[eE][0-9].*)",
@@ -44,7 +47,7 @@ def write_model(model: pyo.ConcreteModel, path: Path | str) -> tuple[int, int, i
     InvalidInputError
         Another ending, or a model that is not linear or trivially infeasible.
     UnreadableFileError
-        The file cannot be written.
+        The file cannot be written as a whole; an old one is as it was.
     """
     path = Path(path)
     if path.suffix not in FORMATS:
@@ -56,14 +59,12 @@ def write_model(model: pyo.ConcreteModel, path: Path | str) -> tuple[int, int, i
     arrays, twins = with_two_costs(arrays)
     columns = legal_names([variable.name for variable in form.columns] + extra + ["twin"] * twins)
     rows = legal_names([row.name for row in form.rows] + ["twin"] * twins)
-    try:
-        with path.open("w", encoding="ascii") as file:
-            if path.suffix == ".lp":
+    with whole_file(path) as temporary:
+        if path.suffix == ".mps":
+            _write_mps(temporary, arrays, columns, rows)
+        else:
+            with temporary.open("w", encoding="ascii") as file:
                 write_lp(file, arrays, columns, rows)
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be written: {error.strerror}") from error
-    if path.suffix == ".mps":
-        _write_mps(path, arrays, columns, rows)
     return arrays.matrix.shape[0], arrays.matrix.shape[1], int(arrays.matrix.nnz)
 
 
@@ -74,8 +75,24 @@ def _write_mps(path: Path, arrays: ArrayModel, columns: list[str], rows: list[st
     highs.setOptionValue("output_flag", False)
     if highs.passModel(lp) == highspy.HighsStatus.kError:
         raise InvalidInputError("model", "HiGHS refuses it")
-    if highs.writeModel(str(path)) == highspy.HighsStatus.kError:
-        raise UnreadableFileError(f"{path}: cannot be written")
+    if readable(str(path)) != str(path):
+        raise OSError("HiGHS takes names in UTF-8 alone")
+    # HiGHS reports success when the disk is full: what it wrote is looked at.
+    written = highs.writeModel(str(path)) != highspy.HighsStatus.kError
+    if not written or not _ends_with(path, MPS_END):
+        raise OSError(f"HiGHS could not write all of it, {_room(path)}")
+
+
+def _ends_with(path: Path, end: bytes) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 2 * len(end)))
+        return file.read().rstrip().endswith(end)
+
+
+def _room(path: Path) -> str:
+    room = os.statvfs(path.parent)
+    return f"{room.f_bavail * room.f_frsize} bytes are left on the device"
 
 
 def legal_names(names: list[str]) -> list[str]:

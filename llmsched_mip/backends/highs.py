@@ -14,7 +14,7 @@ from pyomo.common.collections import ComponentMap
 from scipy import sparse
 
 from llmsched_mip import clock
-from llmsched_mip.backends.arrays import ArrayModel, PyomoForm, standard_form
+from llmsched_mip.backends.arrays import ArrayModel, PyomoForm, cost_exponent, in_unit, standard_form, tells_apart
 from llmsched_mip.backends.result import Seconds, SolveResult, Status, TracePoint
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.tolerance import same
@@ -160,7 +160,9 @@ class _Highs:
     last_threads: int | None = None
 
     def __init__(self, model: ArrayModel, limits: Limits):
-        self.model, self.limits = model, limits
+        self.unit = cost_exponent(model)
+        self.model = in_unit(model, self.unit)
+        self.limits = limits
         self.began = clock.now()
         self.highs = highspy.Highs()
         self.trace: list[TracePoint] = []
@@ -255,8 +257,9 @@ class _Highs:
     def _on_progress(self, event: Any) -> None:
         out = event.data_out
         incumbent = out.mip_primal_bound if abs(out.mip_primal_bound) < highspy.kHighsInf else math.nan
-        if not self.trace or (incumbent, out.mip_dual_bound) != self.trace[-1][1:]:
-            point = TracePoint(clock.now() - self.began, incumbent, out.mip_dual_bound)
+        incumbent, bound = math.ldexp(incumbent, self.unit), math.ldexp(out.mip_dual_bound, self.unit)
+        if not self.trace or (incumbent, bound) != self.trace[-1][1:]:
+            point = TracePoint(clock.now() - self.began, incumbent, bound)
             self.trace.append(point)
             if self.limits.on_trace is not None:
                 self.limits.on_trace(point)
@@ -307,11 +310,11 @@ class _Highs:
         duals = incumbent and not self.is_mip and proven
         return SolveResult(
             self._status(ended, value, bound),
-            value,
-            bound,
+            None if value is None else math.ldexp(value, self.unit),
+            math.ldexp(bound, self.unit),
             np.array(solution.col_value) if incumbent else None,
-            np.array(solution.row_dual) if duals else None,
-            np.array(solution.col_dual) if duals else None,
+            np.ldexp(solution.row_dual, self.unit) if duals else None,
+            np.ldexp(solution.col_dual, self.unit) if duals else None,
             nowhere,
             max(0, int(info.mip_node_count)),
             self.trace,
@@ -320,7 +323,7 @@ class _Highs:
 
     def _status(self, ended: Any, value: float | None, bound: float) -> Status:
         if ended in (Ended.kOptimal, Ended.kModelEmpty) and value is not None:
-            return Status.OPTIMAL if same(value, bound) else Status.GAP_LIMIT
+            return Status.OPTIMAL if same(value, bound) and tells_apart(self.model, value) else Status.GAP_LIMIT
         if ended == Ended.kTimeLimit or (self.out_of_time and not self.stopped):
             return Status.TIME_LIMIT_NO_INCUMBENT if value is None else Status.TIME_LIMIT_INCUMBENT
         if ended == Ended.kInterrupt or self.stopped:

@@ -96,25 +96,33 @@ def _solve(
     # In a unit of time in which requests take about one: the solver's tolerances are absolute.
     unit = math.frexp(float(alone_seconds(types).max()))[1]
     fixed = [fixed_prefill(own) if len(own.p) else [] for own in limits]
+    used = [own for own in limits if len(own.p)]
+    kv_unit, token_unit = _unit(int(types.kv_volume.max())), _unit(max(own.batch_tokens for own in used))
     data = work_prices.PriceData(
         count.astype(np.float64),
-        types.requests.prefill_tokens.astype(np.float64),
+        types.requests.prefill_tokens / token_unit,
         types.requests.decode_tokens.astype(np.float64),
-        types.kv_volume.astype(np.float64),
+        types.kv_volume / kv_unit,
         np.ldexp(own_seconds, -unit),
         types.fits_worker,
         [math.ldexp(own.worker.decode_time.base_s, -unit) for own in limits],
         [own.slots for own in limits],
-        [own.kv for own in limits],
-        [[(tokens, math.ldexp(seconds, -unit)) for tokens, seconds in own] for own in fixed],
+        [own.kv / kv_unit for own in limits],
+        [[(tokens / token_unit, math.ldexp(seconds, -unit)) for tokens, seconds in own] for own in fixed],
     )
     model = work_prices.build(data, resources)
     result = highs.solve(model, time_limit_s=math.inf if time_limit_s is None else time_limit_s)
     if result.x is None:
         return _shared_equally(instance, limits, resources)
     return [
-        WorkerPrices(mu, *(math.ldexp(price, unit) for price in prices)) for mu, *prices in work_prices.extract(model)
+        WorkerPrices(mu, *(math.ldexp(x, unit) for x in (alpha, beta / kv_unit, gamma / token_unit, delta)))
+        for mu, alpha, beta, gamma, delta in work_prices.extract(model)
     ]
+
+
+def _unit(most: int) -> int:
+    """Tokens that the LP counts as one, a power of two: above 1 only where it would see numbers beyond 2**40."""
+    return int(2 ** max(0, most.bit_length() - 40))
 
 
 def as_certificate(instance: Instance, pricing: list[WorkerPrices]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ is at least L with the brackets at s_i in place of their minima.  A start at s >
 what s = T costs, which pays none either: the minimum over s = 0..T is the minimum over all s.
 
 With Λ_t = Σ_{τ≤t} λ_τ and Q_t = Σ_{τ≤t} τ λ_τ the price that i pays is (p_i - s)(Λ_{s+d} - Λ_s) + Q_{s+d} - Q_s: every
-start costs a few operations whatever d_i is, a pass over all starts takes n T of them, and memory is n + T numbers.
+start costs a few operations whatever d_i is, a pass over all starts takes n T of them, and memory is n + T numbers.  No
+d_i counts beyond T + 1, since Λ and Q do not change after T.
 The best L is the value of the linear relaxation over start rounds (`start_lp`) by duality.
 
 The prices come from a deflected subgradient method with a target that is raised or lowered as it is met or not
@@ -27,13 +28,14 @@ from numba import njit
 
 from llmsched_mip import clock
 from llmsched_mip.bounds.bound import Bound, Stop
-from llmsched_mip.bounds.start_relaxation import StartRelaxation
+from llmsched_mip.bounds.start_relaxation import StartRelaxation, blocks
 from llmsched_mip.instance import Instance
 from llmsched_mip.timing import FloatArray, request_kv_volume
 
 DEFAULT_TIME_LIMIT_S = 10.0
 MOST_PASSES = 10_000
 SLICE_S = 0.1
+SLICE_STARTS = 20_000_000
 ROUNDING = 1e-9
 CHUNK = 64
 FIRST_RISE = 0.003
@@ -130,6 +132,7 @@ def _ascend(p, d, weight, arrival, round_s, capacity, prices, best, direction, s
     `state`: largest L (without Σ ω own), distance of the target above it, steps since the last gain, passes run.
     """
     n, T = len(p), len(prices)
+    d = np.minimum(d, T + 1)
     total, moment = np.zeros(T + 1 + d.max()), np.zeros(T + 1 + d.max())
     starts, now = np.zeros(n, np.int64), np.arange(T + 1).astype(np.float64)
     count, level, load = np.zeros(T + 1), np.zeros(T + 1), np.zeros(T)
@@ -169,8 +172,9 @@ def _ascend(p, d, weight, arrival, round_s, capacity, prices, best, direction, s
 def value_of_prices(problem: StartRelaxation, prices: FloatArray) -> float:
     """L(λ) for prices λ ≥ 0 of shape (T,), weighted seconds; rounded down by more than its rounding errors."""
     T, own = len(prices), problem
-    room, now = T + 1 + int(own.d.max()), np.arange(T + 1.0)
-    columns = (own.p, own.d, own.weight, own.arrival, own.round_s)
+    d = np.minimum(own.d, T + 1)
+    room, now = T + 1 + int(d.max()), np.arange(T + 1.0)
+    columns = (own.p, d, own.weight, own.arrival, own.round_s)
     starts = np.zeros(own.n, dtype=np.int64)
     least = float(_best_starts(*columns, prices, np.zeros(room), np.zeros(room), now, starts))
     paid = own.capacity * float(prices.sum())
@@ -228,7 +232,7 @@ def ascend_prices(
         if stop():
             break
         pass_s = (clock.now() - began) / slice_passes
-        slice_passes = max(1, min(200, int(SLICE_S / max(pass_s, 1e-6))))
+        slice_passes = max(1, min(200, SLICE_STARTS // (own.n * T), int(SLICE_S / max(pass_s, 1e-6))))
     return KVPrices(best, value_of_prices(own, best), int(state[3]))
 
 
@@ -241,14 +245,31 @@ def kv_dual(
     `DEFAULT_TIME_LIMIT_S`, whichever comes first.
     """
     began = clock.now()
-    problem = StartRelaxation.of(instance) if objective == "total_completion" else None
-    if problem is None:
+    found = blocks(instance) if objective == "total_completion" else None
+    if found is None:
         return None
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
+    work = np.array([float(part.n) * part.horizon for part in found.parts])
+    ends = limit * np.cumsum(work) / work.sum()
+    priced: list[KVPrices] = []
+    for part, end in zip(found.parts, ends.tolist(), strict=True):
 
-    def over() -> bool:
-        return clock.now() - began >= limit or (stop is not None and stop())
+        def over(end: float = end) -> bool:
+            return clock.now() - began >= end or (stop is not None and stop())
 
-    found = ascend_prices(problem, over)
-    certificate = {"rounds": len(found.prices), "passes": found.passes, "price_of_round_1": float(found.prices[0])}
-    return Bound("kv_dual", found.value, clock.now() - began, certificate)
+        late = bool(priced) and (clock.now() - began >= limit or (stop is not None and stop()))
+        priced.append(_unpriced(part) if late else ascend_prices(part, over))
+    certificate = {
+        "rounds": sum(len(own.prices) for own in priced),
+        "passes": sum(own.passes for own in priced),
+        "price_of_round_1": float(priced[0].prices[0]),
+        "blocks": len(priced),
+    }
+    value = found.total([own.value for own in priced])
+    return Bound("kv_dual", value, clock.now() - began, certificate)
+
+
+def _unpriced(problem: StartRelaxation) -> KVPrices:
+    """No prices at all: every request alone."""
+    prices = np.zeros(1)
+    return KVPrices(prices, value_of_prices(problem, prices), 0)

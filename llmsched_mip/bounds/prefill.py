@@ -24,6 +24,8 @@ def bins_needed(sizes: IntArray, capacity: int) -> int:
     """
     ordered = np.sort(sizes).astype(np.int64)
     total = np.concatenate(([0], np.cumsum(ordered)))
+    # No product below then passes 2 Σ: it counts sizes above C/2 only, times C.
+    capacity = min(capacity, max(1, int(total[-1])))
     half = int(np.searchsorted(ordered, capacity // 2, side="right"))
     thresholds = np.concatenate(([0], np.unique(ordered[:half])))
     low = np.searchsorted(ordered, thresholds, side="left")

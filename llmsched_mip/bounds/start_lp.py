@@ -24,6 +24,7 @@ fast machine of that bound has, as it is for a plan.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +32,10 @@ from scipy import sparse
 
 from llmsched_mip import clock
 from llmsched_mip.backends import ArrayModel, solve_arrays
+from llmsched_mip.backends.arrays import in_unit
 from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.kv_dual import value_of_prices
-from llmsched_mip.bounds.start_relaxation import StartRelaxation
+from llmsched_mip.bounds.start_relaxation import StartRelaxation, blocks
 from llmsched_mip.instance import Instance
 from llmsched_mip.timing import FloatArray, request_kv_peak
 
@@ -106,11 +108,14 @@ def solve_start_lp(
     T = horizon or problem.horizon
     if problem.n * (T + 1) > most_starts:
         return None
-    result = solve_arrays(build(problem, T), time_limit_s=time_limit_s, threads=1)
+    model = build(problem, T)
+    # The largest cost goes to the solver as about 2^10: its tolerances are absolute.
+    unit = math.frexp(float(model.cost.max()))[1] - 10
+    result = solve_arrays(in_unit(model, unit), time_limit_s=time_limit_s, threads=1)
     if result.value is None or result.x is None or result.reduced_costs is None or not result.status.proven:
         return None
     starts = result.x[: problem.n * (T + 1)].reshape(problem.n, T + 1) @ np.arange(T + 1.0)
-    prices = np.maximum(0.0, -result.reduced_costs[-T:])
+    prices = np.ldexp(np.maximum(0.0, -result.reduced_costs[-T:]), unit)
     return StartLP(value_of_prices(problem, prices), starts, prices)
 
 
@@ -122,11 +127,15 @@ def start_lp(
     Proof.  In the docstring of this module.
     """
     began = clock.now()
-    problem = StartRelaxation.of(instance) if objective == "total_completion" else None
-    if problem is None:
+    parts = blocks(instance) if objective == "total_completion" else None
+    if parts is None or sum(part.n * (part.horizon + 1) for part in parts.parts) > MOST_STARTS:
         return None
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else min(time_limit_s, DEFAULT_TIME_LIMIT_S)
-    found = solve_start_lp(problem, time_limit_s=limit)
-    if found is None:
-        return None
-    return Bound("start_lp", found.value, clock.now() - began, {"rounds": len(found.prices)})
+    found: list[StartLP] = []
+    for part in parts.parts:
+        solved = solve_start_lp(part, time_limit_s=max(0.0, limit - (clock.now() - began)))
+        if solved is None or (stop is not None and stop()):
+            return None
+        found.append(solved)
+    rounds = sum(len(own.prices) for own in found)
+    return Bound("start_lp", parts.total([own.value for own in found]), clock.now() - began, {"rounds": rounds})

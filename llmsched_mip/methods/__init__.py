@@ -52,7 +52,7 @@ def auto(search: Search) -> None:
     for unit rounds where it applies, else constructed plans, branch and bound and the full MIP where they are small,
     and large neighbourhood search.
     """
-    steps: list[Callable[[Search], None]] = [
+    steps: list[Callable[[Search], object]] = [
         construct,
         branch_and_bound_if_small,
         full_if_small,
@@ -75,15 +75,27 @@ def online(search: Search) -> None:
         search.run_policy(f"{search.plan.method}, lagrangian", Lagrangian(problem))
 
 
+def or_auto(name: str, method: Callable[[Search], str | None]) -> Callable[[Search], None]:
+    """The method alone; where it returns why it does not apply, a note of that, and `auto` in the time left."""
+
+    def run(search: Search) -> None:
+        reason = method(search)
+        if reason is not None and not search.stop():
+            search.note(f"{name} left out: {reason}; going on with auto")
+            auto(search)
+
+    return run
+
+
 METHODS: dict[str, Callable[[Search], None]] = {
     "auto": auto,
-    "branch-and-bound": branch_and_bound,
+    "branch-and-bound": or_auto("branch-and-bound", branch_and_bound),
     "full": full,
-    "large-neighbourhood": large_neighbourhood,
+    "large-neighbourhood": or_auto("large-neighbourhood", large_neighbourhood),
     "lists": list_schedules,
     "mmbpp": mmbpp,
-    "pattern": pattern,
-    "unit-round": unit_round,
+    "pattern": or_auto("pattern", pattern),
+    "unit-round": or_auto("unit-round", unit_round),
 }
 
 

@@ -8,7 +8,7 @@ from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
-from llmsched_mip.stage_search.problem import StageProblem
+from llmsched_mip.stage_search.problem import MOST_REQUESTS, StageProblem
 from llmsched_mip.stage_search.prove import prove
 
 NAME = "branch-and-bound"
@@ -16,11 +16,15 @@ SMALL, MOST = 24, 40
 FIRST_SHARE, AGAIN_SHARE, INCUMBENT_SHARE = 0.4, 0.5, 0.1
 
 
-def branch_and_bound(search: Search) -> None:
-    """Search until the gap is closed or the time has passed; only list schedules where it does not apply."""
+def branch_and_bound(search: Search) -> str | None:
+    """Search until the gap is closed or the time has passed; why it does not apply, or None."""
     if search.plan is None:
         list_schedules(search)
+    problem = StageProblem.of(search.instance, search.objective)
+    if problem is None:
+        return f"it takes one worker, a backlog of at most {MOST_REQUESTS} requests of equal weights, and short tables"
     explore(search, search.remaining)
+    return None
 
 
 def branch_and_bound_if_small(search: Search) -> None:

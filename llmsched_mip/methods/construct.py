@@ -73,6 +73,9 @@ def annealed_starts(search: Search) -> None:
     if not applies or worker.kv_capacity is None or search.stop():
         return
     own = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
+    if not own.within_memory:
+        search.note("annealed starts left out: too many rounds")
+        return
     seconds = min(MOST_SECONDS, SHARE * search.remaining)
     found = anneal(own, shortest_first(own), seconds, search.stop_after(seconds), clock.now, search.seed)
     search.offer(own.plan(instance, "annealed starts", found, search.objective))

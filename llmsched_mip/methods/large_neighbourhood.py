@@ -34,6 +34,8 @@ from llmsched_mip.plan import Plan
 from llmsched_mip.timing import IntArray
 
 MOST_TOKENS = 3_000_000
+# Rounds of all starts of a sub-problem together: its rows have a number for each.
+MOST_CELLS = 3_000_000
 MOST_ROUNDS = 30
 FIRST_SIZE = 8
 NEAR_BATCHES = 2
@@ -44,12 +46,19 @@ GROW, SHRINK = 1.3, 0.75
 OPTIONS = Options(types=False, symmetry=False, windows=True, covers=True, prefill=True, precedence=False)
 
 
-def large_neighbourhood(search: Search) -> None:
-    """Improve the best plan until the gap is closed, the time has passed, or no neighbourhood has anything left."""
+def large_neighbourhood(search: Search) -> str | None:
+    """Improve the best plan until the gap is closed, the time has passed, or no neighbourhood has anything left.
+
+    Why it does not apply, or None.
+    """
     construct(search)
-    if search.plan is None or int(search.instance.requests.decode_tokens.sum()) > MOST_TOKENS:
-        return
+    if search.plan is None:
+        return "there is no plan to improve"
+    tokens = int(search.instance.requests.decode_tokens.sum())
+    if tokens > MOST_TOKENS:
+        return f"{tokens:,} output tokens, it takes at most {MOST_TOKENS:,}"
     _Run(search, search.plan).run()
+    return None
 
 
 @dataclass
@@ -199,6 +208,10 @@ class _Run:
         search = self.search
         choice = own.choose(max(2, min(int(own.size), self.instance.n)))
         part, horizon = self.part(choice)
+        if int(self.instance.requests.decode_tokens[part.starts[0]].sum()) > MOST_CELLS:
+            own.exhausted = own.size <= 2.0
+            own.size = max(2.0, own.size * SHRINK)
+            return
         rows = RoundRows(self.instance, search.objective, horizon, None, OPTIONS, None, part)
         rows.state(None)
         limit = min(max(LEAST_SECONDS, SHARE * search.time_limit_s), MOST_SECONDS, search.remaining)

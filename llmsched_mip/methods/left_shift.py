@@ -10,12 +10,14 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.models.start_rounds import Start
 from llmsched_mip.timing import IntArray, run_kv_peak
 
+MOST_CELLS = 20_000_000
+
 
 def left_shift(instance: Instance, starts: list[Start]) -> list[Start]:
     """The starts with the batches moved: none starts before the one that precedes it, and no batch is split.
 
     Most starts become earlier, not all: a request that starts earlier holds more KV tokens in each round that it
-    still shares with a later one.
+    still shares with a later one.  A worker whose batches need arrays of more than `MOST_CELLS` numbers stays as it is.
     """
     shifted: list[Start] = []
     for w in range(len(instance.workers)):
@@ -25,10 +27,11 @@ def left_shift(instance: Instance, starts: list[Start]) -> list[Start]:
 
 def _one_worker(instance: Instance, w: int, starts: list[Start]) -> list[Start]:
     r, worker = instance.requests, instance.workers[w]
-    size = 2 + sum(
-        max(int(r.decode_tokens[start.request]) for start in batch)
-        for _, batch in groupby(starts, key=lambda start: (start.round, start.iteration))
-    )
+    grouped = [[s.request for s in own] for _, own in groupby(starts, key=lambda s: (s.round, s.iteration))]
+    longest = [int(r.decode_tokens[batch].max()) for batch in grouped]
+    size = 2 + sum(longest)
+    if max([size, *(len(batch) * own for batch, own in zip(grouped, longest, strict=True))]) > MOST_CELLS:
+        return starts
     held, active = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     slots = np.iinfo(np.int64).max if worker.slots is None else worker.slots
     capacity = np.iinfo(np.int64).max if worker.kv_capacity is None else worker.kv_capacity

@@ -38,6 +38,7 @@ MARGINS = (2, 5, 0)
 KV_MARGIN = 0.01
 LP_OPTIONS = {"presolve": "off", "simplex_strategy": 4}
 MOST_STARTS = 160
+NEEDS = "it takes a backlog, prefill iterations and rounds with a fixed cost, and slots or a KV capacity"
 
 
 @dataclass(frozen=True)
@@ -211,32 +212,37 @@ class PatternSearch:
         return [batch for batch, _ in pairs], [when for _, when in pairs]
 
 
-def pattern(search: Search) -> None:
+def pattern(search: Search) -> str | None:
     """Offer plans from prefill patterns; each worker of several on its own part of a backlog.
 
-    With the list schedules first, so that there is a plan when the time is too short for a pattern.
+    With the list schedules first, so that there is a plan when the time is too short for a pattern.  Why it does not
+    apply, or None.
     """
     instance = search.instance
     if search.objective != "makespan":
-        return
+        return "it takes the makespan"
     if search.plan is None:
         list_schedules(search)
     if len(instance.workers) == 1:
-        if applies(instance):
-            for plan in pattern_plans(search, instance, 1.0):
-                search.offer(plan)
-        return
+        if not applies(instance):
+            return NEEDS
+        made = 0
+        for plan in pattern_plans(search, instance, 1.0):
+            made += 1
+            search.offer(plan)
+        return None if made else "no pattern was found"
     parts: list[tuple[IntArray, Plan | None]] = []
     for w, requests in enumerate(split_requests(instance)):
         own = part(instance, w, requests) if len(requests) else None
         if own is not None and not applies(own):
-            return
+            return NEEDS
         plans = [] if own is None else list(pattern_plans(search, own, 1 / len(instance.workers)))
         if own is not None and not plans:
-            return
+            return "no pattern was found"
         best = min(plans, key=lambda plan: evaluate(own, plan).measures.makespan) if own is not None else None
         parts.append((requests, best))
     search.offer(joined(instance, "pattern", search.objective, parts))
+    return None
 
 
 def pattern_plans(search: Search, instance: Instance, share: float) -> Iterator[Plan]:

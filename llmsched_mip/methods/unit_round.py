@@ -30,11 +30,11 @@ def applies(search: Search) -> bool:
     return UnitRounds.of(search.instance) is not None
 
 
-def unit_round(search: Search) -> None:
-    """Offer plans and raise bounds until the gap is closed or the time has passed; nothing where it does not apply."""
+def unit_round(search: Search) -> str | None:
+    """Offer plans and raise bounds until the gap is closed or the time has passed; why it does not apply, or None."""
     problem = UnitRounds.of(search.instance)
     if problem is None:
-        return
+        return "it takes one worker with a KV capacity, a backlog, and equal rounds as all that takes time"
     run = _Run(search, problem)
     run.offer("mc-sf", run.starts)
     if search.objective == "makespan":
@@ -43,15 +43,16 @@ def unit_round(search: Search) -> None:
             explore(search, INCUMBENT_SHARE * search.remaining, dive=True)
             run.take_plan()
         run.prove_makespan()
-        return
+        return None
     small = problem.n <= SMALL
     run.improve(FIRST_SECONDS if small else 0.1 * search.remaining)
     run.price(PRICES_SHARE * search.remaining)
     if small:
         run.prove(search.remaining)
-        return
+        return None
     run.improve(ANNEAL_SHARE * search.remaining)
     run.prove(search.remaining)
+    return None
 
 
 class _Run:

@@ -38,6 +38,8 @@ from llmsched_mip.packing.lower_bounds import knapsack_weights_refute
 from llmsched_mip.timing import IntArray
 
 WEIGHT_SCALE = 10**7
+# Loads that arrays are made for.
+MOST_CAPACITY = 5_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,9 @@ class ArcFlow:
 
     @classmethod
     def build(cls, lengths: IntArray, bins: int, capacity: int, max_arcs: int) -> ArcFlow | None:
-        """Graph of lengths in decreasing order; None when it has more than `max_arcs` arcs."""
+        """Graph of lengths in decreasing order; None with more than `max_arcs` arcs or loads above `MOST_CAPACITY`."""
+        if capacity > MOST_CAPACITY:
+            return None
         distinct, count = np.unique(lengths, return_counts=True)
         distinct, count = distinct[::-1], count[::-1]
         reached = np.zeros(capacity + 1, dtype=bool)

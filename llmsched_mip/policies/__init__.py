@@ -12,13 +12,13 @@ from llmsched_mip.policies.fcfs import FirstComeFirstServed
 from llmsched_mip.policies.geometric_slicing import GeometricSlicing
 from llmsched_mip.policies.hindsight import HindsightShortestFirst
 from llmsched_mip.policies.lagrangian import Lagrangian
-from llmsched_mip.policies.lagrangian_stochastic import StochasticLagrangian
+from llmsched_mip.policies.lagrangian_stochastic import StochasticLagrangian, risk
 from llmsched_mip.policies.longest_first import LongestFirst
-from llmsched_mip.policies.mc_sf import MemoryConstrainedShortestFirst
+from llmsched_mip.policies.mc_sf import MemoryConstrainedShortestFirst, share
 from llmsched_mip.policies.plan import FollowPlan
 from llmsched_mip.policies.plan_order import PlanOrder
 from llmsched_mip.policies.shortest_first import ShortestFirst
-from llmsched_mip.policies.sorted_f import SortedF
+from llmsched_mip.policies.sorted_f import SortedF, selection
 from llmsched_mip.policies.sorted_lp import LPSwap, SortedLP
 from llmsched_mip.policies.svf import SmallestVolumeFirst
 
@@ -41,18 +41,28 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "geometric-slicing": GeometricSlicing,
 }
 
-OPTIONS: dict[str, str] = {
-    "sorted-f": "exact, scaled, swap, quantile or auto: how a batch is selected",
-    "mc-sf": "share of the KV cache that is kept free, e.g. mc-sf:0.05",
-    "lagrangian-stochastic": "accepted risk of a KV overflow, e.g. lagrangian-stochastic:0.1",
+OPTIONS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "sorted-f": ("exact, scaled, swap, quantile or auto: how a batch is selected", selection),
+    "mc-sf": ("share of the KV cache that is kept free, e.g. mc-sf:0.05", share),
+    "lagrangian-stochastic": ("accepted risk of a KV overflow, e.g. lagrangian-stochastic:0.1", risk),
 }
-"""Policies that take an option after a colon, and what it says."""
+"""Policies that take an option after a colon: what it says, and what reads it or raises `InvalidInputError`."""
 
 
 def split_option(name: str) -> tuple[str, str | None]:
     """``sorted-f:exact`` as ``sorted-f`` and ``exact``; None without an option."""
     base, colon, option = name.partition(":")
     return base, option if colon else None
+
+
+def require_option(name: str) -> None:
+    """Raise `InvalidInputError` for an option that the policy does not take, before there is a problem for it."""
+    base, option = split_option(name)
+    if option is None:
+        return
+    if base not in OPTIONS:
+        raise InvalidInputError("policy", f"{base!r} takes no option, got {name!r}")
+    OPTIONS[base][1](option)
 
 
 def make_policy(name: str, problem: Problem) -> Policy:
@@ -74,6 +84,5 @@ def make_policy(name: str, problem: Problem) -> Policy:
         raise InvalidInputError("policy", f"expected one of {', '.join(POLICIES)}, got {name!r}")
     if option is None:
         return POLICIES[base](problem)
-    if base not in OPTIONS:
-        raise InvalidInputError("policy", f"{base!r} takes no option, got {name!r}")
+    require_option(name)
     return POLICIES[base](problem, option)

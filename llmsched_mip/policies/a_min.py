@@ -20,7 +20,7 @@ class AMin(FirstComeFirstServed):
     evicted request keeps its raised estimate and starts from its prompt again.  The upper ends are never looked at.
 
     Choices where public text leaves a detail open: of equal estimates the request with the fewest tokens made is
-    evicted first (least work lost), then the last in the instance; admission takes equal estimates by arrival; an
+    evicted first (least work lost), then the last to arrive; admission takes equal estimates by arrival; an
     active request past its estimate is expected to end with the next round.  Where nothing is visible, l = 1.
     """
 
@@ -51,7 +51,7 @@ class AMin(FirstComeFirstServed):
     def evict(self, view: WorkerView) -> list[int]:
         """The active requests with the smallest estimates, as many as the next round needs."""
         made = {i: view.rounds - start for i, start in view.started.items()}
-        order = sorted(made, key=lambda i: (max(self.estimate[i], made[i]), made[i], -i))
+        order = sorted(made, key=lambda i: (max(self.estimate[i], made[i]), made[i], -self.sequence[i]))
         capacity = view.worker.kv_capacity
         after = view.kv_held + view.active
         victims: list[int] = []

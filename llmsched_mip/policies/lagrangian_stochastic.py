@@ -91,7 +91,7 @@ class StochasticLagrangian(Lagrangian):
     """
 
     def __init__(self, problem: Problem, option: str | None = None):
-        self.risk = RISK if option is None else _risk(option)
+        self.risk = RISK if option is None else risk(option)
         super().__init__(problem)
 
     def make_estimates(self, problem: Problem) -> tuple[Estimator, list[Admission]]:
@@ -116,13 +116,14 @@ class StochasticLagrangian(Lagrangian):
         return victims
 
 
-def _risk(option: str) -> float:
+def risk(option: str) -> float:
+    """The accepted risk that an option says; raises `InvalidInputError`."""
     try:
-        risk = float(option)
+        own = float(option)
     except ValueError:
-        risk = 0.0
-    if not 0 < risk <= 0.5:
+        own = 0.0
+    if not 0 < own <= 0.5:
         raise InvalidInputError(
             "policy", f"lagrangian-stochastic: expected a risk above 0 and at most 0.5, got {option!r}"
         )
-    return risk
+    return own

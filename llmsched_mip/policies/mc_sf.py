@@ -38,16 +38,17 @@ class MemoryConstrainedShortestFirst(ShortestFirst):
 
     def __init__(self, problem: Problem, option: str | None = None):
         super().__init__(problem)
-        margin = (0.0 if problem.lengths.visible == "known" else MARGIN) if option is None else _share(option)
+        margin = (0.0 if problem.lengths.visible == "known" else MARGIN) if option is None else share(option)
         self.estimator = PointEstimator(problem.lengths)
         self.admission = [Admission(w, self.estimator, self.prompts, margin) for w in problem.workers]
 
 
-def _share(option: str) -> float:
+def share(option: str) -> float:
+    """The margin that an option says; raises `InvalidInputError`."""
     try:
-        share = float(option)
+        own = float(option)
     except ValueError:
-        share = -1.0
-    if not 0 <= share < 1:
+        own = -1.0
+    if not 0 <= own < 1:
         raise InvalidInputError("policy", f"mc-sf: expected a margin of at least 0 and below 1, got {option!r}")
-    return share
+    return own

@@ -29,7 +29,7 @@ class FollowPlan(PolicyBase):
         for worker in problem.workers:
             own = by_name.get(worker.name)
             self.stages.append([] if own is None else list(own))
-        named = np.concatenate([own.requests for own in problem.plan.workers])
+        named = np.concatenate([np.zeros(0, dtype=np.int64), *(own.requests for own in problem.plan.workers)])
         twice = np.flatnonzero(np.bincount(named[named >= 0]) > 1)
         if len(twice):
             raise InvalidPlanError(f"policy 'plan': request number {twice[0] + 1} appears more than once")

@@ -22,7 +22,8 @@ class PlanOrder(IdleThreshold):
 
 def start_order(plan: Plan, n: int) -> list[int]:
     """Place of each of the `n` requests: by the decode round at which its stage starts, then as written."""
-    requests, begins = [], []
+    none: IntArray = np.zeros(0, dtype=np.int64)
+    requests, begins = [none], [none]
     for own in plan.workers:
         before: IntArray = np.cumsum(own.rounds) - own.rounds
         requests.append(own.requests)

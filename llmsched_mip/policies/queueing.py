@@ -147,7 +147,7 @@ class QueuePolicy(PolicyBase, ABC):
         self.estimator = Estimator(problem.lengths)
         self.admission = [Admission(w, self.estimator, self.prompts) for w in problem.workers]
         self.queue: SortedList[tuple[Any, int]] = SortedList()
-        self.arrivals = 0
+        self.sequence: dict[int, int] = {}
         self.keys: dict[int, Any] = {}
         self.unfit: list[set[int]] = [set() for _ in problem.workers]
 
@@ -158,8 +158,8 @@ class QueuePolicy(PolicyBase, ABC):
     def arrived(self, request: int, time: float) -> None:
         """Queue the request; after an eviction it goes back to its old place."""
         if request not in self.keys:
-            self.keys[request] = self.key(request, self.arrivals)
-            self.arrivals += 1
+            self.sequence[request] = len(self.sequence)
+            self.keys[request] = self.key(request, self.sequence[request])
             self._note_unfit(request)
         self.queue.add((self.keys[request], request))
 
@@ -176,8 +176,9 @@ class QueuePolicy(PolicyBase, ABC):
         self.admission[view.index].released(request)
 
     def evict(self, view: WorkerView) -> list[int]:
-        """The request that started last (least work lost); alone, it can never run on this worker."""
-        victims = super().evict(view)
+        """The request that started last (least work lost), of several the last to arrive; alone, it can never run on
+        this worker."""
+        victims = [max(view.started, key=lambda i: (view.started[i], self.sequence[i]))]
         if view.active == 1:
             self.unfit[view.index].update(victims)
         for i in victims:

@@ -29,7 +29,7 @@ class Ranked(FirstComeFirstServed):
 
     @abstractmethod
     def order(self, waiting: IntArray) -> IntArray:
-        """The requests `waiting` (indices, ascending) in the order of service."""
+        """The requests `waiting` (indices, in order of arrival) in the order of service."""
 
     def key(self, request: int, sequence: int) -> Any:
         """Behind all that are ordered, by arrival."""
@@ -49,11 +49,12 @@ class Ranked(FirstComeFirstServed):
     def rank(self) -> None:
         """Order the waiting requests."""
         self.unranked = 0
-        waiting = np.array(sorted(i for _, i in self.queue), dtype=np.int64)
+        waiting = np.array(sorted((i for _, i in self.queue), key=self.sequence.__getitem__), dtype=np.int64)
         if not len(waiting):
             return
         for place, i in enumerate(self.order(waiting).tolist()):
-            self.keys[i] = 0, place
+            # One that was evicted keeps its place of an earlier order: of equal places the first to arrive goes first.
+            self.keys[i] = 0, place, self.sequence[i]
         self.queue = SortedList((self.keys[i], i) for i in waiting.tolist())
 
     def expected(self, waiting: IntArray) -> IntArray:

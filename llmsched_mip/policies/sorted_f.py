@@ -6,9 +6,16 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.base import Problem
-from llmsched_mip.policies.batch_selection import SELECTIONS
+from llmsched_mip.policies.batch_selection import SELECTIONS, Selection
 from llmsched_mip.policies.ranked import Ranked
 from llmsched_mip.timing import IntArray, request_kv_peak
+
+
+def selection(option: str) -> Selection:
+    """The way to select a batch that an option names; raises `InvalidInputError`."""
+    if option not in SELECTIONS:
+        raise InvalidInputError("policy", f"sorted-f: expected one of {', '.join(SELECTIONS)}, got {option!r}")
+    return SELECTIONS[option]
 
 
 class SortedF(Ranked):
@@ -28,13 +35,10 @@ class SortedF(Ranked):
 
     def __init__(self, problem: Problem, option: str | None = None):
         super().__init__(problem)
-        name = "auto" if option is None else option
-        if name not in SELECTIONS:
-            raise InvalidInputError("policy", f"sorted-f: expected one of {', '.join(SELECTIONS)}, got {name!r}")
-        self.select = SELECTIONS[name]
+        self.select = selection("auto" if option is None else option)
 
     def order(self, waiting: IntArray) -> IntArray:
-        """Batch by batch, in each by ascending d, then by index."""
+        """Batch by batch, in each by ascending d, then by arrival."""
         lengths = self.expected(waiting)
         weights = request_kv_peak(self.problem.prefill_tokens[waiting], lengths)
         capacity, most = self.room()

@@ -11,6 +11,7 @@ from llmsched_mip.timing import FloatArray, IntArray
 REACH = 32
 WORK = 200_000_000
 MOST_EVALUATIONS = 20_000
+MOST_ROUNDS = 10_000_000
 
 
 class SortedLP(Ranked):
@@ -26,12 +27,16 @@ class SortedLP(Ranked):
     new_share = 2
 
     def order(self, waiting: IntArray) -> IntArray:
-        """Ascending mean start, then length, then index."""
+        """Ascending mean start, then length, then arrival."""
+        return waiting[self.places(waiting)]
+
+    def places(self, waiting: IntArray) -> IntArray:
+        """The order as places in `waiting`."""
         lengths = self.fitting(waiting)
         starts = mean_start_rounds(
             self.problem.prefill_tokens[waiting], lengths, self.problem.weight[waiting], *self.room()
         )
-        return waiting[np.lexsort((lengths, np.round(starts, 6)))]
+        return np.lexsort((lengths, np.round(starts, 6)))
 
     def fitting(self, waiting: IntArray) -> IntArray:
         """Expected lengths, not beyond the KV cache."""
@@ -46,18 +51,22 @@ class LPSwap(SortedLP):
     """`SortedLP`, its order improved by exchanges of two requests in the unit-round model.
 
     Exchanges up to 32 places apart are kept when they lower the weighted total completion of the list (ours: public
-    text says no more than that swaps improve the order), within a fixed number of evaluations.
+    text says no more than that swaps improve the order), within a fixed number of evaluations; where one list has more
+    than 10 million rounds the order of the relaxation stays.
     """
 
-    def order(self, waiting: IntArray) -> IntArray:
+    def places(self, waiting: IntArray) -> IntArray:
         """The order of the relaxation after the exchanges."""
         from llmsched_mip.policies.unit_list import swapped
 
-        places = np.searchsorted(waiting, super().order(waiting))
-        prompts, lengths = self.problem.prefill_tokens[waiting], self.fitting(waiting)
+        places, lengths = super().places(waiting), self.fitting(waiting)
+        if lengths.sum() > MOST_ROUNDS:
+            return places
+        prompts = self.problem.prefill_tokens[waiting]
         weight: FloatArray = self.problem.weight[waiting]
         capacity, slots = self.room()
         if capacity is None:
             capacity = int((prompts + lengths).sum())
         evaluations = min(MOST_EVALUATIONS, WORK // int(lengths.sum()))
-        return waiting[swapped(places, prompts, lengths, weight, capacity, slots, REACH, evaluations)]
+        improved: IntArray = swapped(places, prompts, lengths, weight, capacity, slots, REACH, evaluations)
+        return improved

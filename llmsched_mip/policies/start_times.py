@@ -22,6 +22,7 @@ from llmsched_mip.timing import FloatArray, IntArray, request_kv_volume
 MOST_ENTRIES = 300_000
 MOST_COLUMNS = 100_000
 LEAST_INTERVALS = 16
+LARGEST_EXPONENT = 40
 
 
 def mean_start_rounds(
@@ -55,12 +56,16 @@ def mean_start_rounds(
     limits = [(prompts, capacity), (None, slots if slots < n else None)]
     for held, limit in limits:
         if limit is not None:
-            rows.append(_usage(held, lengths, step, count, owner, begin))
+            room = float(step * limit)
+            unit = _unit(room)
+            rows.append(_usage(held, lengths, step, count, owner, begin) * unit)
             lower.append(np.full(count, -np.inf))
-            upper.append(np.full(count, float(step * limit)))
+            upper.append(np.full(count, room * unit))
     columns = len(owner)
+    # Doubled weights must not lead the solver to another of several optima.
+    cost = np.ldexp(weight, 1 - np.frexp(weight.mean())[1])[owner] * (step * begin + lengths[owner])
     model = ArrayModel(
-        cost=weight[owner] * (step * begin + lengths[owner]),
+        cost=cost * _unit(cost.max()),
         matrix=sparse.csc_array(sparse.vstack(rows)),
         row_lower=np.concatenate(lower),
         row_upper=np.concatenate(upper),
@@ -73,6 +78,11 @@ def mean_start_rounds(
         raise InvalidInputError("policy", f"the relaxation was not solved: {found.message}")
     mean: FloatArray = np.bincount(owner, weights=begin * found.x, minlength=n).astype(np.float64)
     return step * mean
+
+
+def _unit(largest: float) -> float:
+    """A power of two that takes a number down to one that HiGHS accepts; 1 for all but huge ones."""
+    return float(np.ldexp(1.0, min(0, LARGEST_EXPONENT - int(np.frexp(largest)[1]))))
 
 
 def _batches(prompts: IntArray, lengths: IntArray, capacity: int | None, slots: int) -> IntArray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+ROUNDING = 1e-12
+
 
 @njit(cache=True)
 def list_starts(order, p, d, capacity, slots, load, active, starts):  # type: ignore[no-untyped-def]
@@ -65,7 +67,7 @@ def swapped(order, p, d, weight, capacity, slots, reach, evaluations):  # type: 
                 order[k], order[k + gap] = j, i
                 value = _value(order, p, d, weight, capacity, slots, load, active, starts)
                 evaluations -= 1
-                if value < best - 1e-9:
+                if value < best * (1 - ROUNDING):
                     best, improved = value, True
                 else:
                     order[k], order[k + gap] = i, j

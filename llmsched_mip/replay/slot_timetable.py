@@ -82,5 +82,5 @@ def _entry(row: dict[str, str | None]) -> tuple[float, str, int]:
         return float(time), worker, int(slots)
     except ValueError:
         raise InvalidInputError(
-            "time_s, slots", f"expected a number and an integer, got {time!r} and {slots!r}"
+            "time_s, slots", f"expected a number and an integer, got {time[:40]!r} and {slots[:40]!r}"
         ) from None

@@ -16,6 +16,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
 from llmsched_mip.report.gantt import gantt_document, require_feasible
 from llmsched_mip.report.sources import Instances, is_study, plan_paths, read_plan_and_instance
+from llmsched_mip.storage import readable
 from llmsched_mip.study import read_head, read_ledger
 
 TEXTS = (
@@ -148,7 +149,7 @@ def _plan_row(path: Path, report: Report, instances: Instances) -> pd.DataFrame:
         name: getattr(plan, name)
         for name in ("instance", "instance_digest", "method", "objective", "status", "value", "bound", "gap", "seconds")
     }
-    row |= {"source": path.name, "row": plan.method, "bounds": dict(plan.bounds), "trace": [], "evictions": 0}
+    row |= {"source": readable(path.name), "row": plan.method, "bounds": dict(plan.bounds), "trace": [], "evictions": 0}
     row |= {"versions": {}, "options": {}}
     row["bound_name"] = max(plan.bounds, key=lambda name: plan.bounds[name], default=None)
     if instance is None:

@@ -13,6 +13,8 @@ from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, request_kv_
 
 MOST_REQUESTS = 62
 MOST_TABLE = 4_000_000
+# Numbers that the search keeps for its depth, 400 MB.
+MOST_CELLS = 50_000_000
 UNLIMITED = 2**62
 
 
@@ -83,7 +85,7 @@ class StageProblem:
         peak = np.sort(request_kv_peak(p, d))[::-1][:slots].sum()
         binds = worker.kv_capacity is not None and peak > worker.kv_capacity
         fixed = iteration_s[0] if affine else iteration_s[1:].min()
-        return cls(
+        own = cls(
             makespan,
             order,
             p,
@@ -99,11 +101,17 @@ class StageProblem:
             iteration_s[p] - iteration_s[0] if affine else np.zeros(len(p)),
             1.0 if makespan else float(r.weight[0]),
         )
+        return own if own.depth * (own.n + 10) <= MOST_CELLS else None
 
     @property
     def n(self) -> int:
         """Number of requests."""
         return len(self.p)
+
+    @property
+    def depth(self) -> int:
+        """Most actions on the way from the first to the last completion."""
+        return 3 * self.n + 4 if self.at_completions else 2 * self.n + int(self.d.sum()) + 4
 
     @property
     def one_iteration(self) -> bool:

@@ -79,7 +79,7 @@ class _Search:
         self.problem, self.nodes = own, 0
         self.actions: IntArray | None = None
         self.best = np.array([value])
-        self.depth = 3 * n + 4 if own.at_completions else 2 * n + int(own.d.sum()) + 4
+        self.depth = own.depth
         width = own.slots if own.ordered else n
         small = int(own.d.max()) < 2**15
         size = int(min(MOST_ENTRIES, 8**n, MEMO_BYTES // ((2 if small else 8) * width + 40)))

@@ -12,13 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmsched_mip.errors import InvalidInputError, SchedulingError, UnreadableFileError
 from llmsched_mip.layout_errors import one_line
+from llmsched_mip.limits import MOST_SEEDS, MOST_THREADS
+from llmsched_mip.magnitudes import MOST_LIMIT, MOST_REQUESTS
 from llmsched_mip.methods import DEFAULT_TIME_LIMIT_S, METHODS
-from llmsched_mip.policies import POLICIES, split_option
+from llmsched_mip.policies import POLICIES, require_option, split_option
 from llmsched_mip.storage import read_bytes
 from llmsched_mip.workload import DEPLOYMENTS, FAMILIES
 
 Name = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=MOST_LIMIT)]
+Requests = Annotated[int, Field(ge=1, le=MOST_REQUESTS)]
+Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
+Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 SeedNumber = Annotated[int, Field(ge=0, le=2**53)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Visible = Literal["known", "interval", "unknown"]
@@ -32,7 +37,7 @@ class SeedRange(_Section):
     """The seeds first, first + 1, ..., `count` of them."""
 
     first: SeedNumber = 0
-    count: Count
+    count: Seeds
 
 
 class InstancesSection(_Section):
@@ -42,7 +47,7 @@ class InstancesSection(_Section):
     files: Annotated[list[Name], Field(min_length=1)] | None = None
     seeds: Annotated[list[SeedNumber], Field(min_length=1)] | None = None
     seed_range: SeedRange | None = None
-    requests: Count | None = None
+    requests: Requests | None = None
     worker: Name | None = None
     slots: Count | None = None
     rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -74,7 +79,7 @@ class StudyDocument(_Section):
     objectives: Annotated[list[Literal["makespan", "total_completion"]], Field(min_length=1)] | None = None
     time_limits: Annotated[list[Seconds], Field(min_length=1)] = [DEFAULT_TIME_LIMIT_S]
     gap: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    threads: Count = 1
+    threads: Threads = 1
     keep_plans: bool = False
     instances: Annotated[list[InstancesSection], Field(min_length=1)]
     methods: list[Name] = []
@@ -113,6 +118,9 @@ def read_definition(path: str | os.PathLike[str]) -> tuple[StudyDocument, str]:
         raise UnreadableFileError(f"{name}: not valid TOML: nested too deeply") from None
     except ValidationError as error:
         raise _located(name, content, error) from None
+    except ValueError as error:
+        # Python reads no integer of more than 4300 digits, and no date that a calendar does not have.
+        raise UnreadableFileError(f"{name}: not valid TOML: {str(error).partition(';')[0]}") from None
     try:
         _check(document, Path(name).parent)
     except InvalidInputError as error:
@@ -138,7 +146,7 @@ def _check(document: StudyDocument, folder: Path) -> None:
     for k, method in enumerate(document.methods):
         _require(f"methods[{k}]", method, METHODS)
     for k, policy in enumerate(document.policies):
-        _require(f"policies[{k}]", split_option(policy)[0], POLICIES)
+        _require_policy(f"policies[{k}]", policy)
     for k, row in enumerate(document.rows):
         _check_row(f"rows[{k}]", row)
     rows = document.all_rows()
@@ -183,7 +191,7 @@ def _check_row(where: str, row: RowSection) -> None:
         if row.lengths != ["known"]:
             raise InvalidInputError(f"{where}.lengths", "a method plans with known lengths")
     if row.policy is not None:
-        _require(f"{where}.policy", split_option(row.policy)[0], POLICIES)
+        _require_policy(f"{where}.policy", row.policy)
         if row.policy == "plan" and row.plan is None:
             raise InvalidInputError(f"{where}.plan", "missing: policy 'plan' needs the method that makes the plan")
         if row.policy == "plan" and (row.plan_lengths or "known") != "known":
@@ -194,6 +202,14 @@ def _check_row(where: str, row: RowSection) -> None:
         raise InvalidInputError(f"{where}.plan_lengths", "goes with plan")
 
 
+def _require_policy(field: str, name: str) -> None:
+    _require(field, split_option(name)[0], POLICIES)
+    try:
+        require_option(name)
+    except InvalidInputError as error:
+        raise InvalidInputError(field, error.message) from None
+
+
 def _require(field: str, value: str, known: Any) -> None:
     if value not in known:
         raise InvalidInputError(field, f"unknown {value!r}, expected one of {', '.join(known)}")
@@ -202,8 +218,9 @@ def _require(field: str, value: str, known: Any) -> None:
 def matching(folder: Path, pattern: str) -> list[Path]:
     """Files that a name or a pattern with ``*`` and ``?`` stands for, relative to the study file, sorted."""
     if not any(mark in pattern for mark in "*?["):
-        return [folder / pattern] if (folder / pattern).exists() else []
+        path = folder / pattern
+        return [path] if os.path.lexists(path) else []
     try:
         return sorted(Path(path) for path in folder.glob(pattern) if path.is_file())
-    except (ValueError, NotImplementedError):
+    except (OSError, ValueError, NotImplementedError):
         return []

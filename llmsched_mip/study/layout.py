@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from llmsched_mip.errors import SchedulingError
 
 LAYOUT = 1
@@ -61,6 +63,8 @@ RESULT_COLUMNS = {
 }
 TABLES = {"study": STUDY_COLUMNS, "cases": CASE_COLUMNS, "results": RESULT_COLUMNS}
 JSON_COLUMNS = {"bounds": dict, "trace": list, "versions": dict, "options": dict}
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""A damaged file may hold names that are not UTF-8, which then are in the message."""
 
 
 class LedgerError(SchedulingError):

@@ -13,13 +13,12 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from llmsched_mip.errors import UnreadableFileError
-from llmsched_mip.storage import write_bytes
+from llmsched_mip.storage import readable, unwritable, write_bytes
 from llmsched_mip.study.cases import Case, Study
 from llmsched_mip.study.layout import (
     BUSY_SECONDS,
@@ -29,6 +28,7 @@ from llmsched_mip.study.layout import (
     LOCK,
     PLANS,
     RESULT_COLUMNS,
+    SQLITE_ERRORS,
     STUDY_COLUMNS,
     TABLES,
     LedgerError,
@@ -73,7 +73,10 @@ class Ledger:
         if not tables:
             self._create(study)
             return
-        name, digest, layout = connection.execute("SELECT name, digest, layout FROM study").fetchone()
+        heads = connection.execute("SELECT name, digest, layout FROM study").fetchall()
+        if len(heads) != 1:
+            raise LedgerError(f"{self.path}: is not the ledger of a study: {len(heads)} rows in the table study, not 1")
+        name, digest, layout = heads[0]
         if layout != LAYOUT:
             raise LedgerError(f"{self.path}: has layout {layout}, expected {LAYOUT}")
         if digest != study.digest:
@@ -87,7 +90,7 @@ class Ledger:
 
     def _create(self, study: Study) -> None:
         command = shlex.join(["llmsched", *sys.argv[1:]])
-        row = (study.name, study.digest, study.definition, command, now(), LAYOUT)
+        row = _stored((study.name, study.digest, study.definition, command, now(), LAYOUT))
         with self._transaction() as connection:
             for table, columns in TABLES.items():
                 layout = ", ".join(f"{name} {kind}" for name, kind in columns.items())
@@ -114,7 +117,7 @@ class Ledger:
         for result in results:
             name = None if result.plan is None else self._write_plan(result.key, result.plan)
             columns = result.columns | {"key": result.key, "plan": name}
-            rows.append(tuple(columns.get(column) for column in RESULT_COLUMNS))
+            rows.append(_stored(columns.get(column) for column in RESULT_COLUMNS))
         with self._failures(), self._transaction() as connection:
             connection.executemany(_insert("results", RESULT_COLUMNS), rows)
 
@@ -123,7 +126,7 @@ class Ledger:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise UnreadableFileError(f"{folder}: cannot be written: {error.strerror}") from None
+            raise unwritable(folder, error) from None
         write_bytes(folder / f"{key}.json", text.encode())
         return f"{key}.json"
 
@@ -143,7 +146,7 @@ class Ledger:
         """Errors of SQLite as one line."""
         try:
             yield
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise _ledger_error(self.path, error) from None
 
     def close(self) -> None:
@@ -167,8 +170,8 @@ def _locked(folder: Path) -> IO[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        raise UnreadableFileError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise unwritable(folder, error) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -181,8 +184,10 @@ def _locked(folder: Path) -> IO[str]:
         file.write(f"process {os.getpid()}")
         file.flush()
     except OSError as error:
-        file.close()
-        raise UnreadableFileError(f"{folder}: cannot be written: {error.strerror or error}") from None
+        # Closing writes what the buffer holds once more.
+        with suppress(OSError):
+            file.close()
+        raise unwritable(folder, error) from None
     return file
 
 
@@ -197,7 +202,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
+def _ledger_error(path: Path, error: Exception) -> LedgerError:
     text = str(error)
     if "locked" in text:
         return LedgerError(f"{path}: locked by another process, nothing was written to it")
@@ -210,6 +215,11 @@ def _ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
 
 def _insert(table: str, columns: dict[str, str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def _stored(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Values as SQLite takes them: it holds no text that is not UTF-8."""
+    return tuple(readable(value) if isinstance(value, str) else value for value in values)
 
 
 def _case_rows(case: Case) -> Iterator[tuple[Any, ...]]:
@@ -230,4 +240,4 @@ def _case_rows(case: Case) -> Iterator[tuple[Any, ...]]:
             "time_limit_s": case.time_limit_s,
             "options": json.dumps(case.options(row), sort_keys=True),
         }
-        yield tuple(columns[name] for name in CASE_COLUMNS)
+        yield _stored(columns[name] for name in CASE_COLUMNS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
-from llmsched_mip import console
+from llmsched_mip import console, streams
 from llmsched_mip.study.cases import Case
 from llmsched_mip.study.runner import FAILED, RowResult
 
@@ -103,8 +104,9 @@ class LiveProgress:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self.counts = Counts()
+        terminal: Any = streams.Unfailing(sys.stderr)
         columns = (SpinnerColumn(), BarColumn(bar_width=30), TimeElapsedColumn(), TextColumn("{task.description}"))
-        self._display = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+        self._display = Progress(*columns, console=Console(file=terminal), refresh_per_second=4)
         self._task = self._display.add_task("starting", total=None)
 
     def begin(self, total: int, recorded: int, width: Callable[[], int]) -> None:

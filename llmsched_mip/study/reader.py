@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,42 @@ from llmsched_mip.study.layout import (
     JSON_COLUMNS,
     LAYOUT,
     RESULT_COLUMNS,
+    SQLITE_ERRORS,
     STUDY_COLUMNS,
     LedgerError,
 )
 
 if TYPE_CHECKING:
     import pandas
+
+STORED = {"TEXT": "'text'", "INTEGER": "'integer'", "REAL": "'real', 'integer'"}
+EXPECTED = {"TEXT": "a text", "INTEGER": "an integer", "REAL": "a finite number"}
+SHAPES: dict[str, Callable[[Any], bool]] = {
+    "bounds": lambda value: all(_is_number(own) for own in value.values()),
+    "trace": lambda value: all(_is_point(own) for own in value),
+    "versions": lambda value: True,
+    "options": lambda value: True,
+}
+LAYOUTS = {
+    "bounds": "object of numbers",
+    "trace": "list of [seconds, incumbent, bound]",
+    "versions": "object",
+    "options": "object",
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_point(value: Any) -> bool:
+    """Seconds, and an incumbent and a bound or null."""
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and _is_number(value[0])
+        and all(own is None or _is_number(own) for own in value[1:])
+    )
 
 
 def read_ledger(folder: str | os.PathLike[str], decode: bool = True) -> pandas.DataFrame:
@@ -55,12 +86,33 @@ def read_ledger(folder: str | os.PathLike[str], decode: bool = True) -> pandas.D
     found = [f"results.{name}" for name in RESULT_COLUMNS if name not in shared]
     query = f"SELECT {', '.join(own + found)} FROM cases LEFT JOIN results USING (key) ORDER BY position"
     with _reading(folder) as connection:
+        _require_types(folder, connection, "cases", CASE_COLUMNS, {"key"})
+        _require_types(folder, connection, "results", RESULT_COLUMNS, {"key"})
         frame = pandas.read_sql_query(query.replace("cases.key", "key", 1), connection)
     if decode:
         for name, kind in JSON_COLUMNS.items():
             values = [_decoded(folder, name, kind, text) for text in frame[name]]
             frame[name] = pandas.Series(values, index=frame.index, dtype=object)
     return frame
+
+
+def _require_types(
+    folder: str | os.PathLike[str],
+    connection: sqlite3.Connection,
+    table: str,
+    columns: dict[str, str],
+    required: set[str],
+) -> None:
+    """Raise `InvalidInputError` for a value of another type than its column's; SQLite takes any value anywhere."""
+    for name, kind in columns.items():
+        allowed = STORED[kind.split()[0]] + ("" if name in required else ", 'null'")
+        wrong = f"typeof({name}) NOT IN ({allowed})"
+        if kind == "REAL":
+            wrong += f" OR abs({name}) > {sys.float_info.max!r}"
+        found = connection.execute(f"SELECT {name} FROM {table} WHERE {wrong} LIMIT 1").fetchone()
+        if found is not None:
+            message = f"expected {EXPECTED[kind.split()[0]]}, got {str(found[0])[:60]!r}"
+            raise InvalidInputError(f"{table}.{name}", message, None, str(_path(folder)))
 
 
 def _decoded(folder: str | os.PathLike[str], column: str, kind: type, text: Any) -> Any:
@@ -70,9 +122,8 @@ def _decoded(folder: str | os.PathLike[str], column: str, kind: type, text: Any)
         value = json.loads(text)
     except (TypeError, ValueError, RecursionError):
         value = None
-    if not isinstance(value, kind):
-        expected = "list" if kind is list else "object"
-        message = f"expected a JSON {expected}, got {str(text)[:60]!r}"
+    if not (isinstance(value, kind) and SHAPES[column](value)):
+        message = f"expected a JSON {LAYOUTS[column]}, got {str(text)[:60]!r}"
         raise InvalidInputError(column, message, None, str(_path(folder)))
     return value
 
@@ -86,6 +137,7 @@ def read_head(folder: str | os.PathLike[str]) -> dict[str, Any]:
         As `read_ledger`, and where the layout is another one.
     """
     with _reading(folder) as connection:
+        _require_types(folder, connection, "study", STUDY_COLUMNS, {"name", "digest", "layout"})
         rows = connection.execute(f"SELECT {', '.join(STUDY_COLUMNS)} FROM study").fetchall()
     if len(rows) != 1:
         raise InvalidInputError("study", f"expected one row, got {len(rows)}", None, str(_path(folder)))
@@ -107,11 +159,11 @@ def _reading(folder: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
         raise LedgerError(f"{folder}: no {FILE} in it, expected the folder of a study")
     try:
         connection = _open_to_read(path)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise LedgerError(f"{path}: cannot be read: {error}") from None
     try:
         yield connection
-    except (sqlite3.Error, TypeError) as error:
+    except (*SQLITE_ERRORS, TypeError) as error:
         raise LedgerError(f"{path}: is not the ledger of a study: {error}") from None
     except Exception as error:
         if type(error).__name__ != "DatabaseError":

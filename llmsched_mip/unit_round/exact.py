@@ -34,6 +34,8 @@ MEMO_BYTES = 400_000_000
 SLICE = 50_000
 ROUNDING = 1e-11
 SHARES = (0.4, 0.6, 0.8, 1.0)
+# Reduced costs that are kept, 400 MB.
+MOST_CELLS = 50_000_000
 
 
 @dataclass
@@ -54,12 +56,13 @@ class Memo:
     """Table of states; when it is full, nothing more is added."""
 
     def __init__(self, width: int, capacity: int):
-        size = int(min(4_000_000, MEMO_BYTES // (2 * width + 40)))
+        small = capacity < 2**15
+        size = int(min(4_000_000, MEMO_BYTES // ((2 if small else 8) * width + 40)))
         self.head = np.full(2 * size + 1, -1, dtype=np.int64)
         self.next = np.empty(size, dtype=np.int64)
         self.key = np.empty((size, 2), dtype=np.int64)
         self.cost = np.empty(size)
-        self.load = np.empty((size, width), dtype=np.int16 if capacity < 2**15 else np.int64)
+        self.load = np.empty((size, width), dtype=np.int16 if small else np.int64)
 
     def clear(self) -> None:
         """Forget all states."""
@@ -81,6 +84,11 @@ def prove(prices: StartPrices, starts: IntArray, stop: Callable[[], bool]) -> It
     order = np.lexsort((own.weight, own.p, own.d))
     proof = Proof(starts.copy(), own.value(starts), prices.proven)
     if proof.closed(own.step):
+        yield proof
+        return
+    excess = prices.reduced_costs()[order]
+    later = _later_starts(excess, own.weight[order], proof.value - prices.value)
+    if own.n * (excess.shape[1] + later) > MOST_CELLS:
         yield proof
         return
     search = _Search(prices, order, starts[order], proof.value)
@@ -147,11 +155,13 @@ class _Search:
         return done
 
 
-def _extended(excess: FloatArray, weight: FloatArray, gap: float) -> FloatArray:
-    """Append later starts, which cost `weight` more each, until all exceed the gap.
-
-    No start beyond the last column can then be in a better schedule.
-    """
+def _later_starts(excess: FloatArray, weight: FloatArray, gap: float) -> int:
+    """Starts after the last column, which cost `weight` more each, until all exceed the gap."""
     short = float(np.max((gap - excess[:, -1]) / weight, initial=0.0))
-    later = np.arange(1, int(np.ceil(max(short, 0.0))) + 2)
+    return int(np.ceil(min(short, 2.0**53))) + 1
+
+
+def _extended(excess: FloatArray, weight: FloatArray, gap: float) -> FloatArray:
+    """Append `_later_starts`: no start beyond the last column can then be in a better schedule."""
+    later = np.arange(1, _later_starts(excess, weight, gap) + 1)
     return np.concatenate((excess, excess[:, -1:] + weight[:, None] * later), axis=1)

@@ -10,6 +10,9 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan, Stage
 from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray
 
+# Rounds that the searches hold an array of, 160 MB.
+MOST_ROUNDS = 20_000_000
+
 
 @dataclass(frozen=True, eq=False)
 class UnitRounds:
@@ -37,7 +40,7 @@ class UnitRounds:
         """The problem of an instance, or None where time is more than equal rounds.
 
         One worker, a backlog, prefill without a time and without a cap, rounds of one length, a KV capacity
-        and no slots that could bind.
+        and no slots that could bind.  None too where `within_memory` does not hold.
         """
         worker, r = instance.workers[0], instance.requests
         prefill, decode = worker.prefill_time, worker.decode_time
@@ -55,7 +58,13 @@ class UnitRounds:
             or (worker.slots is not None and worker.slots < instance.n)
         ):
             return None
-        return cls(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, decode.base_s)
+        own = cls(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, decode.base_s)
+        return own if own.within_memory else None
+
+    @property
+    def within_memory(self) -> bool:
+        """Whether an array over all rounds of any schedule without idle rounds is at most `MOST_ROUNDS` long."""
+        return int(self.d.sum()) + int(self.d.max()) + 2 <= MOST_ROUNDS
 
     @property
     def n(self) -> int:

@@ -37,7 +37,8 @@ def with_arrivals(instance: Instance, rate: float, seed: int, cv: float = 1.0) -
     uniform = stream(seed, "arrivals").random(instance.n - 1)
     shape = 1 / cv**2
     gaps = -np.log1p(-uniform) if cv == 1 else gammaincinv(shape, uniform) / shape
-    arrival = np.round(np.concatenate(([0.0], np.cumsum(gaps))) / rate, 6)
+    with np.errstate(over="ignore"):  # A rate that no arrival time can hold: the instance refuses what is not finite.
+        arrival = np.round(np.concatenate(([0.0], np.cumsum(gaps))) / rate, 6)
     kind = "a Poisson process" if cv == 1 else f"gamma times between, coefficient of variation {cv:g}"
     return replace(
         instance,

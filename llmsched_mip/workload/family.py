@@ -8,6 +8,7 @@ from typing import Protocol
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Requests
+from llmsched_mip.magnitudes import MOST_REQUESTS
 from llmsched_mip.timing import IntArray
 from llmsched_mip.workload.deployments import deployment
 
@@ -41,9 +42,11 @@ def instance_name(family: str, requests: int, default: int | None, seed: int) ->
 
 
 def require_count(requests: int) -> None:
-    """Raise `InvalidInputError` when there is nothing to generate."""
+    """Raise `InvalidInputError` when there is nothing to generate, or more than a machine holds."""
     if requests < 1:
         raise InvalidInputError("requests", f"expected an integer ≥ 1, got {requests}")
+    if requests > MOST_REQUESTS:
+        raise InvalidInputError("requests", f"expected at most {MOST_REQUESTS}, got {requests}")
 
 
 @dataclass(frozen=True)

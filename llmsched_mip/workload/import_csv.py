@@ -15,7 +15,7 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
 from llmsched_mip.instance import MAX_TOKENS, Instance, Requests, Worker
-from llmsched_mip.storage import read_bytes
+from llmsched_mip.storage import read_bytes, readable
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.workload.deployments import deployment
 from llmsched_mip.workload.family import request_ids
@@ -74,14 +74,15 @@ def import_csv(
     }
     if arrival_column is not None:
         columns["arrival_s"] = table.seconds(arrival_column)
+    file = readable(Path(source).name)
     used = ", ".join(c for c in (arrival_column, prefill_column, decode_column) if c)
     try:
         return Instance(
-            name=name if name is not None else Path(source).name.removesuffix(".gz").removesuffix(".csv"),
+            name=name if name is not None else file.removesuffix(".gz").removesuffix(".csv"),
             requests=Requests(**columns),
             workers=(engine,),
-            description=f"{table.count} rows of {Path(source).name}, columns {used}.",
-            source=f"Imported from {Path(source).name}; worker {engine.name}.",
+            description=f"{table.count} rows of {file}, columns {used}.",
+            source=f"Imported from {file}; worker {engine.name}.",
         )
     except InvalidInputError as error:
         raise error.located(source) from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import MAX_TOKENS, Instance
-from llmsched_mip.timing import IntArray
+from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.workload.marginals import stream
 
 
@@ -41,7 +41,8 @@ def with_intervals(instance: Instance, ratio: float, seed: int) -> Instance:
     place = stream(seed, "intervals").random(instance.n)
     least = np.maximum(np.ceil(decode / ratio), 1.0)
     lower = np.clip(np.rint(decode * ratio**-place), least, decode)
-    upper = np.clip(np.floor(lower * ratio), decode, MAX_TOKENS)
+    with np.errstate(over="ignore"):
+        upper = np.clip(np.floor(lower * ratio), decode, MAX_TOKENS)
     return _predicted(
         instance,
         lower,
@@ -136,10 +137,11 @@ def with_lognormal_predictions(instance: Instance, sigma: float, seed: int, cove
         raise InvalidInputError("sigma", f"expected a finite number ≥ 0, got {sigma}")
     if not 0 < coverage < 1:
         raise InvalidInputError("coverage", f"expected a number above 0 and below 1, got {coverage}")
-    center = instance.requests.decode_tokens * np.exp(sigma * stream(seed, "log-normal").standard_normal(instance.n))
-    spread = math.exp(sigma * NormalDist().inv_cdf(0.5 + coverage / 2))
+    decode, error = instance.requests.decode_tokens, stream(seed, "log-normal").standard_normal(instance.n)
+    reach = NormalDist().inv_cdf(0.5 + coverage / 2)
+    lower, upper = (np.rint(decode * _factor(sigma, error + side)) for side in (-reach, reach))
     words = f"log-normal error with sigma {sigma:g}, {100 * coverage:g} % of the lengths inside, seed {seed}"
-    return _predicted(instance, np.rint(center / spread), np.rint(center * spread), f"lognormal{sigma:g}", words)
+    return _predicted(instance, lower, upper, f"lognormal{sigma:g}", words)
 
 
 PREDICTIONS: dict[str, tuple[str, Callable[..., Instance]]] = {
@@ -170,13 +172,20 @@ def with_predictions(instance: Instance, kind: str, seed: int) -> Instance:
         values = [float(number) for number in numbers]
     except ValueError:
         raise InvalidInputError("predictions", f"expected {PREDICTIONS[name][0]} with numbers, got {kind!r}") from None
-    return PREDICTIONS[name][1](instance, seed, *values)
+    with np.errstate(over="ignore"):  # Ends beyond all numbers are cut to the longest length.
+        return PREDICTIONS[name][1](instance, seed, *values)
 
 
 def _ends(instance: Instance) -> tuple[IntArray, IntArray]:
     requests = instance.requests
     assert requests.decode_lower is not None and requests.decode_upper is not None
     return requests.decode_lower, requests.decode_upper
+
+
+def _factor(sigma: float, error: FloatArray) -> FloatArray:
+    """exp(σ · error), from 0 to what makes the longest of all requests of the shortest."""
+    with np.errstate(over="ignore"):
+        return np.exp(np.minimum(sigma * error, math.log(MAX_TOKENS)))
 
 
 def _predicted(instance: Instance, lower: Any, upper: Any, name: str, words: str) -> Instance:

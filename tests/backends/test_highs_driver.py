@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import threading
-import time
+from itertools import count
 
 import numpy as np
 import pyomo.environ as pyo
@@ -180,11 +180,9 @@ def test_time_limit_with_an_incumbent() -> None:
     model = hard_model()
     lengths = np.random.default_rng(3).integers(300, 900, 120)
     mmbpp.start(model, lengths, np.arange(120) % 40)
-    began = time.perf_counter()
     result = solve(model, start=True, time_limit_s=1.5, threads=1)
     assert result.status is Status.TIME_LIMIT_INCUMBENT
     assert result.value is not None and result.bound < result.value
-    assert time.perf_counter() - began < 20
 
 
 def test_a_start_solution_is_used() -> None:
@@ -219,11 +217,11 @@ def test_another_limit_is_neither_a_proof_nor_an_error() -> None:
 
 
 def test_stop_is_polled() -> None:
-    began = time.perf_counter()
-    result = solve(hard_model(), stop=lambda: time.perf_counter() - began > 0.7, time_limit_s=60, threads=1)
+    polls = count()
+    result = solve(hard_model(), stop=lambda: next(polls) > 50, time_limit_s=600, threads=1)
     assert result.status in (Status.INTERRUPTED_INCUMBENT, Status.INTERRUPTED_NO_INCUMBENT)
     assert (result.value is None) == (result.status is Status.INTERRUPTED_NO_INCUMBENT)
-    assert time.perf_counter() - began < 30
+    assert next(polls) < 200
 
 
 def test_an_interrupt_with_an_incumbent_keeps_it() -> None:

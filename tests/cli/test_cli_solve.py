@@ -18,7 +18,7 @@ from llmsched_mip.cli import main
 from llmsched_mip.errors import NoPlanError
 from llmsched_mip.evaluate import evaluate
 
-SOLVE_KEYS = ["instance", "objective", "method", "status", "value", "bound", "gap", "bounds", "seconds"]
+SOLVE_KEYS = ["instance", "objective", "method", "status", "value", "bound", "gap", "bounds", "seconds", "failures"]
 
 
 @pytest.fixture

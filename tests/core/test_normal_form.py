@@ -6,14 +6,22 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import any_plans, instances
 from transformed import scaled
 
-from llmsched_mip import evaluate
+from llmsched_mip import LevelPrefill, evaluate
 from llmsched_mip.bounds.alone import alone_seconds
 from llmsched_mip.normal_form import NormalForm
+
+
+def _times(worker):
+    """All seconds of a worker; numbers near the least that there is have no room to be scaled exactly."""
+    prefill, decode = worker.prefill_time, worker.decode_time
+    own = prefill.level_seconds if isinstance(prefill, LevelPrefill) else (prefill.base_s, prefill.per_token_s)
+    return np.array([*own, decode.base_s, decode.per_sequence_s, decode.per_kv_token_s])
+
 
 OBJECTIVES = st.sampled_from(["makespan", "total_completion"])
 
@@ -21,6 +29,9 @@ OBJECTIVES = st.sampled_from(["makespan", "total_completion"])
 @settings(max_examples=200, deadline=None)
 @given(instances(most_workers=3), OBJECTIVES, st.integers(-40, 40), st.integers(-40, 40))
 def test_one_normal_form_in_every_unit(instance, objective, time, weight):
+    r = instance.requests
+    times = np.concatenate((r.arrival_s, r.weight, *(_times(worker) for worker in instance.workers)))
+    assume((times[times > 0] > 1e-200).all())
     one = NormalForm.of(instance, objective)
     other = NormalForm.of(scaled(instance, time, weight), objective)
     if objective == "total_completion" or weight == 0:

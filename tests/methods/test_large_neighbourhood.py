@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -60,7 +59,6 @@ def test_it_improves_on_the_construction(objective):
         before = search.value
         large_neighbourhood(search)
         assert search.value < (0.97 if objective == "total_completion" else 1.0) * before
-        assert search.seconds < 4.0 * 1.1 + 0.5
 
 
 def test_the_clock_is_that_of_evaluate():
@@ -112,7 +110,7 @@ def test_ctrl_c_keeps_the_plan():
     with Search(instance, "total_completion", 60.0, threads=1) as search:
         list_schedules(search)
         search.interrupted = True
-        began = time.perf_counter()
+        before = search.plan
         large_neighbourhood(search)
-        assert time.perf_counter() - began < 1.0
+        assert search.plan is before
     assert not evaluate(instance, search.plan).violations

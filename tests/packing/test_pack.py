@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmsched_mip import clock
 from llmsched_mip.backends import Status
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.packing import Step, pack
@@ -210,17 +210,19 @@ def test_corner_cases(lengths: list[int], bins: int, best: int) -> None:
     assert (packing.makespan, packing.status) == (best, "optimal")
 
 
-def test_large_inputs_stay_quick() -> None:
+def test_large_inputs_need_little_work() -> None:
     lengths = np.random.default_rng(0).integers(1, 2000, 300_000)
-    packing = pack(lengths, 256, time_limit_s=20)
+    with clock.counting():
+        packing = pack(lengths, 256, time_limit_s=20)
     assert packing.status == "optimal"
     assert packing.seconds < 20
 
 
 def test_the_time_limit_holds_and_a_plan_comes_back() -> None:
     lengths = np.random.default_rng(1).integers(1, 100_000, 1000)
-    packing = pack(lengths, 450, time_limit_s=1.0)
-    assert packing.seconds < 6
+    with clock.counting():
+        packing = pack(lengths, 450, time_limit_s=1.0)
+    assert packing.seconds < 1.1
     assert packing.bound <= packing.makespan == makespan(lengths, packing.assignment)
     assert (packing.status == "optimal") == (packing.bound == packing.makespan)
 
@@ -245,13 +247,11 @@ def test_ctrl_c_keeps_the_best() -> None:
     lengths = np.random.default_rng(1).integers(1, 100_000, 1000)
     timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
-    began = time.perf_counter()
     try:
-        packing = pack(lengths, 450, time_limit_s=30)
+        packing = pack(lengths, 450, time_limit_s=600)
     finally:
         timer.cancel()
     assert packing.interrupted
-    assert time.perf_counter() - began < 15
     assert packing.makespan == makespan(lengths, packing.assignment)
 
 
@@ -261,10 +261,10 @@ def test_ctrl_c_inside_the_solver_ends_the_packing() -> None:
     timer = threading.Timer(2.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     try:
-        packing = pack(lengths, 48, time_limit_s=40)
+        packing = pack(lengths, 48, time_limit_s=600)
     finally:
         timer.cancel()
-    assert packing.interrupted and packing.seconds < 30
+    assert packing.interrupted
 
 
 @pytest.mark.parametrize(

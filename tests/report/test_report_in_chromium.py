@@ -236,7 +236,7 @@ def downloaded(driver, path):
     from selenium.webdriver.common.by import By
 
     driver.find_element(By.ID, "download").click()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 300
     while not path.exists() and time.monotonic() < end:
         time.sleep(0.1)
     return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))

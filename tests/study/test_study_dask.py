@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 from small_studies import recorded_share, same_results, write_study
@@ -36,7 +37,7 @@ def cluster(tmp_path):
     workers = [run("dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard") for _ in range(2)]
     from distributed import Client
 
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while not file.exists() and time.monotonic() < until:
         time.sleep(0.1)
     with Client(scheduler_file=str(file), timeout=30, set_as_default=False) as client:
@@ -102,3 +103,34 @@ def test_distributed_that_is_missing_is_one_line(tmp_path, capsys, monkeypatch):
     assert main(["study", str(path), "--out", str(tmp_path / "o"), "--engine", "dask"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "llmsched-mip[dask]" in error
+
+
+def test_nobody_else_on_this_machine_can_use_the_cluster():
+    from distributed import Client
+    from distributed.security import Security
+
+    from llmsched_mip.study.engines.dask import DaskEngine
+
+    pytest.importorskip("cryptography", reason="the package cryptography is not installed")
+    with ExitStack() as stack:
+        client = DaskEngine(jobs=1)._connected(stack)
+        client.wait_for_workers(1, timeout=60)
+        information = client.scheduler_info()
+        addresses = [information["address"], *information["workers"]]
+        addresses += [worker["nanny"] for worker in information["workers"].values()]
+        assert len(addresses) == 3
+        for address in addresses:
+            assert address.startswith("tls://127.0.0.1:")
+            strangers = [("tcp", None), ("tls", Security.temporary())]
+            for protocol, security in strangers:
+                other = address.replace("tls", protocol)
+                with pytest.raises(OSError):
+                    Client(other, security=security, timeout=1, set_as_default=False)
+
+
+def test_cryptography_that_is_missing_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("llmsched_mip.study.engines.dask.find_spec", lambda name: None)
+    path = write_study(tmp_path, seeds=1)
+    assert main(["study", str(path), "--out", str(tmp_path / "o"), "--engine", "dask"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "cryptography" in error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsched_mip import Instance, Requests, evaluate
+from llmsched_mip import Instance, Requests, clock, evaluate
 from llmsched_mip.methods import solve
 from llmsched_mip.unit_round.loads import earliest
 from llmsched_mip.unit_round.local_search import anneal
@@ -51,7 +50,8 @@ def test_annealing_gives_feasible_schedules_that_are_no_worse(seed):
     instance = generate("kv-uniform", seed=seed)
     problem = UnitRounds.of(instance)
     before = shortest_first(problem)
-    after = anneal(problem, before, 0.3, lambda: False, time.perf_counter, seed)
+    with clock.counting():
+        after = anneal(problem, before, 0.1, lambda: False, clock.now, seed)
     assert problem.value(after) <= problem.value(before)
     evaluation = evaluate(instance, problem.plan(instance, "test", after))
     assert evaluation.feasible

@@ -1,9 +1,6 @@
-"""One million requests: made, written, read and imported in seconds (the limits are generous)."""
+"""One million requests: made, written, read and imported (`scripts/benchmark time_limits` says how fast)."""
 
 from __future__ import annotations
-
-import time
-from contextlib import contextmanager
 
 import pytest
 
@@ -13,27 +10,17 @@ from llmsched_mip.workload import generate, import_csv
 N = 1_000_000
 
 
-@contextmanager
-def within(seconds: float):
-    start = time.perf_counter()
-    yield
-    assert time.perf_counter() - start < seconds
-
-
 @pytest.fixture(scope="module")
 def instance():
-    with within(15):
-        return generate("azure-conv", N, seed=1, rate=5.5, slots=256)
+    return generate("azure-conv", N, seed=1, rate=5.5, slots=256)
 
 
 def test_instance_file(instance, tmp_path):
     path = tmp_path / "million.json"
     write_instance(instance, path)
-    with within(15):
-        again = read_instance(path)
+    again = read_instance(path)
     assert again.n == N
-    with within(10):
-        assert again.digest == instance.digest
+    assert again.digest == instance.digest
 
 
 def test_csv(instance, tmp_path):
@@ -43,6 +30,5 @@ def test_csv(instance, tmp_path):
     with open(path, "w") as file:
         file.write("arrival_s,prefill_tokens,decode_tokens\n")
         file.writelines(f"{a},{p},{d}\n" for a, p, d in rows)
-    with within(30):
-        again = import_csv(path, instance.workers[0])
+    again = import_csv(path, instance.workers[0])
     assert again.digest == instance.digest

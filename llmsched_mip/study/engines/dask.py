@@ -1,4 +1,9 @@
-"""Workers of a Dask cluster: one that runs already, or one that is started on this machine."""
+"""Workers of a Dask cluster: one that runs already, or one that is started on this machine.
+
+A Dask scheduler runs whatever it is given.  The cluster that is started here talks TLS with a certificate made for it,
+which both sides have to show: other users of the machine reach its ports but are refused.  What a cluster at a given
+address asks for is in that user's Dask configuration (``distributed.comm.tls``).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from llmsched_mip.study.cases import Case
@@ -31,7 +37,7 @@ class DaskEngine:
     Raises
     ------
     EngineError
-        `distributed` is not installed, or both are given.
+        `distributed`, or `cryptography` for a cluster of our own, is not installed, or both are given.
     """
 
     def __init__(self, jobs: int | None = None, scheduler: str | None = None):
@@ -41,6 +47,11 @@ class DaskEngine:
             import distributed  # noqa: F401
         except ImportError:
             raise EngineError("--engine dask needs the package distributed: pip install 'llmsched-mip[dask]'") from None
+        if scheduler is None and find_spec("cryptography") is None:
+            raise EngineError(
+                "--engine dask needs the package cryptography, so that nobody else on this machine can use its "
+                "cluster: pip install 'llmsched-mip[dask]'"
+            )
         self.jobs, self.scheduler = jobs or cores(), scheduler
         self._width = self.jobs
 
@@ -72,6 +83,7 @@ class DaskEngine:
         """A client of the cluster; `stack` closes what is opened here."""
         import dask
         from distributed import Client, LocalCluster
+        from distributed.security import Security
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
@@ -84,7 +96,8 @@ class DaskEngine:
                     threads_per_worker=1,
                     processes=True,
                     dashboard_address=None,
-                    host="127.0.0.1",
+                    host="tls://127.0.0.1",
+                    security=Security.temporary(),
                     silence_logs=logging.CRITICAL,
                 )
             stack.enter_context(cluster)
