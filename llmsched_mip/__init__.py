@@ -1,6 +1,6 @@
 """Offline MIP optimization for LLM inference scheduling: plans, proven bounds, gaps and replays."""
 
-from llmsched_mip.evaluate import Evaluation, evaluate
+from llmsched_mip.evaluation import Evaluation, evaluate
 from llmsched_mip.files import read_instance, read_plan, write_instance, write_plan
 from llmsched_mip.instance import Instance, Requests, Worker
 from llmsched_mip.plan import Plan, Stage

@@ -138,7 +138,7 @@ def solve(
 
 
 def _solved(instance: Instance, result: SolveResult, path: Path | None, as_json: bool) -> None:
-    from llmsched_mip.evaluate import evaluate
+    from llmsched_mip.evaluation import evaluate
     from llmsched_mip.files import write_plan
 
     plan = result.plan
@@ -232,10 +232,10 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Execute a policy event by event and measure the schedule."""
+    from llmsched_mip.execution import SlotTimetable
+    from llmsched_mip.execution import replay as execute
     from llmsched_mip.files import read_plan
     from llmsched_mip.policies import require_option, split_option
-    from llmsched_mip.replay import SlotTimetable
-    from llmsched_mip.replay import replay as execute
 
     base = split_option(policy)[0]
     require_known("--policy", base, "policies", "POLICIES")
@@ -286,7 +286,7 @@ def check(
     plan_path: Annotated[Path | None, typer.Argument(metavar="[PLAN]", help="Plan file to check.")] = None,
 ) -> None:
     """Validate an instance, or a plan for it: every violation, or the measures."""
-    from llmsched_mip.evaluate import evaluate
+    from llmsched_mip.evaluation import evaluate
     from llmsched_mip.files import read_plan
 
     try:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from llmsched_mip import Instance, write_plan
+from llmsched_mip.execution import replay
 from llmsched_mip.methods import solve
 from llmsched_mip.plan import relative_gap
-from llmsched_mip.replay import replay
 from llmsched_mip.workload import generate
 
 LAYOUT = """

@@ -15,7 +15,7 @@ from llmsched_mip.errors import (
     NoPlanError,
     SchedulingError,
 )
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import OBJECTIVES, Instance
 from llmsched_mip.methods.branch_and_bound import (
     branch_and_bound,

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmsched_mip.backends import ArrayModel, SolveResult, Status, solve_arrays
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.left_shift import left_shift

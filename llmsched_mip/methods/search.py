@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
 from llmsched_mip.errors import InvalidPlanError, error_text
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
+from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan, relative_gap
 from llmsched_mip.policies.base import Policy
-from llmsched_mip.replay import Executor
 from llmsched_mip.tolerance import meets
 
 

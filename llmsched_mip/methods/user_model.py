@@ -21,7 +21,7 @@ import pyomo.environ as pyo
 
 from llmsched_mip.backends import Status, solve
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError, SchedulingError, UnreadableFileError
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
 from llmsched_mip.plan import Plan

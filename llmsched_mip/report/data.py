@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from llmsched_mip.errors import InvalidPlanError, SchedulingError
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.files import read_plan
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan

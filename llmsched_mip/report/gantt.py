@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.errors import InvalidPlanError
-from llmsched_mip.evaluate import Evaluation, evaluate, worker_usage
+from llmsched_mip.evaluation import Evaluation, evaluate, worker_usage
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.measures import WorkerUsage
 from llmsched_mip.plan import Plan

@@ -16,14 +16,14 @@ import numpy as np
 from llmsched_mip import clock
 from llmsched_mip.bounds import compute
 from llmsched_mip.errors import NoPlanError
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
+from llmsched_mip.execution import replay
 from llmsched_mip.files import plan_document
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Measures
 from llmsched_mip.methods import QUICK_BOUNDS, Event, SolveResult, solve
 from llmsched_mip.methods.estimates import solve_estimated
 from llmsched_mip.plan import Plan, relative_gap
-from llmsched_mip.replay import replay
 from llmsched_mip.study.cases import Case, Row
 
 PACKAGES = ("highspy", "numpy", "scipy", "numba", "pyomo", "pulp", "pandas")

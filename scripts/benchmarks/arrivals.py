@@ -13,9 +13,9 @@ from _results import markdown_table, run_with, write_page
 
 from llmsched_mip import Instance
 from llmsched_mip.errors import SchedulingError
+from llmsched_mip.execution import replay
 from llmsched_mip.instance import Worker
 from llmsched_mip.policies import POLICIES
-from llmsched_mip.replay import replay
 from llmsched_mip.workload import deployment, import_csv
 from llmsched_mip.workload.predictions import with_intervals
 

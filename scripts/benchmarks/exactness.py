@@ -15,8 +15,8 @@ from _optima import Proven, proven_values
 from _results import markdown_table, run_with, write_page
 
 from llmsched_mip.errors import SchedulingError
-from llmsched_mip.evaluate import evaluate
-from llmsched_mip.replay import replay
+from llmsched_mip.evaluation import evaluate
+from llmsched_mip.execution import replay
 
 POLICIES = (
     "fcfs",

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from llmsched_mip import Instance
 from llmsched_mip.errors import SchedulingError
+from llmsched_mip.execution import Executor, Outcome, replay
 from llmsched_mip.methods import solve
 from llmsched_mip.methods.lists import places
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
-from llmsched_mip.replay import Executor, Outcome, replay
 from llmsched_mip.workload import deployment, generate, import_csv
 from llmsched_mip.workload.predictions import with_intervals
 

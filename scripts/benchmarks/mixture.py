@@ -12,7 +12,7 @@ from statistics import fmean
 from _results import CAPACITY, best_bound, in_unit_rounds, markdown_table, run_with, write_page
 
 from llmsched_mip.errors import SchedulingError
-from llmsched_mip.replay import replay
+from llmsched_mip.execution import replay
 from llmsched_mip.workload import generate
 
 BASELINES = ("fcfs", "shortest-first")

@@ -14,7 +14,7 @@ from _charts import write_loglog
 from _results import RESULTS, best_bound, markdown_table, run_with, write_page
 
 from llmsched_mip import Instance
-from llmsched_mip.replay import replay
+from llmsched_mip.execution import replay
 from llmsched_mip.workload.adversarial import blocked, octaves, overestimated, whales
 
 KNOWN = ("fcfs", "shortest-first", "mc-sf", "sorted-f", "svf")

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from _results import CAPACITY, in_unit_rounds, markdown_table, run_with, write_page
 
 from llmsched_mip import Instance
+from llmsched_mip.execution import replay
 from llmsched_mip.policies import POLICIES
-from llmsched_mip.replay import replay
 from llmsched_mip.workload import generate
 from llmsched_mip.workload.predictions import with_predictions
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Plan, Requests, Stage, Worker
 from llmsched_mip.bounds import BOUNDS, compute
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 
 TIMES = st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])
 OBJECTIVES = st.sampled_from(["makespan", "total_completion"])

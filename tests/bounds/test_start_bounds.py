@@ -16,8 +16,8 @@ from llmsched_mip.bounds import BOUNDS
 from llmsched_mip.bounds.kv_dual import value_of_prices
 from llmsched_mip.bounds.start_lp import solve_start_lp
 from llmsched_mip.bounds.start_relaxation import StartRelaxation
+from llmsched_mip.execution import replay
 from llmsched_mip.policies import POLICIES
-from llmsched_mip.replay import replay
 from llmsched_mip.workload import generate
 
 UNIT = Worker("w", AffinePrefill(0.0, 0.0), DecodeTime(1.0), kv_capacity=10)

@@ -92,7 +92,7 @@ def test_replay_json(run, instance_file, policy):
 
 
 def test_replay_of_a_plan_agrees_with_check(run, instance_file, plan_file, tiny, plan):
-    from llmsched_mip.evaluate import evaluate
+    from llmsched_mip.evaluation import evaluate
 
     code, out, _ = run("replay", instance_file, "--policy", "plan", "--plan", plan_file, "--json")
     makespan = evaluate(tiny, plan).measures.makespan

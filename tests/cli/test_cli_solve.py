@@ -16,7 +16,7 @@ from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker, 
 from llmsched_mip import write_instance as write
 from llmsched_mip.cli import main
 from llmsched_mip.errors import NoPlanError
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 
 SOLVE_KEYS = ["instance", "objective", "method", "status", "value", "bound", "gap", "bounds", "seconds", "failures"]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.plan import Plan, Stage, WorkerPlan
 
 INSTANCE = Instance(

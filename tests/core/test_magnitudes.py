@@ -13,12 +13,12 @@ from llmsched_mip import Instance, Requests, Worker, clock, read_instance
 from llmsched_mip.bounds import BOUNDS, compute
 from llmsched_mip.bounds.prefill import bins_needed
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
+from llmsched_mip.execution import replay
 from llmsched_mip.instance import MAX_TOKENS
 from llmsched_mip.magnitudes import MOST_LIMIT, MOST_TOKEN_ROUNDS
 from llmsched_mip.methods import solve
 from llmsched_mip.plan import Plan, Stage
-from llmsched_mip.replay import replay
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 
 CASES = Path(__file__).parents[1] / "cases"

@@ -24,7 +24,7 @@ from fuzzing.exact import execute
 from fuzzing.watch import TooLong, time_limit
 from llmsched_mip import clock
 from llmsched_mip.errors import SchedulingError
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
 from llmsched_mip.tolerance import RELATIVE_TOLERANCE

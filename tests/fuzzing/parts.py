@@ -12,14 +12,14 @@ from reference_simulator import prefill_seconds
 
 from fuzzing.case import Case, Made, at_most, same
 from llmsched_mip import bounds
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
+from llmsched_mip.execution import Executor, replay
 from llmsched_mip.files import plan_document, read_instance, read_plan, write_instance, write_plan
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods import METHODS, solve
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies import POLICIES, make_policy
 from llmsched_mip.policies.base import VISIBILITY, Problem
-from llmsched_mip.replay import Executor, replay
 from llmsched_mip.tolerance import RELATIVE_TOLERANCE
 
 LIMIT_S = 0.4

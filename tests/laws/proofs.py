@@ -5,10 +5,10 @@ from __future__ import annotations
 from llmsched_mip import clock
 from llmsched_mip.bounds import compute
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.execution import Outcome, replay
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods import solve
 from llmsched_mip.policies import POLICIES
-from llmsched_mip.replay import Outcome, replay
 
 LIMIT_S = 0.3
 READING_S = 5e-3

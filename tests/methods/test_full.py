@@ -12,7 +12,7 @@ from random_tiny import tiny_instance
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker, clock, methods
 from llmsched_mip.backends import solve
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError, UnreadableFileError
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models import round_indexed

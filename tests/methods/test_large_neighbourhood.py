@@ -9,7 +9,7 @@ import pytest
 from exhaustive import optimum
 from random_tiny import tiny_instance
 
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods.large_neighbourhood import _Run, large_neighbourhood
 from llmsched_mip.methods.left_shift import left_shift
 from llmsched_mip.methods.lists import list_schedules

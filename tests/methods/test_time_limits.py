@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from llmsched_mip import clock
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods import solve
 from llmsched_mip.workload import generate
 

@@ -7,7 +7,7 @@ from exhaustive import optimum
 from random_tiny import tiny_instance
 
 from llmsched_mip.backends import Status, solve, solve_with_cbc
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.models import round_indexed, stage_indexed
 from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
 

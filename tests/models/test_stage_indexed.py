@@ -8,7 +8,7 @@ from random_tiny import tiny_instance
 
 from llmsched_mip import LevelPrefill, bounds
 from llmsched_mip.backends import Status, solve
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models import stage_indexed

@@ -13,10 +13,10 @@ from strategies import feasible_plan, instances
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker, evaluate
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.execution import Executor
 from llmsched_mip.policies import POLICIES, make_policy
 from llmsched_mip.policies.base import VISIBILITY, Lengths, Problem
 from llmsched_mip.policies.threshold import IdleThreshold
-from llmsched_mip.replay import Executor
 from llmsched_mip.workload import generate
 
 ONLINE = tuple(name for name in POLICIES if name != "plan")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
+from llmsched_mip.execution import replay
 from llmsched_mip.methods import solve
 from llmsched_mip.methods.estimates import estimated, solve_estimated
 from llmsched_mip.policies.plan_order import start_order
-from llmsched_mip.replay import replay
 from llmsched_mip.workload import generate
 
 VISIBLE = ("interval", "unknown")

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from llmsched_mip import read_instance
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
+from llmsched_mip.execution import replay
 from llmsched_mip.policies import POLICIES
-from llmsched_mip.replay import replay
 
 NAMES = sorted(set(POLICIES) - {"plan"})
 

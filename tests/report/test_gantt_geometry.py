@@ -12,8 +12,8 @@ from strategies import instances
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Plan, Requests, Stage, Worker, evaluate, write_instance
 from llmsched_mip.errors import InvalidPlanError
-from llmsched_mip.evaluate import worker_usage
-from llmsched_mip.replay import replay
+from llmsched_mip.evaluation import worker_usage
+from llmsched_mip.execution import replay
 from llmsched_mip.report.gantt import gantt_document
 from llmsched_mip.report.gantt_svg import gantt_svg, ticks
 

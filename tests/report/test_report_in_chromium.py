@@ -14,7 +14,7 @@ from study_ledger import LedgerWriter, four_rows
 
 from llmsched_mip import read_instance, write_plan
 from llmsched_mip.cli import main
-from llmsched_mip.replay import replay
+from llmsched_mip.execution import replay
 from llmsched_mip.report.data import read_report
 from llmsched_mip.report.formats import csv_text, data_columns
 

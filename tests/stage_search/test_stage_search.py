@@ -15,7 +15,7 @@ from random_tiny import tiny_instance
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker
 from llmsched_mip.backends import Status
 from llmsched_mip.backends import solve as solve_model
-from llmsched_mip.evaluate import evaluate
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods import solve
 from llmsched_mip.models import round_indexed
 from llmsched_mip.models.horizon import horizon_from_value

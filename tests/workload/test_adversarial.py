@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.execution import replay
 from llmsched_mip.instance import Instance
-from llmsched_mip.replay import replay
 from llmsched_mip.workload.adversarial import ADVERSARIAL, blocked, octaves, overestimated, whales
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmsched_mip.replay.slots import SlotPool
+from llmsched_mip.execution.slots import SlotPool
 
 
 @settings(max_examples=200)

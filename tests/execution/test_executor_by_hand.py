@@ -9,9 +9,9 @@ from event_log_checker import check_log
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker
 from llmsched_mip.errors import InvalidPlanError
+from llmsched_mip.execution import Executor, replay
 from llmsched_mip.policies import make_policy
 from llmsched_mip.policies.base import Decode, PolicyBase, Prefill, Problem, Wait
-from llmsched_mip.replay import Executor, replay
 
 SECOND = AffinePrefill(1.0, 0.0), DecodeTime(1.0)
 

@@ -16,16 +16,16 @@ import numpy as np
 
 from llmsched_mip import clock
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError
+from llmsched_mip.execution.events import Event, write_events
+from llmsched_mip.execution.outcome import Outcome
+from llmsched_mip.execution.record import StageRecord
+from llmsched_mip.execution.slot_timetable import SlotTimetable
+from llmsched_mip.execution.slots import SlotPool
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Schedule, WorkerTotals, measure
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies import make_policy
 from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Problem, Wait, WorkerView
-from llmsched_mip.replay.events import Event, write_events
-from llmsched_mip.replay.outcome import Outcome
-from llmsched_mip.replay.record import StageRecord
-from llmsched_mip.replay.slot_timetable import SlotTimetable
-from llmsched_mip.replay.slots import SlotPool
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
 
 NEVER = float("inf")
