@@ -6,15 +6,16 @@ import math
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmsched_mip import console
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.instance import OBJECTIVES, Instance
+from llmsched_mip.names import OBJECTIVES
 
-LENGTHS = ("known", "interval", "unknown")
+if TYPE_CHECKING:
+    from llmsched_mip.instance import Instance
 
 InstancePath = Annotated[Path, typer.Argument(metavar="INSTANCE", help="Instance file, .json or .json.gz.")]
 ObjectiveName = Annotated[str | None, typer.Option("--objective", metavar="NAME", help="makespan or total_completion.")]

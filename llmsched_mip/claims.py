@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from llmsched_mip.instance import OBJECTIVES, Instance
+from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Measures
+from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.plan import STATUSES, Plan, relative_gap
 from llmsched_mip.tolerance import RELATIVE_TOLERANCE, at_most, same
 from llmsched_mip.violations import Violation

@@ -14,7 +14,6 @@ import typer
 
 from llmsched_mip import __version__, console, errors, streams
 from llmsched_mip.arguments import (
-    LENGTHS,
     AsJson,
     InstancePath,
     ObjectiveName,
@@ -31,6 +30,7 @@ from llmsched_mip.exit_code import answer
 from llmsched_mip.export_command import export
 from llmsched_mip.interrupts import Ending
 from llmsched_mip.limits import MOST_THREADS
+from llmsched_mip.names import LENGTHS
 from llmsched_mip.report_command import gantt, report
 from llmsched_mip.storage import read_bytes, require_writable
 from llmsched_mip.study_command import study

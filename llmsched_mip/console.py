@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmsched_mip import streams
-from llmsched_mip.instance import Instance, Worker
-from llmsched_mip.measures import Measures
-from llmsched_mip.plan import Plan
 
 if TYPE_CHECKING:
+    from llmsched_mip.instance import Instance, Worker
+    from llmsched_mip.measures import Measures
     from llmsched_mip.methods import Event, Failure
+    from llmsched_mip.plan import Plan
 
 
 def note(text: str) -> None:

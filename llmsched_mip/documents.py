@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticKnownError
 
 from llmsched_mip.instance import MAX_TOKENS
-from llmsched_mip.magnitudes import MOST_LIMIT
+from llmsched_mip.limits import MOST_LIMIT
 
 Name = Annotated[str, Field(min_length=1)]
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]

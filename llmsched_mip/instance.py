@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
-from llmsched_mip.magnitudes import MOST_LIMIT, require_exact_sums, require_finite_times
+from llmsched_mip.limits import MOST_LIMIT
+from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
+from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.timing import (
     DecodeTime,
     FloatArray,
@@ -29,7 +31,6 @@ from llmsched_mip.timing import (
 )
 from llmsched_mip.values import is_integer, require_text
 
-OBJECTIVES = ("makespan", "total_completion")
 MAX_TOKENS = 2**31 - 1
 
 

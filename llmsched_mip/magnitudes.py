@@ -27,15 +27,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.limits import MOST_REQUESTS
 from llmsched_mip.timing import request_kv_volume
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Requests, Worker
 
 MOST_TOKEN_ROUNDS = 2**53 - 1
-MOST_REQUESTS = 10_000_000
 MOST_SECONDS = 1e100
-MOST_LIMIT = 2**62
 
 
 def require_exact_sums(requests: Requests) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from llmsched_mip import console
 from llmsched_mip.arguments import Output, Seed, at_least, listed, require_known
-from llmsched_mip.magnitudes import MOST_LIMIT, MOST_REQUESTS
+from llmsched_mip.limits import MOST_LIMIT, MOST_REQUESTS
 from llmsched_mip.storage import require_writable
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyomo.environ as pyo
-from pyomo.common.errors import InfeasibleConstraintException, PyomoException
-from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy import sparse
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.timing import FloatArray
+
+if TYPE_CHECKING:
+    import pyomo.environ as pyo
 
 LEAST_COST, MOST_COST = 2.0**-10, 2.0**40
 # An objective below this is as small as the errors that the solver's absolute tolerances allow.
@@ -82,6 +82,10 @@ def standard_form(model: pyo.ConcreteModel) -> PyomoForm | None:
     InvalidInputError
         The model is not linear, or has more than one objective.
     """
+    import pyomo.environ as pyo
+    from pyomo.common.errors import InfeasibleConstraintException, PyomoException
+    from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
+
     try:
         form = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=None)
     except InfeasibleConstraintException:

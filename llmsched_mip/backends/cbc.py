@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pulp
-import pyomo.environ as pyo
 from scipy import sparse
 
 from llmsched_mip import clock
 from llmsched_mip.backends.arrays import ArrayModel, cost_exponent, in_unit, standard_form, tells_apart, with_two_costs
 from llmsched_mip.backends.result import Seconds, SolveResult, Status
 from llmsched_mip.errors import SchedulingError
+
+if TYPE_CHECKING:
+    import pyomo.environ as pyo
 
 # Rows, reduced costs and integers to 1e-9; a node may be dropped only where it is not better by 1e-9 (CBC's own: 1e-5).
 EXACT = ("primalTolerance 1e-9", "dualTolerance 1e-9", "integerTolerance 1e-9", "increment 1e-9")

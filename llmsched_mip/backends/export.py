@@ -6,11 +6,10 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import highspy
 import numpy as np
-import pyomo.environ as pyo
 from scipy import sparse
 
 from llmsched_mip.backends.arrays import ArrayModel, standard_form, with_two_costs
@@ -18,6 +17,9 @@ from llmsched_mip.backends.highs import highs_model
 from llmsched_mip.backends.lp_text import write_lp
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.storage import readable, whole_file
+
+if TYPE_CHECKING:
+    import pyomo.environ as pyo
 
 FORMATS = (".mps", ".lp")
 LONGEST = 100

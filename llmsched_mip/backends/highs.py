@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import highspy
 import numpy as np
-import pyomo.environ as pyo
-from pyomo.common.collections import ComponentMap
 from scipy import sparse
 
 from llmsched_mip import clock
@@ -18,6 +16,9 @@ from llmsched_mip.backends.arrays import ArrayModel, PyomoForm, cost_exponent, i
 from llmsched_mip.backends.result import Seconds, SolveResult, Status, TracePoint
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.tolerance import same
+
+if TYPE_CHECKING:
+    import pyomo.environ as pyo
 
 Ended = highspy.HighsModelStatus
 FEASIBLE_POINT = 2
@@ -125,6 +126,8 @@ def _start_values(form: PyomoForm, start: Mapping[Any, float] | bool) -> dict[in
         return {}
     if start is True:
         return {k: float(v.value) for k, v in enumerate(form.columns) if v.value is not None}
+    from pyomo.common.collections import ComponentMap
+
     given = start if isinstance(start, ComponentMap) else ComponentMap(start.items())
     return {k: float(given[v]) for k, v in enumerate(form.columns) if v in given}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
-
-from pyomo.common.collections import ComponentMap
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmsched_mip.timing import FloatArray
+
+if TYPE_CHECKING:
+    from pyomo.common.collections import ComponentMap
 
 
 class Status(Enum):
@@ -99,6 +100,8 @@ class SolveResult:
     @property
     def duals(self) -> ComponentMap:
         """Dual value of each Pyomo constraint of a solved LP; empty otherwise."""
+        from pyomo.common.collections import ComponentMap
+
         return ComponentMap() if self.row_duals is None else ComponentMap(_pairs(self.rows, self.row_duals))
 
     def load(self) -> None:

@@ -5,34 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.alone import alone
-from llmsched_mip.bounds.area import area
 from llmsched_mip.bounds.bound import Bound, BoundFunction, Stop
-from llmsched_mip.bounds.kv_dual import kv_dual
-from llmsched_mip.bounds.kv_volume import kv_volume
-from llmsched_mip.bounds.longest import longest
-from llmsched_mip.bounds.mmbpp import clients, makespan_from_packing, mmbpp
-from llmsched_mip.bounds.release import release
-from llmsched_mip.bounds.split import split
-from llmsched_mip.bounds.start_lp import start_lp
-from llmsched_mip.bounds.start_prices import start_prices
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.instance import OBJECTIVES, Instance
+from llmsched_mip.instance import Instance
+from llmsched_mip.names import OBJECTIVES
+from llmsched_mip.registry import Registry
 
-BOUNDS: dict[str, BoundFunction] = {
-    "alone": alone,
-    "area": area,
-    "longest": longest,
-    "kv_volume": kv_volume,
-    "release": release,
-    "split": split,
-    "start_prices": start_prices,
-    "mmbpp": mmbpp,
-    "kv_dual": kv_dual,
-    "start_lp": start_lp,
+BOUNDS: Registry[BoundFunction] = Registry(
+    __name__,
+    {
+        "alone": "alone:alone",
+        "area": "area:area",
+        "longest": "longest:longest",
+        "kv_volume": "kv_volume:kv_volume",
+        "release": "release:release",
+        "split": "split:split",
+        "start_prices": "start_prices:start_prices",
+        "mmbpp": "mmbpp:mmbpp",
+        "kv_dual": "kv_dual:kv_dual",
+        "start_lp": "start_lp:start_lp",
+    },
+)
+ONE_OBJECTIVE = {
+    "longest": "makespan",
+    "release": "makespan",
+    "mmbpp": "makespan",
+    "start_prices": "total_completion",
+    "kv_dual": "total_completion",
+    "start_lp": "total_completion",
 }
+"""Bounds that are for one objective alone: for the other they are not even imported."""
 
-__all__ = ["BOUNDS", "Bound", "best", "clients", "compute", "makespan_from_packing"]
+__all__ = ["BOUNDS", "Bound", "best", "compute"]
 
 
 def compute(
@@ -80,6 +84,8 @@ def compute(
     for name in chosen:
         if found and stop is not None and stop():
             break
+        if ONE_OBJECTIVE.get(name, objective) != objective:
+            continue
         left = None if time_limit_s is None else max(0.0, time_limit_s - (clock.now() - began))
         try:
             bound = BOUNDS[name](instance, objective, time_limit_s=left, stop=stop)

@@ -2,246 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from llmsched_mip import bounds
-from llmsched_mip.backends.cbc import require_cbc
-from llmsched_mip.errors import (
-    InterruptedSearchError,
-    InvalidInputError,
-    InvalidPlanError,
-    NoPlanError,
-    SchedulingError,
-)
-from llmsched_mip.evaluation import evaluate
-from llmsched_mip.instance import OBJECTIVES, Instance
-from llmsched_mip.methods.branch_and_bound import (
-    branch_and_bound,
-    branch_and_bound_again,
-    branch_and_bound_if_small,
-)
-from llmsched_mip.methods.construct import construct
-from llmsched_mip.methods.full import full, full_if_small, solve_with
-from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
-from llmsched_mip.methods.lists import list_schedules
-from llmsched_mip.methods.mmbpp import mmbpp
-from llmsched_mip.methods.pattern import pattern
-from llmsched_mip.methods.search import Event, Failure, Search
-from llmsched_mip.methods.unit_round import applies as unit_round_applies
-from llmsched_mip.methods.unit_round import unit_round
-from llmsched_mip.normal_form import NormalForm
-from llmsched_mip.plan import Plan
-from llmsched_mip.policies.base import Problem
-from llmsched_mip.policies.lagrangian import Lagrangian
+import lazy_loader
 
-SOLVERS = ("highs", "cbc")
-DEFAULT_TIME_LIMIT_S = 20.0
-SLOW_BOUNDS = ("mmbpp", "start_prices", "kv_dual", "start_lp")
-QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
+from llmsched_mip.registry import Registry
 
-__all__ = ["METHODS", "Event", "Failure", "Search", "SolveResult", "solve"]
+if TYPE_CHECKING:
+    from llmsched_mip.methods.portfolio import QUICK_BOUNDS, SLOW_BOUNDS, SOLVERS, SolveResult, solve
+    from llmsched_mip.methods.search import Event, Failure, Search
 
-
-def auto(search: Search) -> None:
-    """Each step as long as a gap is open.
-
-    Makespan: list schedules, the MMBPP plan, branch and bound and the full MIP where they are small, prefill
-    patterns, the online rule, branch and bound again, and large neighbourhood search.  Total completion: the search
-    for unit rounds where it applies, else constructed plans, branch and bound and the full MIP where they are small,
-    and large neighbourhood search.
-    """
-    steps: list[Callable[[Search], object]] = [
-        construct,
-        branch_and_bound_if_small,
-        full_if_small,
-        large_neighbourhood,
+    __all__ = [
+        "DEFAULT_TIME_LIMIT_S",
+        "METHODS",
+        "QUICK_BOUNDS",
+        "SLOW_BOUNDS",
+        "SOLVERS",
+        "Event",
+        "Failure",
+        "Search",
+        "SolveResult",
+        "solve",
     ]
-    if search.objective == "makespan":
-        steps = [list_schedules, mmbpp, branch_and_bound_if_small, full_if_small, pattern, online]
-        steps += [branch_and_bound_again, large_neighbourhood]
-    if unit_round_applies(search):
-        steps = [unit_round]
-    for step in steps:
-        if not search.stop():
-            search.attempt(step.__name__, partial(step, search))
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach(
+        __name__,
+        submod_attrs={
+            "portfolio": ["QUICK_BOUNDS", "SLOW_BOUNDS", "SOLVERS", "SolveResult", "solve"],
+            "search": ["Event", "Failure", "Search"],
+        },
+    )
 
+DEFAULT_TIME_LIMIT_S = 20.0
 
-def online(search: Search) -> None:
-    """Execute the best plan so far with the online rule, which may merge or advance prefill iterations."""
-    if search.plan is not None:
-        problem = Problem.of(search.instance, "known", search.plan)
-        search.run_policy(f"{search.plan.method}, lagrangian", Lagrangian(problem))
-
-
-def or_auto(name: str, method: Callable[[Search], str | None]) -> Callable[[Search], None]:
-    """The method alone; where it returns why it does not apply, a note of that, and `auto` in the time left."""
-
-    def run(search: Search) -> None:
-        reason = method(search)
-        if reason is not None and not search.stop():
-            search.note(f"{name} left out: {reason}; going on with auto")
-            auto(search)
-
-    return run
-
-
-METHODS: dict[str, Callable[[Search], None]] = {
-    "auto": auto,
-    "branch-and-bound": or_auto("branch-and-bound", branch_and_bound),
-    "full": full,
-    "large-neighbourhood": or_auto("large-neighbourhood", large_neighbourhood),
-    "lists": list_schedules,
-    "mmbpp": mmbpp,
-    "pattern": or_auto("pattern", pattern),
-    "unit-round": or_auto("unit-round", unit_round),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class SolveResult:
-    """A plan that has passed `evaluate`, with its claims, whether Ctrl-C cut the search short, and what failed."""
-
-    plan: Plan
-    interrupted: bool
-    failures: tuple[Failure, ...] = ()
-
-
-def solve(
-    instance: Instance,
-    *,
-    objective: str | None = None,
-    method: str = "auto",
-    time_limit_s: float | None = None,
-    gap: float = 0.0,
-    threads: int | None = None,
-    seed: int = 0,
-    log: Callable[[Event], None] | None = None,
-    solver: str | None = None,
-) -> SolveResult:
-    """Find a plan and prove a lower bound.
-
-    Parameters
-    ----------
-    instance : Instance
-    objective : str, optional
-        ``makespan`` or ``total_completion``; default: the instance's.
-    method : str
-        One of `METHODS`.
-    time_limit_s : float, optional
-        Wall time, seconds; default 20.  The first plan is built however small it is.
-    gap : float
-        Stop at this relative gap (value - bound) / value.
-    threads : int, optional
-        For the solver; default: it chooses.
-    seed : int
-        For random choices.
-    log : callable, optional
-        Called with an `Event` at every improvement of the incumbent or the bound.
-    solver : str, optional
-        For the full MIP: ``highs``, ``cbc``, or the path of a Python file with a model (`user_model`).
-
-    Raises
-    ------
-    InvalidInputError
-        Unknown method or objective, or an option out of range.
-    SchedulingError
-        CBC is asked for and cannot be run.
-    NoPlanError
-        Nothing found within the time limit; its `bounds` holds what was proven.
-    InterruptedSearchError
-        Ctrl-C before there was a plan; `bounds` likewise.
-
-    A part that fails once there is a plan ends nothing: the result's `failures` names it.
-    """
-    objective = objective or instance.objective
-    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
-    _check(objective, method, limit, gap)
-    chosen = partial(_guarded, name=method) if solver is None else _with_solver(method, solver)
-    form = NormalForm.of(instance, objective)
-    with Search(form.instance, objective, limit, gap, threads, seed, log, form) as search:
-        try:
-            _run(search, chosen)
-        except KeyboardInterrupt:
-            # A second Ctrl-C: what was found is kept.
-            search.interrupted = True
-    return _result(search, limit)
-
-
-def _run(search: Search, chosen: Callable[[Search], None]) -> None:
-    """Quick bounds, the method, list schedules where it has made no plan, and slow bounds while a gap is open."""
-    _bounds(search, QUICK_BOUNDS, lambda: search.interrupted)
-    try:
-        chosen(search)
-    except SchedulingError as error:
-        # Of a solver or a model of the user's, who has to know, unless there is a plan to go on with.
-        if search.plan is None:
-            raise
-        search.fail("solver", error)
-    if search.plan is None and not search.interrupted:
-        _guarded(search, "lists")
-    if not search.stop() and (len(search.instance.workers) > 1 or search.objective == "total_completion"):
-        _bounds(search, [name for name in SLOW_BOUNDS if name not in search.bounds], search.stop)
-
-
-def _guarded(search: Search, name: str) -> None:
-    search.attempt(name, partial(METHODS[name], search))
-
-
-def _bounds(search: Search, names: Sequence[str], stop: Callable[[], bool]) -> None:
-    """Raise these bounds; one that fails is left out."""
-    for name in names:
-        if search.bounds and stop():
-            return
-        search.raise_bounds(
-            bounds.compute(
-                search.instance,
-                search.objective,
-                search.remaining,
-                stop=stop,
-                names=[name],
-                failed=lambda name, error: search.fail(f"bound {name}", error),
-            )
-        )
-
-
-def _result(search: Search, limit: float) -> SolveResult:
-    """The best plan as one of the instance that `solve` was given, evaluated there."""
-    form = search.form
-    proven = {name: form.value(value) for name, value in search.bounds.items()}
-    if search.plan is None:
-        name = form.original.name
-        if search.interrupted:
-            raise InterruptedSearchError(f"{name}: interrupted before there was a plan", proven)
-        because = "".join(f"; {part}: {message}" for part, message in search.failures)
-        raise NoPlanError(f"{name}: no plan within {limit:g} s{because}", proven)
-    plan = form.plan_of_original(search.plan)
-    evaluation = evaluate(form.original, plan)
-    if not evaluation.feasible:
-        raise InvalidPlanError(f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}")
-    value = evaluation.measures.objective(search.objective)
-    claimed = plan.with_claims(value, proven, search.seconds, search.closed)
-    return SolveResult(claimed, search.interrupted, tuple(search.failures))
-
-
-def _with_solver(method: str, solver: str) -> Callable[[Search], None]:
-    """The full method with a solver or a model of the user's."""
-    if solver not in SOLVERS and not solver.endswith(".py"):
-        raise InvalidInputError("solver", f"expected {', '.join(SOLVERS)} or a .py file, got {solver!r}")
-    if method not in ("auto", "full"):
-        raise InvalidInputError("solver", f"goes with method full, not with {method}")
-    if solver == "cbc":
-        require_cbc()
-    return full if solver == "highs" else partial(solve_with, name=solver)
-
-
-def _check(objective: str, method: str, time_limit_s: float, gap: float) -> None:
-    if objective not in OBJECTIVES:
-        raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {objective!r}")
-    if method not in METHODS:
-        raise InvalidInputError("method", f"expected one of {', '.join(METHODS)}, got {method!r}")
-    if not time_limit_s >= 0:
-        raise InvalidInputError("time_limit", f"expected a number of seconds ≥ 0, got {time_limit_s}")
-    if not 0 <= gap < 1:
-        raise InvalidInputError("gap", f"expected a number from 0 to 1, got {gap}")
+METHODS: Registry[Callable[[Search], None]] = Registry(
+    __name__,
+    {
+        "auto": "portfolio:auto",
+        "branch-and-bound": "portfolio:branch_and_bound_or_auto",
+        "full": "full:full",
+        "large-neighbourhood": "portfolio:large_neighbourhood_or_auto",
+        "lists": "lists:list_schedules",
+        "mmbpp": "mmbpp:mmbpp",
+        "pattern": "portfolio:pattern_or_auto",
+        "unit-round": "portfolio:unit_round_or_auto",
+    },
+)

@@ -21,6 +21,7 @@ from llmsched_mip.backends.highs import EXACT
 from llmsched_mip.backends.result import TracePoint
 from llmsched_mip.bounds import Bound
 from llmsched_mip.errors import SchedulingError
+from llmsched_mip.methods import METHODS
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.user_model import solve_user_model
@@ -112,9 +113,7 @@ def full(search: Search) -> None:
         reason = solve_model(search, setting)
     if reason is not None:
         search.note(f"full model left out: {reason}; going on with auto")
-        from llmsched_mip.methods import auto
-
-        auto(search)
+        METHODS["auto"](search)
 
 
 def too_large(search: Search, setting: Setting) -> str | None:

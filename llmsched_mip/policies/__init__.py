@@ -3,50 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.policies.a_max import AMax
-from llmsched_mip.policies.a_min import AMin
-from llmsched_mip.policies.base import Policy, Problem
-from llmsched_mip.policies.fcfs import FirstComeFirstServed
-from llmsched_mip.policies.geometric_slicing import GeometricSlicing
-from llmsched_mip.policies.hindsight import HindsightShortestFirst
-from llmsched_mip.policies.lagrangian import Lagrangian
-from llmsched_mip.policies.lagrangian_stochastic import StochasticLagrangian, risk
-from llmsched_mip.policies.longest_first import LongestFirst
-from llmsched_mip.policies.mc_sf import MemoryConstrainedShortestFirst, share
-from llmsched_mip.policies.plan import FollowPlan
-from llmsched_mip.policies.plan_order import PlanOrder
-from llmsched_mip.policies.shortest_first import ShortestFirst
-from llmsched_mip.policies.sorted_f import SortedF, selection
-from llmsched_mip.policies.sorted_lp import LPSwap, SortedLP
-from llmsched_mip.policies.svf import SmallestVolumeFirst
+from llmsched_mip.registry import Registry
 
-POLICIES: dict[str, Callable[..., Policy]] = {
-    "fcfs": FirstComeFirstServed,
-    "longest-first": LongestFirst,
-    "shortest-first": ShortestFirst,
-    "mc-sf": MemoryConstrainedShortestFirst,
-    "sorted-f": SortedF,
-    "sorted-lp": SortedLP,
-    "lp-swap": LPSwap,
-    "svf": SmallestVolumeFirst,
-    "plan": FollowPlan,
-    "plan-order": PlanOrder,
-    "lagrangian": Lagrangian,
-    "lagrangian-stochastic": StochasticLagrangian,
-    "a-max": AMax,
-    "a-min": AMin,
-    "h-sf": HindsightShortestFirst,
-    "geometric-slicing": GeometricSlicing,
-}
+if TYPE_CHECKING:
+    from llmsched_mip.policies.base import Policy, Problem
 
-OPTIONS: dict[str, tuple[str, Callable[[str], object]]] = {
-    "sorted-f": ("exact, scaled, swap, quantile or auto: how a batch is selected", selection),
-    "mc-sf": ("share of the KV cache that is kept free, e.g. mc-sf:0.05", share),
-    "lagrangian-stochastic": ("accepted risk of a KV overflow, e.g. lagrangian-stochastic:0.1", risk),
-}
-"""Policies that take an option after a colon: what it says, and what reads it or raises `InvalidInputError`."""
+POLICIES: Registry[Callable[..., Policy]] = Registry(
+    __name__,
+    {
+        "fcfs": "fcfs:FirstComeFirstServed",
+        "longest-first": "longest_first:LongestFirst",
+        "shortest-first": "shortest_first:ShortestFirst",
+        "mc-sf": "mc_sf:MemoryConstrainedShortestFirst",
+        "sorted-f": "sorted_f:SortedF",
+        "sorted-lp": "sorted_lp:SortedLP",
+        "lp-swap": "sorted_lp:LPSwap",
+        "svf": "svf:SmallestVolumeFirst",
+        "plan": "plan:FollowPlan",
+        "plan-order": "plan_order:PlanOrder",
+        "lagrangian": "lagrangian:Lagrangian",
+        "lagrangian-stochastic": "lagrangian_stochastic:StochasticLagrangian",
+        "a-max": "a_max:AMax",
+        "a-min": "a_min:AMin",
+        "h-sf": "hindsight:HindsightShortestFirst",
+        "geometric-slicing": "geometric_slicing:GeometricSlicing",
+    },
+)
+
+OPTIONS: Registry[Callable[[str], object]] = Registry(
+    __name__,
+    {"sorted-f": "sorted_f:selection", "mc-sf": "mc_sf:share", "lagrangian-stochastic": "lagrangian_stochastic:risk"},
+)
+"""Policies that take an option after a colon, and what reads it or raises `InvalidInputError`:
+``sorted-f:exact|scaled|swap|quantile|auto`` (how a batch is selected), ``mc-sf:0.05`` (share of the KV cache that is
+kept free), ``lagrangian-stochastic:0.1`` (accepted risk of a KV overflow)."""
 
 
 def split_option(name: str) -> tuple[str, str | None]:
@@ -62,7 +55,7 @@ def require_option(name: str) -> None:
         return
     if base not in OPTIONS:
         raise InvalidInputError("policy", f"{base!r} takes no option, got {name!r}")
-    OPTIONS[base][1](option)
+    OPTIONS[base](option)
 
 
 def make_policy(name: str, problem: Problem) -> Policy:

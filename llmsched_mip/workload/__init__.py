@@ -2,130 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.instance import Instance
-from llmsched_mip.workload.arrivals import with_arrivals
-from llmsched_mip.workload.deployments import DEPLOYMENTS, deployment
-from llmsched_mip.workload.family import Family
-from llmsched_mip.workload.gsm8k import GSM8K_65B, GSM8K_OPT66B_A100, GSM8K_SMALL
-from llmsched_mip.workload.import_csv import import_csv
-from llmsched_mip.workload.importer import Importer
-from llmsched_mip.workload.kv_uniform import KV_UNIFORM
-from llmsched_mip.workload.mixture import MIXTURE
-from llmsched_mip.workload.predictions import (
-    PREDICTIONS,
-    with_biased_intervals,
-    with_intervals,
-    with_lognormal_predictions,
-    with_predictions,
-    with_wrong_intervals,
+import lazy_loader
+
+from llmsched_mip.registry import Registry
+
+if TYPE_CHECKING:
+    from llmsched_mip.workload.arrivals import with_arrivals
+    from llmsched_mip.workload.csv_traces import import_csv
+    from llmsched_mip.workload.deployments import deployment
+    from llmsched_mip.workload.family import Family
+    from llmsched_mip.workload.generation import generate
+    from llmsched_mip.workload.importer import Importer
+    from llmsched_mip.workload.predictions import (
+        PREDICTIONS,
+        with_biased_intervals,
+        with_intervals,
+        with_lognormal_predictions,
+        with_predictions,
+        with_wrong_intervals,
+    )
+
+    __all__ = [
+        "DEPLOYMENTS",
+        "FAMILIES",
+        "IMPORTERS",
+        "PREDICTIONS",
+        "deployment",
+        "generate",
+        "import_csv",
+        "with_arrivals",
+        "with_biased_intervals",
+        "with_intervals",
+        "with_lognormal_predictions",
+        "with_predictions",
+        "with_wrong_intervals",
+    ]
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach(
+        __name__,
+        submod_attrs={
+            "arrivals": ["with_arrivals"],
+            "deployments": ["deployment"],
+            "generation": ["generate"],
+            "csv_traces": ["import_csv"],
+            "predictions": [
+                "PREDICTIONS",
+                "with_biased_intervals",
+                "with_intervals",
+                "with_lognormal_predictions",
+                "with_predictions",
+                "with_wrong_intervals",
+            ],
+        },
+    )
+
+FAMILIES: Registry[Family] = Registry(
+    __name__,
+    {
+        "gsm8k-65b": "gsm8k:GSM8K_65B",
+        "gsm8k-opt66b-a100": "gsm8k:GSM8K_OPT66B_A100",
+        "gsm8k-small": "gsm8k:GSM8K_SMALL",
+        "azure-conv": "published:AZURE_CONV",
+        "azure-code": "published:AZURE_CODE",
+        "arxiv-summarization": "published:ARXIV_SUMMARIZATION",
+        "lmsys-chat": "published:LMSYS_CHAT",
+        "kv-uniform": "kv_uniform:KV_UNIFORM",
+        "mixture": "mixture:MIXTURE",
+    },
 )
-from llmsched_mip.workload.published import ARXIV_SUMMARIZATION, AZURE_CODE, AZURE_CONV, LMSYS_CHAT
 
-__all__ = [
-    "DEPLOYMENTS",
-    "FAMILIES",
-    "IMPORTERS",
-    "PREDICTIONS",
-    "deployment",
-    "generate",
-    "import_csv",
-    "with_arrivals",
-    "with_biased_intervals",
-    "with_intervals",
-    "with_lognormal_predictions",
-    "with_predictions",
-    "with_wrong_intervals",
-]
+IMPORTERS: Registry[Importer] = Registry(__name__, {"csv": "csv_traces:import_csv"})
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        GSM8K_65B,
-        GSM8K_OPT66B_A100,
-        GSM8K_SMALL,
-        AZURE_CONV,
-        AZURE_CODE,
-        ARXIV_SUMMARIZATION,
-        LMSYS_CHAT,
-        KV_UNIFORM,
-        MIXTURE,
-    )
-}
-
-IMPORTERS: dict[str, Importer] = {"csv": import_csv}
-
-
-def generate(
-    family: str,
-    requests: int | None = None,
-    seed: int = 0,
-    *,
-    worker: str | None = None,
-    slots: int | None = None,
-    rate: float | None = None,
-    cv: float = 1.0,
-    intervals: float | None = None,
-    predictions: str | None = None,
-) -> Instance:
-    """Generate an instance of a family; the same arguments give the same instance.
-
-    Parameters
-    ----------
-    family : str
-        One of `FAMILIES`.
-    requests : int, optional
-        Number of requests; the family's own by default.
-    seed : int
-        At least 0.
-    worker : str, optional
-        A deployment in place of the family's worker.
-    slots : int, optional
-        Slots in place of the worker's.
-    rate, cv : float, optional
-        Arrivals per second and coefficient of variation of the times between them, see `with_arrivals`;
-        a backlog by default.
-    intervals : float, optional
-        Ratio u / l of prediction intervals, see `with_intervals`; none by default.
-    predictions : str, optional
-        Predictions of another kind, see `with_predictions`; in place of `intervals`.
-
-    Raises
-    ------
-    InvalidInputError
-        For an unknown family or deployment, or a number out of its range.
-    InfeasibleInstanceError
-        When a request does not fit the worker.
-    """
-    if family not in FAMILIES:
-        raise InvalidInputError("family", f"unknown {family!r}, expected one of {', '.join(FAMILIES)}")
-    if seed < 0:
-        raise InvalidInputError("seed", f"expected an integer ≥ 0, got {seed}")
-    instance = FAMILIES[family](requests, seed)
-    if worker is not None or slots is not None:
-        instance = _on_worker(instance, worker, slots)
-    if rate is not None:
-        instance = with_arrivals(instance, rate, seed, cv)
-    if intervals is not None and predictions is not None:
-        raise InvalidInputError("predictions", "intervals and predictions cannot both be given")
-    if intervals is not None:
-        instance = with_intervals(instance, intervals, seed)
-    if predictions is not None:
-        instance = with_predictions(instance, predictions, seed)
-    return instance
-
-
-def _on_worker(instance: Instance, name: str | None, slots: int | None) -> Instance:
-    worker = instance.workers[0] if name is None else deployment(name)
-    changes = [] if name is None else [f"worker {name}"]
-    if slots is not None:
-        worker = replace(worker, slots=slots)
-        changes.append(f"{slots} slots")
-    return replace(
-        instance,
-        name="-".join([instance.name, *(c.replace("worker ", "").replace(" ", "") for c in changes)]),
-        workers=(worker,),
-        source=f"{instance.source} In place of the family's own: {', '.join(changes)}.",
-    )
+DEPLOYMENTS: tuple[str, ...] = tuple(
+    sorted(path.stem for path in (Path(__file__).resolve().parent.parent / "deployments").glob("*.json"))
+)

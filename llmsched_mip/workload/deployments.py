@@ -7,9 +7,9 @@ from pathlib import Path
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.files import read_worker
 from llmsched_mip.instance import Worker
+from llmsched_mip.workload import DEPLOYMENTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"
-DEPLOYMENTS: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 
 
 def deployment(name: str) -> Worker:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Requests
-from llmsched_mip.magnitudes import MOST_REQUESTS
+from llmsched_mip.limits import MOST_REQUESTS
 from llmsched_mip.timing import IntArray
 from llmsched_mip.workload.deployments import deployment
 

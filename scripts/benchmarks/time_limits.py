@@ -14,8 +14,8 @@ from pathlib import Path
 
 from llmsched_mip import Instance, read_instance, write_instance
 from llmsched_mip.execution import replay
-from llmsched_mip.instance import OBJECTIVES
 from llmsched_mip.methods import METHODS, solve
+from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.workload import generate
 
 LIMITS_S = (1.0, 5.0)

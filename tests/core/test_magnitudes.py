@@ -16,7 +16,8 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import replay
 from llmsched_mip.instance import MAX_TOKENS
-from llmsched_mip.magnitudes import MOST_LIMIT, MOST_TOKEN_ROUNDS
+from llmsched_mip.limits import MOST_LIMIT
+from llmsched_mip.magnitudes import MOST_TOKEN_ROUNDS
 from llmsched_mip.methods import solve
 from llmsched_mip.plan import Plan, Stage
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill

@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass
 from math import isqrt
 
-from llmsched_mip.instance import MAX_TOKENS, OBJECTIVES, Instance, Requests, Worker
+from llmsched_mip.instance import MAX_TOKENS, Instance, Requests, Worker
+from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill, PrefillTime
 
 TINY, SMALL, HUGE = "tiny", "small", "huge"
