@@ -154,7 +154,7 @@ class _Run:
         return _Choice(np.sort(free), chosen, self.instance.n, whole)
 
     def thinned(self, w: int, rounds: IntArray, most: int) -> IntArray:
-        """At most about `most` of these neighbouring rounds: those where a batch starts or a request has ended, then any."""
+        """About `most` of these neighbouring rounds: those where a batch starts or a request has ended, then any."""
         own = self.worker == w
         ended = self.round[own] + self.instance.requests.decode_tokens[own]
         events = np.unique(np.concatenate((self.round[own], ended)))

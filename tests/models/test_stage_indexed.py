@@ -47,7 +47,7 @@ READING_S = 1e-3
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_four_and_five_requests_against_enumeration(objective):
-    """Exact where it says so; a bound, met or not, elsewhere.  What is not solved in the work allowed is a bound too."""
+    """Exact where it says so; a bound, met or not, elsewhere.  What the work does not solve is a bound too."""
     solved, tried = dict.fromkeys((4, 5), 0), {4: 0, 5: 0}
     for seed in range(800, 900):
         instance = tiny_instance(seed, objective)
