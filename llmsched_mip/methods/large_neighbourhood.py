@@ -37,6 +37,7 @@ MOST_TOKENS = 3_000_000
 # Rounds of all starts of a sub-problem together: its rows have a number for each.
 MOST_CELLS = 3_000_000
 MOST_ROUNDS = 30
+MANY_ROUNDS = 100_000
 FIRST_SIZE = 8
 NEAR_BATCHES = 2
 LEAST_SECONDS, MOST_SECONDS, SHARE = 0.4, 3.0, 0.02
@@ -153,12 +154,15 @@ class _Run:
         return _Choice(np.sort(free), chosen, self.instance.n, whole)
 
     def thinned(self, w: int, rounds: IntArray, most: int) -> IntArray:
-        """At most about `most` of these rounds: those where a batch starts or a request has ended, then any."""
+        """About `most` of these neighbouring rounds: those where a batch starts or a request has ended, then any."""
         own = self.worker == w
         ended = self.round[own] + self.instance.requests.decode_tokens[own]
-        events = np.intersect1d(np.concatenate((self.round[own], ended)), rounds)
+        events = np.unique(np.concatenate((self.round[own], ended)))
+        events = events[(events >= rounds[0]) & (events <= rounds[-1])]
         if len(events) > most:
             return np.sort(self.random.choice(events, most, replace=False))
+        if len(rounds) > MANY_ROUNDS:
+            rounds = np.unique(self.random.integers(rounds[0], rounds[-1], most, endpoint=True))
         others = np.setdiff1d(rounds, events)
         more = self.random.choice(others, min(len(others), most - len(events)), replace=False)
         return np.sort(np.concatenate((events, more)))

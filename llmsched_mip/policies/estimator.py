@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from llmsched_mip.instance import MAX_TOKENS
 from llmsched_mip.policies.base import Lengths, Problem, WorkerView
 from llmsched_mip.timing import FloatArray, IntArray
 
@@ -142,12 +143,15 @@ class FixedEstimator(Estimator):
 def visible_interval(problem: Problem) -> tuple[list[int], list[int]]:
     """Ends l and u of what is visible of each length, each of shape (n,), tokens.
 
-    Where nothing is visible: 1, and what the largest KV cache holds beside the prompt (2^31 without a limit), which
-    no length of a feasible instance exceeds.
+    Where nothing is visible: 1, and what the largest KV cache holds beside the prompt, or the most that any request
+    may have, which no length of a feasible instance exceeds.
     """
     lengths, prompts = problem.lengths, problem.prefill_tokens
     if lengths.lower is not None and lengths.upper is not None:
         return lengths.lower.tolist(), lengths.upper.tolist()
     capacities = [worker.kv_capacity for worker in problem.workers]
-    most = 2**31 if None in capacities else max(c for c in capacities if c is not None)
-    return [1] * len(prompts), np.maximum(1, most - prompts).tolist()
+    most = np.full(len(prompts), MAX_TOKENS)
+    if None not in capacities:
+        largest = max(c for c in capacities if c is not None)
+        most = np.clip(largest - prompts, 1, MAX_TOKENS)
+    return [1] * len(prompts), most.tolist()

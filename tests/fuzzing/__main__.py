@@ -95,7 +95,8 @@ class Run:
         seconds = time.monotonic() - began
         if seconds > SLOW_S:
             self.slow += 1
-            print(f"fuzz: slow: {instance.name} took {seconds:.1f} s", file=sys.stderr, flush=True)
+            cut = f", cut short: {', '.join(case.slow)}" if case.slow else ""
+            print(f"fuzz: slow: {instance.name} took {seconds:.1f} s{cut}", file=sys.stderr, flush=True)
         for finding in {finding.key: finding for finding in case.findings}.values():
             self._report(finding, k, instance)
 

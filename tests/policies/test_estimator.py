@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from llmsched_mip import AffinePrefill, DecodeTime, Worker
-from llmsched_mip.policies.base import Lengths, WorkerView
-from llmsched_mip.policies.estimator import Estimator
+from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
+from llmsched_mip.policies.base import Lengths, Problem, WorkerView
+from llmsched_mip.policies.estimator import Estimator, visible_interval
+from llmsched_mip.replay import replay
 
 
 def interval(low, high):
@@ -100,3 +101,13 @@ def test_observe_matters_only_where_nothing_is_visible():
     own = Estimator(interval([100], [400]))
     own.observe(3)
     assert own.length(0) == 216
+
+
+def test_an_unknown_length_beside_the_longest_prompt():
+    """Without a KV limit a prompt takes nothing from what a length may be: slices of one token went on for ever."""
+    worker = Worker("w0", AffinePrefill(1.0, 0.0), DecodeTime(1.0), slots=1)
+    requests = Requests(["long", "short"], [2**31 - 1, 1], [3, 2])
+    instance = Instance("longest prompt", requests, (worker,))
+    lower, upper = visible_interval(Problem.of(instance, "unknown"))
+    assert lower == [1, 1] and upper == [2**31 - 1, 2**31 - 1]
+    assert replay(instance, "geometric-slicing", lengths="unknown").measures.decode_rounds < 20
