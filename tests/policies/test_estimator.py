@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
+from llmsched_mip.execution import replay
 from llmsched_mip.policies.base import Lengths, Problem, WorkerView
 from llmsched_mip.policies.estimator import Estimator, visible_interval
-from llmsched_mip.replay import replay
 
 
 def interval(low, high):
