@@ -66,6 +66,11 @@ class Worker:
         limits = [m for m in (self.prefill_token_cap, self.prefill_time.max_tokens) if m is not None]
         return min(limits) if limits else None
 
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """All but the name: workers of one kind can stand for each other."""
+        return self.prefill_time, self.decode_time, self.slots, self.kv_capacity, self.prefill_token_cap
+
     def fits(self, prefill_tokens: IntArray, decode_tokens: IntArray) -> np.ndarray:
         """Whether each request alone fits: shape (n,), bool."""
         fits = np.ones(len(prefill_tokens), dtype=bool)

@@ -76,6 +76,11 @@ class DecodeTime:
     per_sequence_s: float = 0.0
     per_kv_token_s: float = 0.0
 
+    @property
+    def per_request(self) -> DecodeTime:
+        """The part that requests cause: the same without the base of a round."""
+        return DecodeTime(0.0, self.per_sequence_s, self.per_kv_token_s)
+
     def round_seconds(self, active: Any, kv: Any) -> Any:
         """Duration of one round with `active` requests that hold `kv` tokens in that round."""
         return self.base_s + self.per_sequence_s * active + self.per_kv_token_s * kv

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmsched_mip.instance import Instance
-from llmsched_mip.timing import FloatArray, IntArray
+from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.timing import FloatArray, IntArray, decode_work_seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,10 @@ class RequestTypes:
     fits: np.ndarray
     members: list[list[int]]
     labels: list[str]
+
+    def decode_work_s(self, worker: Worker) -> FloatArray:
+        """b d + c vol of each type on a worker: shape (K,), seconds."""
+        return np.asarray(decode_work_seconds(worker.decode_time, self.d, self.kv_volume), dtype=float)
 
     def __len__(self) -> int:
         return len(self.p)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.instance import Instance
 from llmsched_mip.models import completion_rows
 from llmsched_mip.models.horizon import least_rounds, unit_rounds
 from llmsched_mip.models.linear import LinearBlocks, Terms
@@ -14,10 +14,8 @@ from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import RequestTypes, labels
 from llmsched_mip.models.start_rounds import Start
 from llmsched_mip.timing import (
-    DecodeTime,
     FloatArray,
     IntArray,
-    decode_work_seconds,
     request_kv_peak,
     run_kv_peak,
 )
@@ -358,7 +356,7 @@ class RoundRows:
         alike = [
             v
             for v in range(1, len(self.prefill))
-            if same_worker(self.instance.workers[v - 1], self.instance.workers[v])
+            if self.instance.workers[v - 1].kind == self.instance.workers[v].kind
             and self.horizon[v - 1] == self.horizon[v]
         ]
         if alike and not pairs:
@@ -388,25 +386,3 @@ class RoundRows:
         from llmsched_mip.models.round_values import values_of
 
         return values_of(self, starts)
-
-
-def same_worker(one: Worker, other: Worker) -> bool:
-    """Whether two workers differ in name only."""
-    return (
-        one.prefill_time == other.prefill_time
-        and one.decode_time == other.decode_time
-        and (one.slots, one.kv_capacity, one.prefill_token_cap)
-        == (other.slots, other.kv_capacity, other.prefill_token_cap)
-    )
-
-
-def per_request(decode: DecodeTime) -> DecodeTime:
-    """The part of the decode time that requests cause."""
-    return DecodeTime(0.0, decode.per_sequence_s, decode.per_kv_token_s)
-
-
-def conserved(rows: RoundRows, w: int) -> FloatArray:
-    """b d + c vol of each type on worker w: shape (K,), seconds."""
-    return np.asarray(
-        decode_work_seconds(rows.instance.workers[w].decode_time, rows.types.d, rows.types.kv_volume), dtype=float
-    )

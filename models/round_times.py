@@ -85,8 +85,6 @@ def _shortest_first(rows: RoundRows) -> None:
 
 def _loads(rows: RoundRows) -> None:
     """Makespan by the conserved-work identity, or of unit rounds."""
-    from llmsched_mip.models.round_rows import conserved
-
     makespan = rows.form.add_variables("makespan", ["seconds"], 0)
     rows.form.minimise(makespan, 1.0)
     rows.form.offset += rows.shift
@@ -96,7 +94,7 @@ def _loads(rows: RoundRows) -> None:
     terms = Terms().add(np.arange(len(rows.horizon)), makespan[0], -1.0)
     terms.add(round_w, rows.used, _base_seconds(rows, round_w, np.ones(len(round_w), dtype=np.int64)))
     terms.add_terms(rows.iteration_s, iteration_w)
-    work = np.stack([conserved(rows, v) for v in range(len(rows.horizon))])
+    work = np.stack([rows.types.decode_work_s(worker) for worker in rows.instance.workers])
     paid = np.flatnonzero(work[w, k])
     terms.add(w[paid], rows.x[paid], work[w, k][paid])
     rows.form.add_rows("worker_load", rows.worker_labels, terms, upper=0)
@@ -139,13 +137,11 @@ def _clock(rows: RoundRows) -> None:
 
 def _round_seconds(rows: RoundRows, terms: Terms) -> None:
     """Subtract b |A| + c KV of every round."""
-    from llmsched_mip.models.round_rows import per_request
-
     row, start, made = rows.active()
     k, w, _, _ = rows.starts
     kv = run_kv_peak(made, 1, rows.types.p[k[start]])
     for v, worker in enumerate(rows.instance.workers):
-        seconds = per_request(worker.decode_time).round_seconds(1, kv)
+        seconds = worker.decode_time.per_request.round_seconds(1, kv)
         own = np.flatnonzero((w[start] == v) & (seconds > 0))
         terms.add(row[own], rows.x[start[own]], -seconds[own])
 
@@ -220,14 +216,12 @@ def _own_seconds(rows: RoundRows) -> tuple[FloatArray, FloatArray]:
     matters is known, round t of the first L, L the fewest rounds of any plan, ends by C: `extra` is at most
     C - a min(t, L) there, and in no round more than in the last one.
     """
-    from llmsched_mip.models.round_rows import conserved
-
     own = rows.types
     least = np.full(len(own), np.inf)
     most = np.empty(len(rows.horizon))
     for v, worker in enumerate(rows.instance.workers):
         fits = own.fits[:, v]
-        seconds = np.where(fits, worker.prefill_time.seconds(own.p) + conserved(rows, v), np.inf)
+        seconds = np.where(fits, worker.prefill_time.seconds(own.p) + own.decode_work_s(worker), np.inf)
         least = np.minimum(least, seconds)
         most[v] = float(seconds[fits].sum()) + float(own.arrival_s.max() - rows.shift)
     all_w, all_t = rows.rounds()

@@ -66,13 +66,11 @@ def _canonical(rows: RoundRows, starts: list[Start]) -> list[Start]:
 
 
 def _workers_by_load(rows: RoundRows, starts: list[Start]) -> list[Start]:
-    from llmsched_mip.models.round_rows import same_worker
-
     count = np.bincount([start.worker for start in starts], minlength=len(rows.horizon))
     to = np.arange(len(rows.horizon))
     groups = np.zeros(len(to), dtype=np.int64)
     for v in range(1, len(to)):
-        alike = same_worker(rows.instance.workers[v - 1], rows.instance.workers[v])
+        alike = rows.instance.workers[v - 1].kind == rows.instance.workers[v].kind
         groups[v] = groups[v - 1] + (not alike or rows.horizon[v - 1] != rows.horizon[v])
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)

@@ -37,21 +37,9 @@ def best_pricing(
     `MOST_TYPES` requests.
     """
     limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
-    signature = {_signature(own) for own in limits}
-    if len(signature) == 1:
+    if len({own.worker.kind for own in limits}) == 1:
         return _shared_equally(instance, limits, resources)
     return repaired(limits, _solve(instance, limits, resources, time_limit_s))
-
-
-def _signature(limits: Limits) -> tuple[Any, ...]:
-    worker = limits.worker
-    return (
-        worker.prefill_time,
-        worker.decode_time,
-        worker.slots,
-        worker.kv_capacity,
-        worker.prefill_token_cap,
-    )
 
 
 def _shared_equally(instance: Instance, limits: list[Limits], resources: Sequence[str]) -> list[WorkerPrices]:

@@ -8,24 +8,20 @@ when a request arrives and the policy wants to know, at the first iteration boun
 from __future__ import annotations
 
 import heapq
-import os
 from collections import deque
 from collections.abc import Callable
 
 import numpy as np
 
-from llmsched_mip import clock
-from llmsched_mip.errors import InvalidInputError, InvalidPlanError
-from llmsched_mip.execution.events import Event, write_events
+from llmsched_mip.errors import InvalidPlanError
+from llmsched_mip.execution.events import Event
 from llmsched_mip.execution.outcome import Outcome
 from llmsched_mip.execution.record import StageRecord
 from llmsched_mip.execution.slot_timetable import SlotTimetable
 from llmsched_mip.execution.slots import SlotPool
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Schedule, WorkerTotals, measure
-from llmsched_mip.plan import Plan
-from llmsched_mip.policies import make_policy
-from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Problem, Wait, WorkerView
+from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Wait, WorkerView
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
 
 NEVER = float("inf")
@@ -362,52 +358,3 @@ class Executor:
         ]
         stages = [e.record.to_worker_plan(e.view.worker.name, e.view.rounds) for e in self.engines]
         return Outcome(policy, schedule, measure(self.instance, schedule, totals), self.evictions, seconds, stages)
-
-
-def replay(
-    instance: Instance,
-    policy: str,
-    *,
-    plan: Plan | None = None,
-    lengths: str = "known",
-    seed: int = 0,
-    events: str | os.PathLike[str] | None = None,
-    slot_timetable: SlotTimetable | None = None,
-) -> Outcome:
-    """Replay `policy` on `instance`.
-
-    Parameters
-    ----------
-    instance : Instance
-    policy : str
-        One of `llmsched_mip.policies.POLICIES`, for some with an option: ``sorted-f:exact`` (`make_policy`).
-    plan : Plan, optional
-        For policies that follow a plan (``plan``) or take its order and rounds (``lagrangian``).
-    lengths : str
-        What the policy may see of an unfinished request's length: ``known``, ``interval`` or ``unknown``.
-    seed : int
-        For policies that draw random numbers.
-    events : path, optional
-        Write the event log there (CSV).
-    slot_timetable : SlotTimetable, optional
-        Slots that open and close during the run.
-
-    Raises
-    ------
-    InvalidInputError
-        Unknown policy, a plan for another instance, or intervals that the instance does not have.
-    InvalidPlanError
-        The plan cannot be executed as written.
-    """
-    if plan is not None and plan.instance_digest != instance.digest:
-        raise InvalidInputError("plan", f"was made for another instance ({plan.instance!r}, digest differs)")
-    log: list[Event] = []
-    rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
-    executor = Executor(instance, rule, log.append if events is not None else None, slot_timetable)
-    begin = clock.now()
-    executor.run()
-    outcome = executor.outcome(policy, clock.now() - begin)
-    if events is not None:
-        names = [worker.name for worker in instance.workers]
-        write_events(os.fspath(events), log, names, instance.requests.id)
-    return outcome

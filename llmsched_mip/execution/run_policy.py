@@ -1,0 +1,65 @@
+"""`replay`: a policy by its name, executed on an instance."""
+
+from __future__ import annotations
+
+import os
+
+from llmsched_mip import clock
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.execution.events import Event, write_events
+from llmsched_mip.execution.executor import Executor
+from llmsched_mip.execution.outcome import Outcome
+from llmsched_mip.execution.slot_timetable import SlotTimetable
+from llmsched_mip.instance import Instance
+from llmsched_mip.plan import Plan
+from llmsched_mip.policies import make_policy
+from llmsched_mip.policies.base import Problem
+
+
+def replay(
+    instance: Instance,
+    policy: str,
+    *,
+    plan: Plan | None = None,
+    lengths: str = "known",
+    seed: int = 0,
+    events: str | os.PathLike[str] | None = None,
+    slot_timetable: SlotTimetable | None = None,
+) -> Outcome:
+    """Replay `policy` on `instance`.
+
+    Parameters
+    ----------
+    instance : Instance
+    policy : str
+        One of `llmsched_mip.policies.POLICIES`, for some with an option: ``sorted-f:exact`` (`make_policy`).
+    plan : Plan, optional
+        For policies that follow a plan (``plan``) or take its order and rounds (``lagrangian``).
+    lengths : str
+        What the policy may see of an unfinished request's length: ``known``, ``interval`` or ``unknown``.
+    seed : int
+        For policies that draw random numbers.
+    events : path, optional
+        Write the event log there (CSV).
+    slot_timetable : SlotTimetable, optional
+        Slots that open and close during the run.
+
+    Raises
+    ------
+    InvalidInputError
+        Unknown policy, a plan for another instance, or intervals that the instance does not have.
+    InvalidPlanError
+        The plan cannot be executed as written.
+    """
+    if plan is not None and plan.instance_digest != instance.digest:
+        raise InvalidInputError("plan", f"was made for another instance ({plan.instance!r}, digest differs)")
+    log: list[Event] = []
+    rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
+    executor = Executor(instance, rule, log.append if events is not None else None, slot_timetable)
+    begin = clock.now()
+    executor.run()
+    outcome = executor.outcome(policy, clock.now() - begin)
+    if events is not None:
+        names = [worker.name for worker in instance.workers]
+        write_events(os.fspath(events), log, names, instance.requests.id)
+    return outcome
