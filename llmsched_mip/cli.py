@@ -1,4 +1,4 @@
-"""The command line (MODEL.md, section 8): arguments to calls and results to text.
+"""The command line (docs/problem.md, section 8): arguments to calls and results to text.
 
 Solvers and registries are imported inside the commands that need them, so that help and checks start at once.
 """

@@ -1,4 +1,4 @@
-"""Layout of the files (MODEL.md, section 7) and their JSON schemas; `instance` checks what values mean."""
+"""Layout of the files (docs/problem.md, section 7) and their JSON schemas; `instance` checks what values mean."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Evaluation:
 
 
 def evaluate(instance: Instance, plan: Plan) -> Evaluation:
-    """Execute the stages as written with the true d_i (MODEL.md, sections 2, 3 and 7).
+    """Execute the stages as written with the true d_i (docs/problem.md, sections 2, 3 and 7).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Read and write instance and plan files (MODEL.md, section 7), plain or gzipped."""
+"""Read and write instance and plan files (docs/problem.md, section 7), plain or gzipped."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _array(name: str, values: list[Any] | None) -> Any:
 
 
 def read_worker(path: str | os.PathLike[str]) -> Worker:
-    """Read a named deployment: a worker in the file form of MODEL.md, section 7, with a ``source``.
+    """Read a named deployment: a worker in the file form of docs/problem.md, section 7, with a ``source``.
 
     Raises
     ------

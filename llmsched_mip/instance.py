@@ -1,4 +1,4 @@
-"""The problem's data: one immutable, validated object (MODEL.md, section 1).
+"""The problem's data: one immutable, validated object (docs/problem.md, section 1).
 
 Requests are columns (NumPy arrays), so that an instance of a million requests costs a few arrays.  Reading
 and writing files is in `llmsched_mip.files`.
@@ -259,7 +259,7 @@ class Instance:
 
     @cached_property
     def digest(self) -> str:
-        """``sha256:`` of workers, requests and semantics in canonical JSON (MODEL.md, section 7)."""
+        """``sha256:`` of workers, requests and semantics in canonical JSON (docs/problem.md, section 7)."""
         return self.fresh_digest()
 
     def fresh_digest(self) -> str:

@@ -1,4 +1,4 @@
-"""What is measured of a schedule, evaluated or replayed (MODEL.md, section 3)."""
+"""What is measured of a schedule, evaluated or replayed (docs/problem.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan: for every worker its stages, each one prefill iteration and then decode rounds (MODEL.md, 7).
+"""A plan: for every worker its stages, each one prefill iteration and then decode rounds (docs/problem.md, 7).
 
 In memory the stages of a worker are flat arrays, so that a plan for a million requests stays small; requests
 are indices into the instance's columns.
@@ -163,5 +163,5 @@ class Plan:
 
 
 def relative_gap(value: float, bound: float) -> float:
-    """(value - bound) / value, 0 for a value of 0 (MODEL.md, section 3)."""
+    """(value - bound) / value, 0 for a value of 0 (docs/problem.md, section 3)."""
     return (value - bound) / value if value else 0.0

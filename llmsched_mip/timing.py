@@ -143,7 +143,7 @@ def request_kv_peak(prefill_tokens: Any, decode_tokens: Any) -> Any:
 
 
 def request_kv_volume(prefill_tokens: Any, decode_tokens: Any) -> Any:
-    """KV token-rounds of a whole request: ``p d + d (d + 1) / 2`` (MODEL.md, section 5)."""
+    """KV token-rounds of a whole request: ``p d + d (d + 1) / 2`` (docs/problem.md, section 5)."""
     return run_kv_volume(decode_tokens, 1, prefill_tokens)
 
 

@@ -1,4 +1,4 @@
-"""Least-cost cover of all prompts by prefill iterations of given levels (MODEL.md, section 5).
+"""Least-cost cover of all prompts by prefill iterations of given levels (docs/problem.md, section 5).
 
 Sets
     L   levels of the prefill time, in increasing order

@@ -1,4 +1,4 @@
-"""The whole problem, exactly, indexed by decode rounds (MODEL.md, sections 2 to 4).
+"""The whole problem, exactly, indexed by decode rounds (docs/problem.md, sections 2 to 4).
 
 Each worker counts its own decode rounds t = 1..T_w; all iterations of prefill that lie between two rounds stand
 before the later one.  Identical requests are one type with a count where no one of them needs a time of its own.

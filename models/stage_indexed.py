@@ -1,4 +1,4 @@
-"""The compact form: indexed by stages, not by rounds (MODEL.md, section 4).
+"""The compact form: indexed by stages, not by rounds (docs/problem.md, section 4).
 
 A stage k = 1..K_w of worker w is at most one prefill iteration and then ρ[w,k] ≥ 0 decode rounds *with one set of
 active requests*: a stage ends where a request starts or completes.

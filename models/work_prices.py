@@ -1,5 +1,4 @@
-"""Prices of worker time, slots, KV tokens and prefill places that make the cheapest split of the work
-dearest.
+"""Prices of worker time, slots, KV tokens and prefill places under which the cheapest split of the work costs most.
 
 The dual of the fluid relaxation "split every request freely over the workers, minimise the largest load".
 
@@ -16,8 +15,9 @@ Parameters
     J_w, M_w     most requests in service at once, most KV tokens in a round
     N_wg, s_wg   most prompt tokens and fixed seconds of a prefill iteration of kind g
 Variables (≥ 0)
-    mu_w, alpha_w, beta_w, gamma_w, delta_w   prices of time, slot-rounds, KV token-rounds, prompt tokens,
-    places u_t          priced work of one request of type t
+    mu_w, alpha_w, beta_w   prices of time, slot-rounds and KV token-rounds
+    gamma_w, delta_w        prices of prompt tokens and of places in a prefill iteration
+    u_t                     priced work of one request of type t
 Objective
     max  Σ_t n_t u_t
 Constraints

@@ -1,6 +1,6 @@
 """Optimum of a tiny instance by trying every plan: independent of the package's evaluation and bounds.
 
-Times are computed here from MODEL.md, round by round.
+Times are computed here from docs/problem.md, round by round.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A second reading of an event log: round by round, in plain Python, from MODEL.md.
+"""A second reading of an event log: round by round, in plain Python, from docs/problem.md.
 
 Shares no arithmetic with the executor.  Needs decode rounds and prefill iterations that take time, so that events of
 one worker at different moments have different times.

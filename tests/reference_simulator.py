@@ -1,4 +1,4 @@
-"""A second reading of MODEL.md sections 2, 3 and 7: round by round, in plain Python.
+"""A second reading of docs/problem.md sections 2, 3 and 7: round by round, in plain Python.
 
 It shares nothing with the package but the data objects it reads: no timing, no evaluation, no arrays.
 """
@@ -197,7 +197,7 @@ def measures(instance, result) -> dict | None:
 
 
 def claims_true(instance, plan, result) -> bool:
-    """Whether what the plan file says of itself can be true (MODEL.md, sections 3 and 7)."""
+    """Whether what the plan file says of itself can be true (docs/problem.md, sections 3 and 7)."""
     found = measures(instance, result)
     if plan.instance != instance.name or plan.instance_digest != instance.digest:
         return False

@@ -18,7 +18,7 @@ from llmsched_mip.timing import decode_work_seconds, request_kv_volume
 def makespan_from_rounds(name: str, instance: Instance, rounds: int, began: float, **certificate: Any) -> Bound:
     """Bound on the makespan of a one-worker instance from a bound on its decode rounds.
 
-    Proof (MODEL.md, sections 2 and 5).  The worker runs one iteration at a time, none before the first
+    Proof (docs/problem.md, sections 2 and 5).  The worker runs one iteration at a time, none before the first
     arrival, so makespan ≥ min r + Σ of all durations.  The rounds last a R + b Σd + c Σvol together,
     whatever the batching: each request is active in d rounds and holds p + k tokens in its k-th.  R ≥
     `rounds`, and the prefill iterations last at least `least_prefill`.

@@ -1,4 +1,4 @@
-"""Bound "mmbpp": the Minimizing Makespan Bin Packing relaxation (MODEL.md, section 5)."""
+"""Bound "mmbpp": the Minimizing Makespan Bin Packing relaxation (docs/problem.md, section 5)."""
 
 from __future__ import annotations
 

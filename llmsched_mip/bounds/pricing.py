@@ -3,11 +3,17 @@
 A pricing has for every worker w multipliers ≥ 0
 
     μ_w   on its time, Σ_w μ_w ≤ 1
-    α_w   on a slot for one round            with  α_w J_w + β_w M_w ≤ μ_w a_w
+    α_w   on a slot for one round
     β_w   on a KV token for one round
-    γ_w   on a prompt token of an iteration  with  γ_w N + δ_w J_w ≤ μ_w · (seconds of an iteration that do
-    not δ_w   on a place in an iteration               grow with its tokens), for every batch size N it can
-    have
+    γ_w   on a prompt token of an iteration
+    δ_w   on a place in an iteration
+
+with
+
+    α_w J_w + β_w M_w ≤ μ_w a_w
+    γ_w N + δ_w J_w ≤ μ_w f_w(N)     for every number N of prompt tokens that an iteration of w can hold,
+
+f_w(N) the seconds of such an iteration without its per-token time (the base, or the seconds of its level),
 
 and gives request i on worker w the priced work
 

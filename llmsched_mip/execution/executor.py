@@ -1,4 +1,4 @@
-"""The executor: runs a policy on an instance, from event to event (MODEL.md, section 2).
+"""The executor: runs a policy on an instance, from event to event (docs/problem.md, section 2).
 
 A run of decode rounds with an unchanged active set is one event with closed forms for its duration and KV use.
 A run ends at the next completion, at the round that the policy asked for, where the KV cache would overflow, or,

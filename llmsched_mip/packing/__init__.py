@@ -1,4 +1,4 @@
-"""P||Cmax at full size: the Minimizing Makespan Bin Packing relaxation (MODEL.md, section 5)."""
+"""P||Cmax at full size: the Minimizing Makespan Bin Packing relaxation (docs/problem.md, section 5)."""
 
 from llmsched_mip.packing.pack import pack
 from llmsched_mip.packing.packing import Packing, Step

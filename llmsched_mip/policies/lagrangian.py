@@ -17,8 +17,8 @@ the KV cache and there is no plan, requests are taken in order of arrival, and l
 objective is the total completion and there is no plan, the smallest expected KV volume per weight goes first, and an
 idle slot is one of those that the worker would fill now, since the KV cache may not hold as many as there are slots.
 
-See MODEL.md, sections 2 and 6; the cost per unit as a rule for when to order is that of lot sizing (Silver and Meal,
-1973; least unit cost).
+See docs/problem.md, sections 2 and 6; the cost per unit as a rule for when to order is that of lot sizing (Silver and
+Meal, 1973; least unit cost).
 """
 
 from __future__ import annotations

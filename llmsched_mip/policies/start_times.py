@@ -8,7 +8,7 @@ Sets i = requests, b = 0..B-1 intervals of Δ rounds; x_ib = share of i that sta
               Σ_i Σ_b rounds_i(b' - b) x_ib ≤ Δ J                     for every b', where slots J are limited
 
 use_i(k) = Σ of p_i + r over the rounds r = Δ k + 1 .. min(Δ (k + 1), d_i): the KV token-rounds of the interval, and
-rounds_i(k) their number.  With Δ = 1 it is the linear relaxation of the unit-round problem (MODEL.md, section 4).
+rounds_i(k) their number.  With Δ = 1 it is the linear relaxation of the unit-round problem.
 """
 
 from __future__ import annotations

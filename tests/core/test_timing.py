@@ -76,7 +76,7 @@ def test_levels():
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=6), st.data())
 def test_conserved_and_varying_work_make_the_time_of_any_order(lengths, data):
-    """The identity of MODEL.md section 2, on a schedule simulated round by round."""
+    """The identity of docs/problem.md section 2, on a schedule simulated round by round."""
     p, d = (np.array(column) for column in zip(*lengths, strict=True))
     prefill, decode = AffinePrefill(0.7, 0.11), DecodeTime(1.3, 0.21, 0.017)
     waiting, active, now, rounds, prefills = list(range(len(p))), {}, 0.0, 0, 0

@@ -1,4 +1,4 @@
-"""A third reading of MODEL.md, in fractions: what a plan does, without rounding and without a loop over its rounds.
+"""A third reading of docs/problem.md, in fractions: what a plan does, without rounding and loops over rounds.
 
 The round-by-round simulator cannot follow requests of billions of tokens, and its sums round; here a run of rounds with
 an unchanged active set is one closed form in integers.  Only data objects of the package are read.
