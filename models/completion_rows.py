@@ -16,6 +16,7 @@ import numpy as np
 
 from llmsched_mip.models.completion_windows import Windows, completion_windows
 from llmsched_mip.models.linear import Terms
+from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def state(rows: RoundRows) -> None:
             until = np.minimum(last + window.after[k[mine]], rounds)
             span = np.maximum(until - first + 1, 0)
             start = np.repeat(np.arange(len(mine)), span)
-            inside = np.arange(len(start)) - np.repeat(np.cumsum(span) - span, span)
+            inside = within(span)
             covered, place = np.unique(first[start] + inside, return_inverse=True)
             name = rows.worker_labels[v]
             labels = [(name, f"t{round_}") for round_ in covered.tolist()]

@@ -13,6 +13,7 @@ from llmsched_mip.models.linear import LinearBlocks, Terms
 from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import RequestTypes, labels
 from llmsched_mip.models.start_rounds import Start
+from llmsched_mip.spans import within
 from llmsched_mip.timing import (
     FloatArray,
     IntArray,
@@ -109,7 +110,7 @@ class RoundRows:
         iterations = np.array([form.iterations for form in self.prefill])
         repeat = iterations[w]
         source = np.repeat(np.arange(len(k)), repeat)
-        q = np.arange(len(source)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
+        q = within(repeat)
         self.member_start = source
         self.members = (k[source], w[source], t[source], q)
         self.iteration_first = np.concatenate(([0], np.cumsum(self.horizon * iterations)))
@@ -153,7 +154,7 @@ class RoundRows:
         """Arrays (w, t, q) of all prefill iterations."""
         w, t = self.rounds()
         repeat = np.array([form.iterations for form in self.prefill])[w]
-        q = np.arange(repeat.sum()) - np.repeat(np.cumsum(repeat) - repeat, repeat)
+        q = within(repeat)
         return np.repeat(w, repeat), np.repeat(t, repeat), q
 
     # -- blocks -------------------------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ class RoundRows:
         ends = np.searchsorted(group, group[rows], side="right")
         span = ends - rows
         row = np.repeat(np.arange(len(rows)), span)
-        column = np.arange(len(row)) - np.repeat(np.cumsum(span) - span, span) + rows[row]
+        column = within(span) + rows[row]
         return Terms().add(row, self.x[column]), rows
 
     def active(self) -> tuple[IntArray, IntArray, IntArray]:
@@ -238,7 +239,7 @@ class RoundRows:
         own, (k, w, t, _) = self.types, self.starts
         span = own.d[k]
         start = np.repeat(np.arange(len(k)), span)
-        made = np.arange(len(start)) - np.repeat(np.cumsum(span) - span, span) + 1
+        made = within(span) + 1
         return self.round_row(w[start], t[start] + made - 1), start, made
 
     def _occupancy(self) -> None:
@@ -282,7 +283,7 @@ class RoundRows:
         self.on_row[pick] = np.arange(len(pick))
         levels = np.array([len(form.seconds) for form in self.prefill])[iw[pick]]
         number = np.repeat(np.arange(len(pick)), levels)
-        level = np.arange(len(number)) - np.repeat(np.cumsum(levels) - levels, levels)
+        level = within(levels)
         source = pick[number]
         names = self._labels(None, iw[source], it[source], iq[source] + 1, level + 1)
         self.on = self.form.add_variables("on", names, 0, 1, integer=True)
@@ -331,7 +332,7 @@ class RoundRows:
         first = np.searchsorted(number[order], np.arange(number.max() + 2))
         span = np.diff(first)[own[keep]]
         row = np.repeat(np.arange(len(keep)), span)
-        inside = np.arange(len(row)) - np.repeat(np.cumsum(span) - span, span)
+        inside = within(span)
         column = self.on[order[first[own[keep]][row] + inside]]
         terms = Terms().add(np.arange(len(keep)), self.z[keep]).add(row, column, -most[row])
         self.form.add_rows("links", self._labels(k[keep], w[keep], t[keep], q[keep] + 1), terms, upper=0)

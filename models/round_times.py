@@ -8,6 +8,7 @@ import numpy as np
 
 from llmsched_mip.models.horizon import least_rounds
 from llmsched_mip.models.linear import Terms
+from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _shortest_first(rows: RoundRows) -> None:
             columns = np.flatnonzero(k == member)
             span = horizon - t[columns] + 1
             source = np.repeat(columns, span)
-            until = np.arange(len(source)) - np.repeat(np.cumsum(span) - span, span) + t[source]
+            until = within(span) + t[source]
             terms.add(row + until - 1, rows.x[source], sign)
         names += [(own.labels[i], own.labels[j], f"t{s}") for s in range(1, horizon + 1)]
         row += horizon

@@ -115,6 +115,6 @@ def _iterations(rows: RoundRows, values: FloatArray, k: IntArray, w: IntArray, t
     first = np.concatenate(([True], rows.on_of[1:] != rows.on_of[:-1])) if len(rows.on_of) else fits
     group = np.cumsum(first) - 1
     seen = np.cumsum(fits)
-    before = seen - fits
-    start = before[np.flatnonzero(first)][group] if len(group) else before
+    before: IntArray = seen - fits
+    start: IntArray = before[np.flatnonzero(first)][group] if len(group) else before
     values[rows.on] = (fits & (before == start)).astype(np.float64)

@@ -66,6 +66,7 @@ from llmsched_mip.models.request_types import labels
 from llmsched_mip.models.stage_start import values_of
 from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 from llmsched_mip.plan import Plan
+from llmsched_mip.spans import within
 from llmsched_mip.timing import DecodeTime, FloatArray, IntArray, decode_work_seconds
 
 
@@ -157,7 +158,7 @@ class StageRows:
         self.stage_first = np.concatenate(([0], np.cumsum(self.stages)))
         i, w = np.nonzero(instance.fits_worker)
         many = self.stages[w]
-        k = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+        k = within(many)
         self.places = (np.repeat(i, many), np.repeat(w, many), k)
         self.pairs = (i, w, np.repeat(np.arange(len(i)), many))
         arrival = instance.requests.arrival_s
@@ -248,7 +249,7 @@ class StageRows:
                 held = self.form.add_variables(f"held_{v}", kept, 0, self.d[i[own]])
                 every, span = np.arange(len(own)), k[own] + 1
                 until = np.repeat(every, span)
-                m = np.arange(len(until)) - np.repeat(np.cumsum(span) - span, span)
+                m = within(span)
                 terms = Terms().add(every, held).add(every, self.active[own], -self.d[i[own]])
                 terms.add(until, self.g[own[until] - k[own][until] + m], -1.0)
                 self.form.add_rows(f"kept_{v}", kept, terms, lower=-self.d[i[own]].astype(np.float64))

@@ -1,11 +1,10 @@
 """Prefill patterns: choose the rounds at which prefill iterations run, then who starts at each of them.
 
-The conserved-work identity (docs/problem.md, section 2) leaves ``a R + base P`` to decide, that is R + ρ P
-decode rounds with ρ = base / a.  For given prefill rounds and a horizon the LP of `start_model` says, in hundredths of
-a second, what cannot be served, KV cache included; so a local search over the prefill rounds and the horizon is cheap.  The
-prefill rounds repeat with a period, since equal lengths then stay in step and share prefill iterations.  The best
-pattern is solved in integers; the plan is taken from executing it.
-"""
+The conserved-work identity (docs/problem.md, section 2) leaves ``a R + base P`` to decide, that is R + ρ P decode
+rounds with ρ = base / a.  For given prefill rounds and a horizon the LP of `start_model` says, in hundredths of a
+second, what cannot be served, KV cache included; so a local search over the prefill rounds and the horizon is cheap.
+The prefill rounds repeat with a period, since equal lengths then stay in step and share prefill iterations.  The best
+pattern is solved in integers; the plan is taken from executing it."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ import numpy as np
 from scipy import sparse
 
 from llmsched_mip.backends.arrays import ArrayModel
+from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 
 PENALTY = 3.0
@@ -137,7 +138,7 @@ def build(
     columns = len(start)
     span = stop - start
     column = np.repeat(np.arange(columns), span)
-    interval = np.arange(len(column)) - np.repeat(np.cumsum(span) - span, span) + np.repeat(start, span)
+    interval = within(span) + np.repeat(start, span)
     rows = [group, np.arange(count), count + interval]
     cols = [np.arange(columns), columns + np.arange(count), column]
     values = [np.ones(columns), np.ones(count), np.ones(len(column))]

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray, request_kv_volume
 
 MOST_ENTRIES = 300_000
@@ -119,7 +120,7 @@ def _columns(lengths: IntArray, step: int, count: int) -> tuple[IntArray, IntArr
     """Request and interval of every start that ends by the horizon (the first one always)."""
     starts = np.maximum(1, (count * step - lengths) // step + 1)
     owner = np.repeat(np.arange(len(lengths)), starts)
-    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(starts) - starts, starts)
+    return owner, within(starts)
 
 
 def _usage(
@@ -129,7 +130,7 @@ def _usage(
     spans = -(-lengths // step)
     span = spans[owner]
     column = np.repeat(np.arange(len(owner)), span)
-    k = np.arange(len(column)) - np.repeat(np.cumsum(span) - span, span)
+    k = within(span)
     d = lengths[owner][column]
     first, last = np.minimum(step * k, d), np.minimum(step * (k + 1), d)
     if prompts is None:

@@ -23,6 +23,7 @@ from scipy import sparse
 from llmsched_mip.backends import ArrayModel, solve_arrays
 from llmsched_mip.bounds.start_prices import price_paid
 from llmsched_mip.models.completion_windows import Windows, completion_windows
+from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.unit_round import branch
 from llmsched_mip.unit_round.exact import Memo, Proof
@@ -81,7 +82,7 @@ def deadline_prices(problem: UnitRounds, windows: list[Windows], deadline: int) 
     last = deadline - own.d
     rows, families = deadline * (1 + len(windows)), 1 + len(windows)
     request = np.repeat(np.arange(own.n), last + 1)
-    start = np.arange(len(request)) - np.repeat(np.cumsum(last + 1) - last - 1, last + 1)
+    start = within(last + 1)
     count = len(request)
     row, column, value = [request], [np.arange(count)], [np.ones(count)]
     age = own.d[request]
@@ -93,7 +94,7 @@ def deadline_prices(problem: UnitRounds, windows: list[Windows], deadline: int) 
     for f, (low, high, share) in enumerate(spans):
         length = np.maximum(high - low, 0)
         own_column = np.repeat(np.arange(count), length)
-        offset = np.arange(len(own_column)) - np.repeat(np.cumsum(length) - length, length)
+        offset = within(length)
         row.append(own.n + f * deadline + low[own_column] + offset)
         column.append(own_column)
         held = (own.p[request[own_column]] + offset + 1) / own.capacity

@@ -13,6 +13,7 @@ from scipy import sparse
 from llmsched_mip import read_instance
 from llmsched_mip.backends import ArrayModel, SolveResult, solve_arrays
 from llmsched_mip.methods import solve
+from llmsched_mip.spans import within
 from llmsched_mip.timing import run_kv_peak
 from llmsched_mip.unit_round.problem import UnitRounds
 
@@ -21,10 +22,10 @@ def plain_model(problem: UnitRounds, horizon: int) -> ArrayModel:
     """x_is = 1 when request i starts at round s; each once, KV in every round, nothing else."""
     own, last = problem, horizon - problem.d + 1
     request = np.repeat(np.arange(own.n), last)
-    start = np.arange(len(request)) - np.repeat(np.cumsum(last) - last, last)
+    start = within(last)
     length = own.d[request]
     column = np.repeat(np.arange(len(request)), length)
-    age = np.arange(len(column)) - np.repeat(np.cumsum(length) - length, length) + 1
+    age = within(length) + 1
     rows = np.concatenate((request, own.n + start[column] + age - 1))
     held = run_kv_peak(age, 1, own.p[request[column]]).astype(float)
     matrix = sparse.csc_array(
