@@ -193,11 +193,19 @@ class _Highs:
         if self.highs.getModelStatus() == Ended.kUnboundedOrInfeasible:
             self._set("presolve", "off")
             self._run_solver()
+        if self._gave_up():
+            self._set("solver", "ipm")
+            self._run_solver()
         status = self._unambiguous(self.highs.getModelStatus())
         result = self._read(status)
         seconds = Seconds(0.0, handover, clock.now() - self.began - handover)
         self.highs.clear()
         return replace(result, seconds=seconds)
+
+    def _gave_up(self) -> bool:
+        """Whether the simplex method ended an LP for numerical reasons; the interior point method often does not."""
+        ended = self.stopped or self.out_of_time or self.is_mip or "solver" in (self.limits.options or {})
+        return not ended and self.highs.getModelStatus() in (Ended.kNotset, Ended.kSolveError, Ended.kUnknown)
 
     def _set(self, name: str, value: Any) -> None:
         if self.highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:

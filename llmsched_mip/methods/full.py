@@ -21,6 +21,7 @@ from llmsched_mip.backends.highs import EXACT
 from llmsched_mip.backends.result import TracePoint
 from llmsched_mip.bounds import Bound
 from llmsched_mip.errors import SchedulingError
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods import METHODS
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
@@ -28,6 +29,7 @@ from llmsched_mip.methods.user_model import solve_user_model
 from llmsched_mip.models import round_indexed
 from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
 from llmsched_mip.models.linear import BuildStoppedError
+from llmsched_mip.plan import Plan
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.tolerance import at_most, meets, rounded_down
 
@@ -175,9 +177,18 @@ def solve_model(
         return "the time limit passed while it was built"
     result = solver(model, **limits)
     if result.value is not None:
-        search.offer(round_indexed.extract(model, search.instance))
+        _offer(search, round_indexed.extract(model, search.instance))
     search.raise_bounds(proven(search, result, known))
     return None
+
+
+def _offer(search: Search, plan: Plan) -> None:
+    """Offer what the solver found, unless its tolerances let a limit pass: beside billions they are worth a token."""
+    violations = evaluate(search.instance, plan).violations
+    if violations:
+        search.note(f"the solver's plan is left out: {violations[0]}")
+    else:
+        search.offer(plan)
 
 
 def proven(search: Search, result: SolveResult, known: float) -> list[Bound]:

@@ -245,6 +245,9 @@ class _Run:
     def offer(self, found: Plan) -> bool:
         """The better of the plan and the same with its batches shifted; whether it is better than the current one."""
         search, instance = self.search, self.instance
+        if not evaluate(instance, found).feasible:
+            # Beside limits of billions the solver's tolerance is worth a token.
+            return False
         shifted = within_caps(instance, left_shift(instance, _merged(instance, starts_of(found))))
         best, value = None, self.value
         for starts in (starts_of(found), shifted):
