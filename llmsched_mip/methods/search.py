@@ -80,6 +80,7 @@ class Search:
         self.bounds: dict[str, float] = {}
         self.failures: list[Failure] = []
         self.interrupted = False
+        self._reached = False
         self._previous: Any = None
 
     @property
@@ -121,10 +122,13 @@ class Search:
 
     def stop(self) -> bool:
         """Whether to end: interrupted, out of time, or the gap is closed."""
-        if self.interrupted or self.remaining <= 0 or self.closed:
-            return True
+        return self.interrupted or self._reached or self.remaining <= 0
+
+    def _progress(self, source: str) -> None:
+        """The incumbent or the bound is a better one: log it, and see whether the goal is reached."""
         gap = self.gap
-        return gap is not None and self.gap_target > 0 and gap <= self.gap_target
+        self._reached = self.closed or (gap is not None and self.gap_target > 0 and gap <= self.gap_target)
+        self._report(source)
 
     def stop_after(self, seconds: float) -> Callable[[], bool]:
         """`stop`, or true once `seconds` from now have passed."""
@@ -146,7 +150,7 @@ class Search:
         if self.value is not None and value >= self.value:
             return False
         self._best = (plan, value)
-        self._report(plan.method)
+        self._progress(plan.method)
         return True
 
     def attempt(self, part: str, action: Callable[[], object]) -> None:
@@ -174,7 +178,7 @@ class Search:
             before = self.bound
             self.bounds[bound.name] = max(bound.value, self.bounds.get(bound.name, bound.value))
             if before is None or bound.value > before:
-                self._report(f"bound {bound.name}")
+                self._progress(f"bound {bound.name}")
 
     def note(self, text: str) -> None:
         """Log a line with the state of the search, e.g. why a method was left out."""
