@@ -121,11 +121,17 @@ def test_ctrl_c_while_packages_are_imported(seconds):
     assert (process.returncode, error) in [(130, "llmsched: interrupted\n"), (0, "")]
 
 
-def test_a_signal_in_the_middle_of_the_imports(tmp_path):
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [("typer", []), ("numpy", ["check", "instances/tiny/slots.json"])],
+    ids=["at start-up", "of a command"],
+)
+def test_a_signal_in_the_middle_of_the_imports(tmp_path, package, arguments):
     """A package that sends the signal itself: the moment is certain."""
-    (tmp_path / "numpy.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    sends = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    (tmp_path / f"{package}.py").write_text(sends)
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code += "import llmsched; sys.exit(llmsched.main())"
+    code += f"sys.argv[1:] = {arguments!r}; import llmsched; sys.exit(llmsched.main())"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120
