@@ -18,6 +18,7 @@ from llmsched_mip.report.gantt import gantt_document, require_feasible
 from llmsched_mip.report.sources import Instances, is_study, plan_paths, read_plan_and_instance
 from llmsched_mip.storage import readable
 from llmsched_mip.study import read_head, read_ledger
+from llmsched_mip.tolerance import RELATIVE_TOLERANCE
 
 TEXTS = (
     "source", "key", "instance", "instance_digest", "family", "file", "row", "series", "method", "policy", "lengths",
@@ -29,7 +30,6 @@ NUMBERS = (
 )  # fmt: skip
 MOST_CHARTS = 8
 MOST_BARS = 60_000
-TOLERANCE = 1e-9
 NOT_RUN = "not run"
 BASELINES = ("fcfs", "baseline")
 
@@ -95,7 +95,7 @@ def read_report(paths: list[Path], given: list[Path]) -> Report:
     missing = len(report.rows) - len(report.done)
     if missing:
         report.notes.insert(0, f"{missing} of {len(report.rows)} results are not there yet: a study is not finished.")
-    above = report.rows["best_bound"] > report.rows["value"] * (1 + TOLERANCE)
+    above = report.rows["best_bound"] > report.rows["value"] * (1 + RELATIVE_TOLERANCE)
     for _, row in report.rows[above].iterrows():
         report.notes.append(
             f"{row['instance']}, {row['series']}: the bound {row['best_bound_name']} of {row['best_bound']:.6g} lies "
@@ -230,13 +230,13 @@ def _bounded(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
     value, bound = rows["value"], rows["best_bound"]
-    within = np.isclose(value, bound, rtol=TOLERANCE, atol=0.0)
+    within = np.isclose(value, bound, rtol=RELATIVE_TOLERANCE, atol=0.0)
     difference = (value - bound).where(~within, 0.0)
     rows["gap_value"] = (difference / value).where(value != 0, 0.0).where(value.notna() & bound.notna())
     rows["gap_bound"] = (difference / bound).where(bound > 0)
     base = rows["case"].map(baseline_values(rows))
     open_gap = base - bound
-    rows["closure"] = ((base - value) / open_gap).where(open_gap > TOLERANCE * base.abs())
+    rows["closure"] = ((base - value) / open_gap).where(open_gap > RELATIVE_TOLERANCE * base.abs())
     return rows
 
 
