@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from llmsched_mip.evaluation import Evaluation, evaluate
     from llmsched_mip.execution import replay
-    from llmsched_mip.files import read_instance, read_plan, write_instance, write_plan
     from llmsched_mip.instance import Instance, Requests, Worker
+    from llmsched_mip.io.files import read_instance, read_plan, write_instance, write_plan
     from llmsched_mip.methods import solve
     from llmsched_mip.plan import Plan, Stage
     from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
@@ -45,7 +45,7 @@ else:
         submod_attrs={
             "evaluation": ["Evaluation", "evaluate"],
             "execution": ["replay"],
-            "files": ["read_instance", "read_plan", "write_instance", "write_plan"],
+            "io.files": ["read_instance", "read_plan", "write_instance", "write_plan"],
             "instance": ["Instance", "Requests", "Worker"],
             "methods": ["solve"],
             "plan": ["Plan", "Stage"],

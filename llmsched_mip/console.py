@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmsched_mip import streams
+from llmsched_mip.io import streams
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance, Worker

@@ -13,9 +13,9 @@ import numpy as np
 
 from llmsched_mip import claims
 from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.io.plan_content import sound
 from llmsched_mip.measures import Measures, Schedule, WorkerTotals, WorkerUsage, measure
 from llmsched_mip.plan import Plan, WorkerPlan
-from llmsched_mip.plan_content import sound
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 from llmsched_mip.violations import Violation
 

@@ -1,7 +1,7 @@
 """The problem's data: one immutable, validated object (docs/problem.md, section 1).
 
 Requests are columns (NumPy arrays), so that an instance of a million requests costs a few arrays.  Reading
-and writing files is in `llmsched_mip.files`.
+and writing files is in `llmsched_mip.io.files`.
 """
 
 from __future__ import annotations
@@ -271,6 +271,16 @@ class Instance:
         }
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    def with_objective(self, objective: str) -> Instance:
+        """Return the instance with another objective (``makespan`` or ``total_completion``); the digest stays.
+
+        Raises
+        ------
+        InvalidInputError
+            No such objective.
+        """
+        return self if objective == self.objective else replace(self, objective=objective)
 
     def with_requests(self, requests: Requests) -> Instance:
         """Return the instance with other request columns."""

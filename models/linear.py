@@ -117,7 +117,7 @@ class LinearBlocks:
                     variable.set_value(round(value), skip_validation=True)
 
     def matrix_form(self) -> dict[str, Any]:
-        """Arrays of the whole model by the names of `llmsched_mip.backends.ArrayModel`."""
+        """Arrays of the whole model by the names of `llmsched_mip.solvers.ArrayModel`."""
         parts = [own.terms.matrix(len(own.labels), self.columns) for own in self.rows]
         return {
             "cost": self.objective.matrix(1, self.columns).toarray()[0],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.bound import Bound, BoundFunction, Stop
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, BoundFunction, Stop
 from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.registry import Registry
 

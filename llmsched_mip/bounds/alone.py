@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, Stop
 from llmsched_mip.timing import FloatArray
 
 

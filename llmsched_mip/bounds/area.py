@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.bounds.priced import priced_bound
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, Stop
 
 
 def area(instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None) -> Bound:

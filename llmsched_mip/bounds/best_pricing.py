@@ -70,8 +70,8 @@ def sample(instance: Instance) -> tuple[IntArray, IntArray]:
 def _solve(
     instance: Instance, limits: list[Limits], resources: Sequence[str], time_limit_s: float | None
 ) -> list[WorkerPrices]:
-    from llmsched_mip.backends import highs
     from llmsched_mip.models import work_prices
+    from llmsched_mip.solvers import highs
 
     chosen, count = sample(instance)
     only_time = WorkerPrices(1.0, 0.0, 0.0, 0.0, 0.0)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.bound import Bound
 from llmsched_mip.bounds.limits import Limits, exact_sum
 from llmsched_mip.bounds.prefill import least_prefill
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound
 from llmsched_mip.timing import decode_work_seconds, request_kv_volume
 
 

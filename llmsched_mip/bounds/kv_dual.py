@@ -27,9 +27,9 @@ import numpy as np
 from numba import njit
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.start_relaxation import StartRelaxation, blocks
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, Stop
 from llmsched_mip.timing import FloatArray, request_kv_volume
 
 DEFAULT_TIME_LIMIT_S = 10.0

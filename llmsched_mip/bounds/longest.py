@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, Stop
 
 
 def longest(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, Stop
 
 if TYPE_CHECKING:
-    from llmsched_mip.packing import Packing
+    from llmsched_mip.algorithms.packing import Packing
 
 DEFAULT_TIME_LIMIT_S = 30.0
 
@@ -28,7 +28,7 @@ def mmbpp(
 
     Proof.  See `makespan_from_packing`.
     """
-    from llmsched_mip.packing import pack
+    from llmsched_mip.algorithms.packing import pack
 
     began = clock.now()
     if objective != "makespan":

@@ -101,8 +101,8 @@ def _cover(
     tokens: tuple[int, ...],
     iterations: tuple[int, ...],
 ) -> tuple[float, list[int] | None]:
-    from llmsched_mip.backends import highs
     from llmsched_mip.models import prefill_cover
+    from llmsched_mip.solvers import highs
 
     cheapest = min(s / c for s, c in zip(seconds, capacity, strict=True))
     fluid = max(tokens[0] * cheapest, iterations[0] * seconds[0])

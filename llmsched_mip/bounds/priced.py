@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from llmsched_mip import clock
 from llmsched_mip.bounds.best_pricing import as_certificate, best_pricing
-from llmsched_mip.bounds.bound import Bound
 from llmsched_mip.bounds.completion import completion_seconds
 from llmsched_mip.bounds.pricing import priced_work
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound
 
 
 def priced_bound(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.priced import priced_bound
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, Stop
 
 
 def split(

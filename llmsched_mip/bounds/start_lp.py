@@ -31,12 +31,12 @@ import numpy as np
 from scipy import sparse
 
 from llmsched_mip import clock
-from llmsched_mip.backends import ArrayModel, solve_arrays
-from llmsched_mip.backends.arrays import in_unit
-from llmsched_mip.bounds.bound import Bound, Stop
 from llmsched_mip.bounds.kv_dual import value_of_prices
 from llmsched_mip.bounds.start_relaxation import StartRelaxation, blocks
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, Stop
+from llmsched_mip.solvers import ArrayModel, solve_arrays
+from llmsched_mip.solvers.arrays import in_unit
 from llmsched_mip.timing import FloatArray, request_kv_peak
 
 DEFAULT_TIME_LIMIT_S = 30.0

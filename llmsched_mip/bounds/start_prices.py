@@ -25,12 +25,12 @@ import numpy as np
 from numba import njit
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.bound import Bound, Stop
+from llmsched_mip.algorithms.unit_round.problem import UnitRounds
+from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound, Stop
 from llmsched_mip.models.completion_windows import Windows, completion_windows
 from llmsched_mip.timing import FloatArray, IntArray
-from llmsched_mip.unit_round.problem import UnitRounds
-from llmsched_mip.unit_round.shortest_first import shortest_first
 
 DEFAULT_TIME_LIMIT_S = 5.0
 MOST_STARTS = 20_000_000

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from llmsched_mip.storage import write_bytes
+from llmsched_mip.io.storage import write_bytes
 
 
 class Event(NamedTuple):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
 from llmsched_mip.instance import Instance
-from llmsched_mip.storage import read_bytes
+from llmsched_mip.io.storage import read_bytes
 
 COLUMNS = ("time_s", "worker", "slots")
 

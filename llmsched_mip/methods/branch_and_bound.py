@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from llmsched_mip import clock
+from llmsched_mip.algorithms.stages.problem import MOST_REQUESTS, StageProblem
+from llmsched_mip.algorithms.stages.prove import prove
 from llmsched_mip.bounds import Bound
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
-from llmsched_mip.stage_search.problem import MOST_REQUESTS, StageProblem
-from llmsched_mip.stage_search.prove import prove
 
 NAME = "branch-and-bound"
 SMALL, MOST = 24, 40

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from llmsched_mip import clock
+from llmsched_mip.algorithms.unit_round.local_search import anneal
+from llmsched_mip.algorithms.unit_round.problem import UnitRounds
+from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.search import Search
@@ -10,9 +13,6 @@ from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.sorted_f import SortedF
 from llmsched_mip.policies.sorted_lp import LPSwap
 from llmsched_mip.policies.svf import SmallestVolumeFirst
-from llmsched_mip.unit_round.local_search import anneal
-from llmsched_mip.unit_round.problem import UnitRounds
-from llmsched_mip.unit_round.shortest_first import shortest_first
 
 MOST_SECONDS, SHARE = 3.0, 0.1
 LONG_LIMIT_S = 3.0

@@ -16,9 +16,6 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip import bounds
-from llmsched_mip.backends import SolveResult, Status, solve, solve_with_cbc
-from llmsched_mip.backends.highs import EXACT
-from llmsched_mip.backends.result import TracePoint
 from llmsched_mip.bounds import Bound
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.evaluation import evaluate
@@ -30,6 +27,9 @@ from llmsched_mip.models import round_indexed
 from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
 from llmsched_mip.models.linear import BuildStoppedError
 from llmsched_mip.plan import Plan
+from llmsched_mip.solvers import SolveResult, Status, solve, solve_with_cbc
+from llmsched_mip.solvers.highs import EXACT
+from llmsched_mip.solvers.result import TracePoint
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.tolerance import at_most, meets, rounded_down
 

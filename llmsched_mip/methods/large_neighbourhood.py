@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmsched_mip.backends import ArrayModel, SolveResult, Status, solve_arrays
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.construct import construct
@@ -31,6 +30,7 @@ from llmsched_mip.models.round_part import Clock, Part, clock_of
 from llmsched_mip.models.round_rows import RoundRows
 from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 from llmsched_mip.plan import Plan
+from llmsched_mip.solvers import ArrayModel, SolveResult, Status, solve_arrays
 from llmsched_mip.timing import IntArray
 
 MOST_TOKENS = 3_000_000

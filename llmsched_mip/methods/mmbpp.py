@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from llmsched_mip import clock
+from llmsched_mip.algorithms.packing import pack
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import joined, part, split_requests
-from llmsched_mip.packing import pack
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.clients import Clients

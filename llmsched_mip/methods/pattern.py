@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmsched_mip.backends.highs import solve_arrays
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
@@ -25,6 +24,7 @@ from llmsched_mip.methods.start_model import LengthClasses, StartModel, build
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.timetable import Timetable
+from llmsched_mip.solvers.highs import solve_arrays
 from llmsched_mip.timing import IntArray, fixed_prefill_seconds
 
 Stop = Callable[[], bool]

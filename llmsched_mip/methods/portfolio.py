@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from llmsched_mip import bounds
-from llmsched_mip.backends.cbc import require_cbc
 from llmsched_mip.errors import (
     InterruptedSearchError,
     InvalidInputError,
@@ -37,6 +36,7 @@ from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.lagrangian import Lagrangian
+from llmsched_mip.solvers.cbc import require_cbc
 
 SOLVERS = ("highs", "cbc")
 SLOW_BOUNDS = ("mmbpp", "start_prices", "kv_dual", "start_lp")

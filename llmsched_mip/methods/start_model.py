@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from llmsched_mip.backends.arrays import ArrayModel
+from llmsched_mip.solvers.arrays import ArrayModel
 from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 

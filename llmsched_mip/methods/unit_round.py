@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 
 from llmsched_mip import clock
+from llmsched_mip.algorithms.unit_round.exact import MOST_REQUESTS, prove
+from llmsched_mip.algorithms.unit_round.local_search import anneal
+from llmsched_mip.algorithms.unit_round.makespan import prove_makespan
+from llmsched_mip.algorithms.unit_round.problem import UnitRounds
+from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.bounds import Bound
 from llmsched_mip.bounds.start_prices import MOST_STARTS, StartPrices, ascend
 from llmsched_mip.methods.branch_and_bound import INCUMBENT_SHARE, MOST, explore
@@ -12,11 +17,6 @@ from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models.start_rounds import starts_of
 from llmsched_mip.timing import IntArray
-from llmsched_mip.unit_round.exact import MOST_REQUESTS, prove
-from llmsched_mip.unit_round.local_search import anneal
-from llmsched_mip.unit_round.makespan import prove_makespan
-from llmsched_mip.unit_round.problem import UnitRounds
-from llmsched_mip.unit_round.shortest_first import shortest_first
 
 SMALL = 18
 MOST_ANNEALED = 5_000

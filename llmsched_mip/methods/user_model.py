@@ -19,12 +19,12 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from llmsched_mip.backends import Status, solve
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError, SchedulingError, UnreadableFileError
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
 from llmsched_mip.plan import Plan
+from llmsched_mip.solvers import Status, solve
 
 FUNCTIONS = ("build", "extract")
 

@@ -45,7 +45,7 @@ def mean_start_rounds(
     InvalidInputError
         More requests than a relaxation of 16 intervals can hold within its limits of size.
     """
-    from llmsched_mip.backends import ArrayModel, solve_arrays
+    from llmsched_mip.solvers import ArrayModel, solve_arrays
 
     n = len(prompts)
     step = _interval(lengths, int(_batches(prompts, lengths, capacity, slots).sum()))

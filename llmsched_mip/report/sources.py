@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from llmsched_mip.errors import InvalidInputError, SchedulingError, UnreadableFileError
-from llmsched_mip.files import read_instance, read_plan, read_plan_claims
 from llmsched_mip.instance import Instance
+from llmsched_mip.io.files import read_instance, read_plan, read_plan_claims
+from llmsched_mip.io.storage import read_bytes
 from llmsched_mip.plan import Plan
-from llmsched_mip.storage import read_bytes
 from llmsched_mip.study.layout import FILE
 
 GENERATED = ("requests", "worker", "slots", "rate", "intervals", "predictions")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.files import read_instance
 from llmsched_mip.instance import Instance
+from llmsched_mip.io.files import read_instance
 from llmsched_mip.study.definition import InstancesSection, RowSection, StudyDocument, matching, read_definition
 from llmsched_mip.workload import generate
 

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmsched_mip.errors import InvalidInputError, SchedulingError, UnreadableFileError
-from llmsched_mip.layout_errors import one_line
+from llmsched_mip.io.layout_errors import one_line
+from llmsched_mip.io.storage import read_bytes
 from llmsched_mip.limits import MOST_LIMIT, MOST_REQUESTS, MOST_SEEDS, MOST_THREADS
 from llmsched_mip.methods import DEFAULT_TIME_LIMIT_S, METHODS
 from llmsched_mip.policies import POLICIES, require_option, split_option
-from llmsched_mip.storage import read_bytes
 from llmsched_mip.workload import DEPLOYMENTS, FAMILIES
 
 Name = Annotated[str, Field(min_length=1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from llmsched_mip.storage import write_bytes
+from llmsched_mip.io.storage import write_bytes
 from llmsched_mip.study.layout import CASE_COLUMNS, RESULT_COLUMNS
 from llmsched_mip.study.reader import read_head, read_ledger
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from llmsched_mip.storage import readable, unwritable, write_bytes
+from llmsched_mip.io.storage import readable, unwritable, write_bytes
 from llmsched_mip.study.cases import Case, Study
 from llmsched_mip.study.layout import (
     BUSY_SECONDS,

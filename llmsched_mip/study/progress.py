@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from llmsched_mip import console, streams
+from llmsched_mip import console
+from llmsched_mip.io import streams
 from llmsched_mip.study.cases import Case
 from llmsched_mip.study.runner import FAILED, RowResult
 

@@ -18,8 +18,8 @@ from llmsched_mip.bounds import compute
 from llmsched_mip.errors import NoPlanError
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import replay
-from llmsched_mip.files import plan_document
 from llmsched_mip.instance import Instance
+from llmsched_mip.io.files import plan_document
 from llmsched_mip.measures import Measures
 from llmsched_mip.methods import QUICK_BOUNDS, Event, SolveResult, solve
 from llmsched_mip.methods.estimates import solve_estimated

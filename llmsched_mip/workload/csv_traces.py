@@ -15,7 +15,7 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
 from llmsched_mip.instance import MAX_TOKENS, Instance, Requests, Worker
-from llmsched_mip.storage import read_bytes, readable
+from llmsched_mip.io.storage import read_bytes, readable
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.workload.deployments import deployment
 from llmsched_mip.workload.family import request_ids

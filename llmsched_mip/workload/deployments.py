@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.files import read_worker
 from llmsched_mip.instance import Worker
+from llmsched_mip.io.files import read_worker
 from llmsched_mip.workload import DEPLOYMENTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"

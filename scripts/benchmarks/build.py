@@ -23,10 +23,10 @@ import pyomo.environ as pyo
 from rich.console import Console
 from rich.table import Table
 
-from llmsched_mip.backends.arrays import ArrayModel, standard_form
-from llmsched_mip.backends.highs import highs_model
 from llmsched_mip.models import round_indexed
 from llmsched_mip.models.linear import LinearBlocks
+from llmsched_mip.solvers.arrays import ArrayModel, standard_form
+from llmsched_mip.solvers.highs import highs_model
 from llmsched_mip.workload import generate
 
 ROUTES = ("blocks", "scalar", "matrix")

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from llmsched_mip import bounds, read_instance
-from llmsched_mip.backends import ArrayModel, solve, solve_arrays
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.full import Setting, construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models import round_indexed
 from llmsched_mip.models.round_indexed import Options
+from llmsched_mip.solvers import ArrayModel, solve, solve_arrays
 from llmsched_mip.workload import generate
 
 SWITCHES = ("types", "symmetry", "windows", "covers", "prefill", "completions", "precedence")

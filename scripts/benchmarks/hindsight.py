@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from llmsched_mip import read_instance
+from llmsched_mip.algorithms.unit_round.problem import UnitRounds
+from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.bounds.start_prices import ascend
 from llmsched_mip.methods import solve
 from llmsched_mip.plan import relative_gap
-from llmsched_mip.unit_round.problem import UnitRounds
-from llmsched_mip.unit_round.shortest_first import shortest_first
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from llmsched_mip import read_instance
-from llmsched_mip.backends import SolveResult, solve, solve_with_cbc
+from llmsched_mip.algorithms.packing import pack
+from llmsched_mip.algorithms.packing.construct import longest_first
+from llmsched_mip.algorithms.packing.lower_bounds import area_bound, longest_bound
 from llmsched_mip.errors import InvalidInputError, SchedulingError
 from llmsched_mip.models import mmbpp
-from llmsched_mip.packing import pack
-from llmsched_mip.packing.construct import longest_first
-from llmsched_mip.packing.lower_bounds import area_bound, longest_bound
+from llmsched_mip.solvers import SolveResult, solve, solve_with_cbc
 from llmsched_mip.timing import IntArray
 
 

@@ -17,8 +17,8 @@ from small_studies import write_study
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker
 from llmsched_mip.cli import main
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
-from llmsched_mip.files import read_instance, read_plan, write_instance
-from llmsched_mip.storage import whole_file, write_bytes
+from llmsched_mip.io.files import read_instance, read_plan, write_instance
+from llmsched_mip.io.storage import whole_file, write_bytes
 
 WORKER = Worker("w", AffinePrefill(1.0, 0.5), DecodeTime(1.0), slots=2)
 REQUESTS = Requests(["a"], [3], [4])
@@ -148,7 +148,7 @@ def test_an_export_that_fails_leaves_the_old_file(ending, tmp_path, monkeypatch,
     if ending == ".mps":
         monkeypatch.setattr(highspy.Highs, "writeModel", lambda *_: highspy.HighsStatus.kOk)
     else:
-        monkeypatch.setattr("llmsched_mip.backends.export.write_lp", fails)
+        monkeypatch.setattr("llmsched_mip.solvers.export.write_lp", fails)
     (tmp_path / "good.json").write_text(json.dumps(INSTANCE))
     assert main(["export", str(tmp_path / "good.json"), "--model", "mmbpp", "-o", str(path)]) == 2
     error = capsys.readouterr().err

@@ -32,7 +32,7 @@ from malformed_files import (
 from study_ledger import four_rows
 
 from llmsched_mip.cli import main
-from llmsched_mip.files import read_instance, write_plan
+from llmsched_mip.io.files import read_instance, write_plan
 from llmsched_mip.methods import solve
 
 

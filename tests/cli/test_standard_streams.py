@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 from llmsched_mip.cli import main
-from llmsched_mip.streams import plain
+from llmsched_mip.io.streams import plain
 from llmsched_mip.study import read_ledger
 
 TINY = ROOT / "instances/tiny/kv.json"

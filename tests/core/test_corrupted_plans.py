@@ -18,7 +18,7 @@ from reference_simulator import claims_true, simulate
 from strategies import feasible_plan, instances
 
 from llmsched_mip import evaluate
-from llmsched_mip.files import plan_document, read_plan
+from llmsched_mip.io.files import plan_document, read_plan
 
 
 def stages_of(document):

@@ -17,10 +17,10 @@ from jsonschema import Draft202012Validator
 from strategies import feasible_plan, instances
 
 from llmsched_mip import evaluate, read_instance, read_plan, write_instance, write_plan
-from llmsched_mip.documents import DOCUMENTS
 from llmsched_mip.errors import UnreadableFileError
-from llmsched_mip.files import instance_document, json_schema, plan_document
-from llmsched_mip.storage import write_bytes
+from llmsched_mip.io.documents import DOCUMENTS
+from llmsched_mip.io.files import instance_document, json_schema, plan_document
+from llmsched_mip.io.storage import write_bytes
 from llmsched_mip.workload import generate
 from llmsched_mip.workload.deployments import FOLDER
 

@@ -17,8 +17,8 @@ from fuzzing.parts import PARTS, run_case
 from fuzzing.shrink import shrink
 from fuzzing.watch import limit_memory
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.files import write_instance
 from llmsched_mip.instance import Instance
+from llmsched_mip.io.files import write_instance
 
 SLOW_S = 10.0
 STUCK_S = 600.0

@@ -14,8 +14,8 @@ from fuzzing.case import Case, Made, at_most, same
 from llmsched_mip import bounds
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import Executor, replay
-from llmsched_mip.files import plan_document, read_instance, read_plan, write_instance, write_plan
 from llmsched_mip.instance import Instance
+from llmsched_mip.io.files import plan_document, read_instance, read_plan, write_instance, write_plan
 from llmsched_mip.methods import METHODS, solve
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies import POLICIES, make_policy

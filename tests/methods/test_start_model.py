@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmsched_mip.backends.highs import solve_arrays
 from llmsched_mip.methods.start_model import EXTRA, PENALTY, LengthClasses, build
+from llmsched_mip.solvers.highs import solve_arrays
 
 
 def enumerate_starts(length, prompt, count, starts, horizon, slots, kv_capacity):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
-from llmsched_mip.files import write_instance
+from llmsched_mip.io.files import write_instance
 
 HEAD = """
 import os, sys

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
-from llmsched_mip.backends import Status, solve, solve_with_cbc
+from llmsched_mip.algorithms.packing import pack
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.models import MODELS, mmbpp
-from llmsched_mip.packing import pack
+from llmsched_mip.solvers import Status, solve, solve_with_cbc
 
 
 def _worker(name: str, slots: int | None) -> Worker:

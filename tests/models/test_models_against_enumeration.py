@@ -6,10 +6,10 @@ import pytest
 from exhaustive import optimum
 from random_tiny import tiny_instance
 
-from llmsched_mip.backends import Status, solve, solve_with_cbc
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.models import round_indexed, stage_indexed
 from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
+from llmsched_mip.solvers import Status, solve, solve_with_cbc
 
 OBJECTIVES = ("makespan", "total_completion")
 # Sub-MIPs gain nothing in models of a hundred columns, and take a third of the time.

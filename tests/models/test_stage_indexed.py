@@ -7,12 +7,12 @@ from exhaustive import optimum
 from random_tiny import tiny_instance
 
 from llmsched_mip import LevelPrefill, bounds, clock
-from llmsched_mip.backends import Status, solve
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models import stage_indexed
 from llmsched_mip.models.horizon import alone_seconds, horizon_from_value
+from llmsched_mip.solvers import Status, solve
 
 OBJECTIVES = ("makespan", "total_completion")
 TOLERANCE = 2e-5

@@ -18,8 +18,8 @@ from reference_simulator import measures, simulate
 from strategies import feasible_plan
 
 from llmsched_mip import bounds
-from llmsched_mip.files import read_instance
 from llmsched_mip.instance import Instance
+from llmsched_mip.io.files import read_instance
 
 
 def test_the_stream_depends_on_seed_and_place_alone():

@@ -1,0 +1,1 @@
+"""Exact and heuristic algorithms of our own: packing, unit rounds, stages."""

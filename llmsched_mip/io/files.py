@@ -1,0 +1,232 @@
+"""Read and write instance and plan files (docs/problem.md, section 7), plain or gzipped."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.instance import (
+    Instance,
+    Requests,
+    Worker,
+    requests_document,
+    validate_worker,
+    worker_document,
+)
+from llmsched_mip.io.documents import (
+    DOCUMENTS,
+    InstanceDocument,
+    LevelsDocument,
+    PlanDocument,
+    WorkerDocument,
+    WorkerPlanDocument,
+    json_schema,
+)
+from llmsched_mip.io.duplicate_keys import require_distinct_keys
+from llmsched_mip.io.layout_errors import one_line
+from llmsched_mip.io.storage import read_bytes, write_bytes
+from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
+
+__all__ = [
+    "json_schema",
+    "read_bytes",
+    "read_instance",
+    "read_plan",
+    "read_plan_claims",
+    "read_worker",
+    "worker_of",
+    "write_bytes",
+    "write_instance",
+    "write_plan",
+]
+
+
+def _parse(path: str | os.PathLike[str], kind: str) -> Any:
+    name, content = os.fspath(path), read_bytes(path).removeprefix(codecs.BOM_UTF8)
+    try:
+        document = DOCUMENTS[kind].model_validate_json(content)
+    except ValidationError as error:
+        raise one_line(name, content, kind, error) from None
+    require_distinct_keys(name, content, document)
+    return document
+
+
+def read_instance(path: str | os.PathLike[str]) -> Instance:
+    """Read an instance file (``.json`` or ``.json.gz``).
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError, InfeasibleInstanceError
+        One line: file, field, request, and what was expected.
+    """
+    document: InstanceDocument = _parse(path, "instance")
+    columns = document.requests.__dict__
+    try:
+        return Instance(
+            name=document.name,
+            requests=Requests(**{k: _array(k, v) for k, v in columns.items()}),
+            workers=tuple(worker_of(w) for w in document.workers),
+            objective=document.objective,
+            semantics=document.semantics,
+            description=document.description,
+            source=document.source,
+        )
+    except InvalidInputError as error:
+        raise error.located(os.fspath(path)) from None
+
+
+def _array(name: str, values: list[Any] | None) -> Any:
+    if values is None or name == "id":
+        return values
+    return np.array(values, dtype=np.float64 if name in ("arrival_s", "weight") else np.int64)
+
+
+def read_worker(path: str | os.PathLike[str]) -> Worker:
+    """Read a named deployment: a worker in the file form of docs/problem.md, section 7, with a ``source``.
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError
+    """
+    worker = worker_of(_parse(path, "worker"))
+    try:
+        validate_worker("", worker)
+    except InvalidInputError as error:
+        raise error.located(os.fspath(path)) from None
+    return worker
+
+
+def worker_of(document: WorkerDocument) -> Worker:
+    """Make a `Worker` from its file form."""
+    prefill: AffinePrefill | LevelPrefill
+    if isinstance(document.prefill_time, LevelsDocument):
+        levels = document.prefill_time.levels
+        prefill = LevelPrefill(tuple(level.tokens for level in levels), tuple(level.seconds for level in levels))
+    else:
+        prefill = AffinePrefill(document.prefill_time.base_s, document.prefill_time.per_token_s)
+    decode = DecodeTime(**document.decode_time.__dict__)
+    return Worker(document.name, prefill, decode, document.slots, document.kv_capacity, document.prefill_token_cap)
+
+
+def instance_document(instance: Instance) -> dict[str, Any]:
+    """The file form of an instance; absent intervals are left out."""
+    columns = {k: v for k, v in requests_document(instance.requests).items() if v is not None}
+    return {
+        "format": "llmsched-instance",
+        "version": 1,
+        "name": instance.name,
+        "description": instance.description,
+        "source": instance.source,
+        "semantics": instance.semantics,
+        "objective": instance.objective,
+        "workers": [worker_document(worker) for worker in instance.workers],
+        "requests": columns,
+    }
+
+
+def write_instance(instance: Instance, path: str | os.PathLike[str]) -> None:
+    """Write an instance file atomically."""
+    write_bytes(path, _lines(instance_document(instance), ("requests", "workers")).encode())
+
+
+def _lines(document: dict[str, Any], expand: tuple[str, ...]) -> str:
+    """JSON with a line per key and per member of the keys in `expand`: files diff well and stay small."""
+
+    def inner(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{\n  " + ",\n  ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()) + "}"
+        return "[\n  " + ",\n  ".join(json.dumps(v) for v in value) + "]"
+
+    rows = [f" {json.dumps(k)}: {inner(v) if k in expand else json.dumps(v)}" for k, v in document.items()]
+    return "{\n" + ",\n".join(rows) + "\n}\n"
+
+
+def read_plan(path: str | os.PathLike[str], instance: Instance) -> Plan:
+    """Read a plan file for `instance`; unknown ids are kept for `evaluate` to report."""
+    document: PlanDocument = _parse(path, "plan")
+    index = {name: i for i, name in enumerate(instance.requests.id)}
+    claims = {k: v for k, v in document.__dict__.items() if k not in ("format", "version", "workers")}
+    workers = []
+    for k, own in enumerate(document.workers):
+        try:
+            workers.append(_worker_plan(own, index))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"workers[{k}].{error.field}", error.message, None, os.fspath(path)) from None
+    return Plan(workers=tuple(workers), **claims)
+
+
+def read_plan_claims(path: str | os.PathLike[str]) -> Plan:
+    """Read what a plan file says of itself, for which no instance is needed; the plan has no workers."""
+    document: PlanDocument = _parse(path, "plan")
+    claims = {k: v for k, v in document.__dict__.items() if k not in ("format", "version", "workers")}
+    return Plan(workers=(), **claims)
+
+
+def _worker_plan(own: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
+    flat = [name for stage in own.stages for name in stage.requests]
+    slots: list[int] = []
+    for k, stage in enumerate(own.stages):
+        given = stage.slots if stage.slots is not None else [-1] * len(stage.requests)
+        if len(given) != len(stage.requests):
+            raise InvalidInputError(
+                f"stages[{k}].slots", f"expected {len(stage.requests)} slots, one a request, got {len(given)}"
+            )
+        if any(abs(s) >= 2**62 for s in given):
+            raise InvalidInputError(f"stages[{k}].slots", "slot number out of range")
+        slots += given
+    requests = np.array([index.get(name, -1) for name in flat], dtype=np.int64)
+    not_before = np.array([stage.not_before_s or 0.0 for stage in own.stages], dtype=np.float64)
+    return WorkerPlan(
+        own.name,
+        requests,
+        np.cumsum([0] + [len(stage.requests) for stage in own.stages]).astype(np.int64),
+        np.array([stage.rounds for stage in own.stages], dtype=np.int64),
+        np.array(slots, dtype=np.int64) if any(s.slots is not None for s in own.stages) else None,
+        not_before if not_before.any() else None,
+        {int(k): flat[k] for k in np.flatnonzero(requests < 0)},
+    )
+
+
+def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
+    """The file form of a plan for `instance`."""
+    ids = instance.requests.id
+    workers = []
+    for own in plan.workers:
+        stages = []
+        for stage in own:
+            entry: dict[str, Any] = {
+                "requests": [ids[i] for i in stage.requests],
+                "slots": stage.slots,
+                "rounds": stage.rounds,
+            }
+            if stage.not_before_s:
+                entry["not_before_s"] = stage.not_before_s
+            stages.append(entry)
+        workers.append({"name": own.name, "stages": stages})
+    return {
+        "format": "llmsched-plan",
+        "version": 1,
+        "instance": plan.instance,
+        "instance_digest": plan.instance_digest,
+        "objective": plan.objective,
+        "method": plan.method,
+        "status": plan.status,
+        "value": plan.value,
+        "bound": plan.bound,
+        "gap": plan.gap,
+        "bounds": plan.bounds,
+        "seconds": plan.seconds,
+        "workers": workers,
+    }
+
+
+def write_plan(plan: Plan, instance: Instance, path: str | os.PathLike[str]) -> None:
+    """Write a plan file atomically."""
+    write_bytes(path, (json.dumps(plan_document(plan, instance), separators=(", ", ": ")) + "\n").encode())

@@ -1,0 +1,36 @@
+"""The way from a model to a solver and back: HiGHS, and CBC through PuLP as a second opinion."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from llmsched_mip.solvers.arrays import ArrayModel, PyomoForm, standard_form
+    from llmsched_mip.solvers.cbc import solve_with_cbc
+    from llmsched_mip.solvers.export import write_model
+    from llmsched_mip.solvers.highs import solve, solve_arrays
+    from llmsched_mip.solvers.result import SolveResult, Status, TracePoint
+
+    __all__ = [
+        "ArrayModel",
+        "PyomoForm",
+        "SolveResult",
+        "Status",
+        "TracePoint",
+        "solve",
+        "solve_arrays",
+        "solve_with_cbc",
+        "standard_form",
+        "write_model",
+    ]
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach(
+        __name__,
+        submod_attrs={
+            "arrays": ["ArrayModel", "PyomoForm", "standard_form"],
+            "cbc": ["solve_with_cbc"],
+            "export": ["write_model"],
+            "highs": ["solve", "solve_arrays"],
+            "result": ["SolveResult", "Status", "TracePoint"],
+        },
+    )

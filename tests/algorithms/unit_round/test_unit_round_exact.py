@@ -1,0 +1,135 @@
+"""The exact search of unit rounds against exhaustive enumeration, and against the start-time model in CBC."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from exhaustive import optimum
+from scipy import sparse
+
+from llmsched_mip import Instance, Requests
+from llmsched_mip.algorithms.unit_round.problem import UnitRounds
+from llmsched_mip.bounds.start_prices import ascend
+from llmsched_mip.methods import solve
+from llmsched_mip.models.completion_windows import completion_windows
+from llmsched_mip.solvers import ArrayModel, solve_with_cbc
+from llmsched_mip.workload.deployments import deployment
+
+
+def unit_instance(seed: int, n: int, capacity: int, objective: str = "total_completion", most: float = 1.0):
+    random = np.random.default_rng(seed)
+    p = random.integers(1, 4, n)
+    d = 1 + np.floor((capacity - p) * most * random.random(n)).astype(np.int64)
+    worker = replace(deployment("unit-round"), kv_capacity=capacity)
+    return Instance(f"unit-{seed}", Requests([f"r{i}" for i in range(n)], p, d), (worker,), objective)
+
+
+def start_time_optimum(problem: UnitRounds, objective: str, horizon: int) -> float:
+    """The textbook model over start rounds up to a horizon, no cuts, in CBC."""
+    own = problem
+    pairs = [(i, s) for i in range(own.n) for s in range(horizon - own.d[i] + 1)]
+    rows, cols, values = [], [], []
+    for k, (i, s) in enumerate(pairs):
+        rows += [i, *range(own.n + s, own.n + s + own.d[i])]
+        cols += [k] * (1 + own.d[i])
+        values += [1.0, *(own.p[i] + np.arange(1, own.d[i] + 1.0))]
+    total, columns = own.n + horizon, len(pairs)
+    lower = np.concatenate((np.ones(own.n), np.full(horizon, -np.inf)))
+    upper = np.concatenate((np.ones(own.n), np.full(horizon, float(own.capacity))))
+    cost = np.array([s + own.d[i] for i, s in pairs], dtype=float) * own.weight[[i for i, _ in pairs]]
+    if objective == "makespan":
+        for k, (i, s) in enumerate(pairs):
+            rows.append(total + i)
+            cols.append(k)
+            values.append(float(s + own.d[i]))
+        rows += range(total, total + own.n)
+        cols += [columns] * own.n
+        values += [-1.0] * own.n
+        lower, upper = np.append(lower, np.full(own.n, -np.inf)), np.append(upper, np.zeros(own.n))
+        cost, columns, total = np.append(np.zeros(columns), 1.0), columns + 1, total + own.n
+    matrix = sparse.csc_array((values, (rows, cols)), shape=(total, columns))
+    top = np.where(np.arange(columns) < len(pairs), 1.0, np.inf)
+    model = ArrayModel(cost, matrix, lower, upper, np.zeros(columns), top, np.arange(columns) < len(pairs))
+    result = solve_with_cbc(model, time_limit_s=120)
+    assert result.status.proven
+    return float(result.value)
+
+
+@pytest.mark.parametrize("objective", ["total_completion", "makespan"])
+@pytest.mark.parametrize("seed", range(12))
+def test_optimum_is_that_of_enumeration(seed, objective):
+    instance = unit_instance(seed, 3 + seed % 2, 8 + seed % 3, objective, most=0.7)
+    plan = solve(instance, method="unit-round", time_limit_s=60).plan
+    assert plan.status == "optimal"
+    assert plan.value == pytest.approx(optimum(instance, objective))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_total_completion_is_that_of_the_model_in_cbc(seed):
+    instance = unit_instance(100 + seed, 5 + seed % 2, 9 + seed)
+    plan = solve(instance, method="unit-round", time_limit_s=60).plan
+    problem = UnitRounds.of(instance)
+    assert plan.status == "optimal"
+    assert plan.value == pytest.approx(start_time_optimum(problem, "total_completion", int(problem.d.sum())))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_makespan_is_that_of_the_model_in_cbc(seed):
+    # The plan is feasible, so the optimum is within the horizon of its value.
+    instance = unit_instance(100 + seed, 4 + seed % 2, 8 + seed, "makespan")
+    plan = solve(instance, method="unit-round", time_limit_s=60).plan
+    assert plan.status == "optimal"
+    assert plan.value == pytest.approx(start_time_optimum(UnitRounds.of(instance), "makespan", int(plan.value)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_weights_that_are_no_integers(seed):
+    instance = unit_instance(200 + seed, 5, 10)
+    weight = np.round(np.random.default_rng(seed).uniform(0.2, 3.0, 5), 2)
+    instance = instance.with_requests(replace(instance.requests, weight=weight))
+    plan = solve(instance, method="unit-round", time_limit_s=60).plan
+    assert plan.status == "optimal"
+    assert plan.value == pytest.approx(
+        start_time_optimum(UnitRounds.of(instance), "total_completion", int(instance.requests.decode_tokens.sum())),
+        rel=1e-6,
+    )
+
+
+def schedules(p, d, capacity, latest):
+    """All feasible start vectors up to `latest`."""
+    for starts in itertools.product(range(latest + 1), repeat=len(p)):
+        load = np.zeros(latest + max(d) + 1, dtype=int)
+        for s, own_p, own_d in zip(starts, p, d, strict=True):
+            load[s + 1 : s + own_d + 1] += own_p + np.arange(1, own_d + 1)
+        if load.max() <= capacity:
+            yield starts
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_schedule_covers_a_round_more_often_than_the_lemma_says(seed):
+    random = np.random.default_rng(seed)
+    capacity = int(random.integers(6, 14))
+    p = random.integers(1, 5, 3)
+    d = np.array([random.integers(1, capacity - x + 1) for x in p])
+    windows = completion_windows(p, d, capacity, (1, 2))
+    for starts in schedules(p.tolist(), d.tolist(), capacity, 9):
+        end = np.array(starts) + d
+        for own in windows:
+            covered = [np.arange(e - b + 1, e + a + 1) for e, b, a in zip(end, own.before, own.after, strict=True)]
+            _, count = np.unique(np.concatenate(covered), return_counts=True)
+            assert count.max(initial=0) <= own.share, (p, d, capacity, starts, own)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_prices_never_pass_a_feasible_schedule(seed):
+    random = np.random.default_rng(seed)
+    problem = UnitRounds.of(unit_instance(300 + seed, 3, 9))
+    least = min(problem.value(np.array(s)) for s in schedules(problem.p, problem.d, problem.capacity, 18))
+    horizon = int(random.integers(3, 25))
+    prices = ascend(problem, horizon, least, lambda: True)
+    assert prices.value <= least
+    assert prices.proven <= least
+    assert (prices.reduced_costs() >= 0).all()
