@@ -10,12 +10,14 @@ import lazy_loader
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from llmsched_mip.bounds import bound
     from llmsched_mip.evaluation import Evaluation, evaluate
     from llmsched_mip.execution import replay
     from llmsched_mip.instance import Instance, Requests, Worker
-    from llmsched_mip.io.files import read_instance, read_plan, write_instance, write_plan
+    from llmsched_mip.io.files import read, read_instance, read_plan, write, write_instance, write_plan
     from llmsched_mip.methods import solve
     from llmsched_mip.plan import Plan, Stage
+    from llmsched_mip.result import Result
     from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
     from llmsched_mip.workload import deployment, generate
 
@@ -27,15 +29,19 @@ if TYPE_CHECKING:
         "LevelPrefill",
         "Plan",
         "Requests",
+        "Result",
         "Stage",
         "Worker",
+        "bound",
         "deployment",
         "evaluate",
         "generate",
+        "read",
         "read_instance",
         "read_plan",
         "replay",
         "solve",
+        "write",
         "write_instance",
         "write_plan",
     ]
@@ -43,12 +49,14 @@ else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,
         submod_attrs={
+            "bounds": ["bound"],
             "evaluation": ["Evaluation", "evaluate"],
             "execution": ["replay"],
-            "io.files": ["read_instance", "read_plan", "write_instance", "write_plan"],
+            "io.files": ["read", "read_instance", "read_plan", "write", "write_instance", "write_plan"],
             "instance": ["Instance", "Requests", "Worker"],
             "methods": ["solve"],
             "plan": ["Plan", "Stage"],
+            "result": ["Result"],
             "timing": ["AffinePrefill", "DecodeTime", "LevelPrefill"],
             "workload": ["deployment", "generate"],
         },

@@ -53,6 +53,10 @@ class Budget:
         """Whether to end: asked to, or no time is left."""
         return self.interrupted() or self.elapsed >= self.seconds
 
+    def or_default(self, seconds: float) -> Budget:
+        """The budget itself where it has a limit, else a slice of `seconds`."""
+        return self if math.isfinite(self.seconds) else self.slice(seconds)
+
     def slice(self, seconds: float = math.inf, share: float = 1.0) -> Budget:
         """A part of what is left: at most `seconds`, and at most `share` of the rest; interrupts reach it too."""
         left = self.remaining

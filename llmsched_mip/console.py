@@ -12,8 +12,7 @@ from llmsched_mip.io import streams
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance, Worker
     from llmsched_mip.measures import Measures
-    from llmsched_mip.methods import Event, Failure
-    from llmsched_mip.plan import Plan
+    from llmsched_mip.result import Event, Result
 
 
 def note(text: str) -> None:
@@ -99,10 +98,11 @@ class SolveLog:
         )
 
 
-def solve_document(plan: Plan, failures: Iterable[Failure] = ()) -> dict[str, Any]:
+def solve_document(result: Result) -> dict[str, Any]:
     """The JSON object of `solve`; `failures` are the parts that failed on the way."""
-    keys = ("instance", "objective", "method", "status", "value", "bound", "gap", "bounds", "seconds")
-    return {**{key: getattr(plan, key) for key in keys}, "failures": [own._asdict() for own in failures]}
+    plan = {key: getattr(result.plan, key) for key in ("instance", "objective", "method")}
+    found = {key: getattr(result, key) for key in ("status", "value", "bound", "gap", "bounds", "seconds")}
+    return {**plan, **found, "failures": [failure._asdict() for failure in result.failures]}
 
 
 def no_plan_document(instance: str, objective: str, method: str, bounds: dict[str, float]) -> dict[str, Any]:
@@ -116,27 +116,6 @@ def no_plan_table(document: dict[str, Any]) -> str:
     """The table of a `solve` that ended without a plan."""
     names = ("instance", "method", "status")
     return table([*([n, document[n]] for n in names), ["bound", f"{seconds_text(document['bound'])} s"]])
-
-
-def solve_table(plan: Plan, measures: Measures) -> str:
-    """The table at the end of `solve`: both readings of the gap, and what the plan does."""
-    value, bound = plan.value, plan.bound
-    over = None if value is None or not bound else (value - bound) / bound
-    binding = max(plan.bounds, key=lambda name: plan.bounds[name]) if plan.bounds else "-"
-    rows = [
-        ["instance", plan.instance],
-        ["method", plan.method],
-        ["status", plan.status],
-        [plan.objective, f"{seconds_text(value)} s"],
-        ["bound", f"{seconds_text(bound)} s ({binding})"],
-        ["gap", f"{percent_text(plan.gap, 3)} of the value, {percent_text(over, 3)} of the bound"],
-        ["utilization", percent_text(measures.utilization, 1)],
-        ["prefill iterations", str(measures.prefill_iterations)],
-        ["decode rounds", str(measures.decode_rounds)],
-        ["KV peak", f"{measures.kv_peak} tokens"],
-        ["time", f"{plan.seconds:.2f} s"],
-    ]
-    return table(rows)
 
 
 def measures_table(measures: Measures, more: Sequence[Sequence[str]] = ()) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +32,7 @@ class Bound:
 
 
 class BoundFunction(Protocol):
-    """Computes one bound, or None where it does not apply to the instance or the objective."""
+    """Computes one bound, or None where it does not apply to the instance or its objective."""
 
-    def __call__(
-        self,
-        instance: Instance,
-        objective: str,
-        *,
-        time_limit_s: float | None = None,
-        stop: Stop | None = None,
-    ) -> Bound | None:
-        """Return the bound for `objective`, within `time_limit_s` seconds."""
+    def __call__(self, instance: Instance, budget: Budget) -> Bound | None:
+        """Return the bound on the instance's objective, within the budget."""

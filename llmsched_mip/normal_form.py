@@ -29,14 +29,13 @@ LAST_COMPLETION_EXPONENT = 9
 
 @dataclass(frozen=True, eq=False)
 class NormalForm:
-    """The normal form of an instance for one objective, and how its times and values stand to the original's.
+    """The normal form of an instance, and how its times and values stand to the original's.
 
     Parameters
     ----------
     instance : Instance
         In the unit of the normal form.
     original : Instance
-    objective : str
     time_exponent, weight_exponent : int
         Original times are those of `instance` times ``2**time_exponent``; weights likewise.
     shift_s : float
@@ -45,23 +44,22 @@ class NormalForm:
 
     instance: Instance
     original: Instance
-    objective: str
     time_exponent: int
     weight_exponent: int
     shift_s: float
 
     @classmethod
-    def of(cls, instance: Instance, objective: str) -> NormalForm:
+    def of(cls, instance: Instance) -> NormalForm:
         """The normal form of `instance`; the instance itself where nothing is to be changed."""
         r = instance.requests
         shift = float(r.arrival_s.min())
         last = max(float(r.arrival_s.max()) - shift, _work_seconds(instance))
         exponent = _exponent(last) - LAST_COMPLETION_EXPONENT if 0 < last < math.inf else 0
         weights = 0
-        if objective == "total_completion":
+        if instance.objective == "total_completion":
             weights = _exponent(math.fsum(r.weight.tolist()) / instance.n) - 1
         if exponent == weights == 0 and shift == 0:
-            return cls.of_itself(instance, objective)
+            return cls.of_itself(instance)
         arrival, weight = np.ldexp(r.arrival_s - shift, -exponent), np.ldexp(r.weight, -weights)
         try:
             scaled = replace(
@@ -71,17 +69,17 @@ class NormalForm:
             )
         except InvalidInputError:
             # Times or weights so far apart that the least vanish beside the largest.
-            return cls.of_itself(instance, objective)
-        return cls(scaled, instance, objective, exponent, weights, shift)
+            return cls.of_itself(instance)
+        return cls(scaled, instance, exponent, weights, shift)
 
     @classmethod
-    def of_itself(cls, instance: Instance, objective: str) -> NormalForm:
+    def of_itself(cls, instance: Instance) -> NormalForm:
         """The instance as it is."""
-        return cls(instance, instance, objective, 0, 0, 0.0)
+        return cls(instance, instance, 0, 0, 0.0)
 
     def value(self, value: float) -> float:
         """A value or a bound of the normal form as one of the original, seconds."""
-        if self.objective == "makespan":
+        if self.original.objective == "makespan":
             return math.ldexp(value, self.time_exponent) + self.shift_s
         later = self.shift_s * math.fsum(self.original.requests.weight.tolist()) if self.shift_s else 0.0
         return math.ldexp(value, self.time_exponent + self.weight_exponent) + later

@@ -97,17 +97,12 @@ def _padded(stage: Stage) -> list[int]:
     return list(stage.slots) if stage.slots is not None else [-1] * len(stage.requests)
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A plan with what its maker claims of it; `evaluate` says whether that is true.
+@dataclass(frozen=True)
+class Claims:
+    """What the maker of a plan says of it; `evaluate` says whether that is true.
 
     Parameters
     ----------
-    instance, instance_digest : str
-        Name and digest of the instance.
-    objective : str
-        ``makespan`` or ``total_completion``, the objective of `value` and `bound`.
-    method : str
     status : str
         ``optimal`` (proven) or ``feasible``.
     value, bound, gap : float or None
@@ -116,14 +111,8 @@ class Plan:
         Proven lower bounds on the objective by name, seconds; `bound` is the largest.
     seconds : float
         Time that the method took.
-    workers : tuple of WorkerPlan
     """
 
-    instance: str
-    instance_digest: str
-    objective: str
-    method: str
-    workers: tuple[WorkerPlan, ...]
     status: str = "feasible"
     value: float | None = None
     bound: float | None = None
@@ -132,34 +121,57 @@ class Plan:
     seconds: float = 0.0
 
     @classmethod
-    def of(
-        cls, instance: Instance, method: str, stages: Sequence[Sequence[Stage]], objective: str | None = None
-    ) -> Plan:
-        """Make a plan without claims from the stages of every worker of `instance`."""
-        workers = tuple(
-            WorkerPlan.from_stages(worker.name, list(own)) for worker, own in zip(instance.workers, stages, strict=True)
-        )
-        return cls(instance.name, instance.digest, objective or instance.objective, method, workers)
-
-    def with_claims(self, value: float, bounds: dict[str, float], seconds: float, proven: bool | None = None) -> Plan:
-        """Return the plan with its value, bounds and gap filled in.
+    def of(cls, value: float, bounds: dict[str, float], seconds: float, proven: bool | None = None) -> Claims:
+        """The claims of a value under these bounds.
 
         The status is ``optimal`` when `proven`; by default, when the best bound meets the value.
         """
         bound = max(bounds.values(), default=None)
-        if proven is None:
-            proven = bound is not None and meets(bound, value)
-        if bound is not None and meets(bound, value):
+        met = bound is not None and meets(bound, value)
+        if bound is not None and met:
             bound = min(value, bound)
-        return replace(
-            self,
-            value=value,
-            bound=bound,
-            gap=None if bound is None else relative_gap(value, bound),
-            bounds=dict(bounds),
-            seconds=seconds,
-            status="optimal" if proven and bound is not None else "feasible",
+        status = "optimal" if bound is not None and (met if proven is None else proven) else "feasible"
+        return cls(status, value, bound, None if bound is None else relative_gap(value, bound), dict(bounds), seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The stages of every worker of an instance.
+
+    Parameters
+    ----------
+    instance, instance_digest : str
+        Name and digest of the instance.
+    objective : str
+        ``makespan`` or ``total_completion``: what the plan is for, and what its claims are about.
+    method : str
+    workers : tuple of WorkerPlan
+    claims : Claims
+        What a plan file says of its plan; none for a plan that was just made.
+    """
+
+    instance: str
+    instance_digest: str
+    objective: str
+    method: str
+    workers: tuple[WorkerPlan, ...]
+    claims: Claims = Claims()
+
+    def __repr__(self) -> str:
+        stages = sum(len(stages) for stages in self.workers)
+        return f"Plan({self.instance!r}, {self.method!r}, {stages} stages on {len(self.workers)} workers)"
+
+    @classmethod
+    def of(cls, instance: Instance, method: str, stages: Sequence[Sequence[Stage]]) -> Plan:
+        """Make a plan for the instance's objective, without claims, from the stages of every worker."""
+        workers = tuple(
+            WorkerPlan.from_stages(worker.name, list(own)) for worker, own in zip(instance.workers, stages, strict=True)
         )
+        return cls(instance.name, instance.digest, instance.objective, method, workers)
+
+    def with_claims(self, value: float, bounds: dict[str, float], seconds: float, proven: bool | None = None) -> Plan:
+        """The plan with the claims of `Claims.of`."""
+        return replace(self, claims=Claims.of(value, bounds, seconds, proven))
 
 
 def relative_gap(value: float, bound: float) -> float:

@@ -174,7 +174,7 @@ def plan_from(rows: RoundRows, values: FloatArray) -> Plan:
     for j in np.flatnonzero(counts).tolist():
         k, w, t, q = (int(own[j]) for own in places)
         starts += [Start(w, t, q, left[k].pop(0)) for _ in range(counts[j])]
-    return plan_of(rows.instance, within_caps(rows.instance, starts), "round_indexed", rows.objective)
+    return plan_of(rows.instance, within_caps(rows.instance, starts), "round_indexed")
 
 
 def start(model: pyo.ConcreteModel, plan: Plan) -> bool:

@@ -108,7 +108,7 @@ def extract(model: pyo.ConcreteModel, instance: Instance) -> Plan:
         i, w, k = (int(own[j]) for own in rows.places)
         before = int(rho[rows.stage_first[w] : rows.stage_row(w, k)].sum())
         starts.append(Start(w, before + 1, k, i))
-    return plan_of(instance, within_caps(instance, starts), "stage_indexed", rows.objective)
+    return plan_of(instance, within_caps(instance, starts), "stage_indexed")
 
 
 def start(model: pyo.ConcreteModel, plan: Plan) -> bool:

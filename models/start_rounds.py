@@ -22,12 +22,12 @@ class Start(NamedTuple):
     request: int
 
 
-def plan_of(instance: Instance, starts: list[Start], method: str, objective: str) -> Plan:
+def plan_of(instance: Instance, starts: list[Start], method: str) -> Plan:
     """The plan with these starts; rounds in which no request is active are left out."""
     stages = []
     for w, worker in enumerate(instance.workers):
         stages.append(_stages(instance, worker, sorted(own for own in starts if own.worker == w)))
-    return Plan.of(instance, method, stages, objective)
+    return Plan.of(instance, method, stages)
 
 
 def _stages(instance: Instance, worker: Worker, starts: list[Start]) -> list[Stage]:

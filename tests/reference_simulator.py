@@ -201,7 +201,7 @@ def claims_true(instance, plan, result) -> bool:
     found = measures(instance, result)
     if plan.instance != instance.name or plan.instance_digest != instance.digest:
         return False
-    if plan.objective not in ("makespan", "total_completion") or plan.status not in ("optimal", "feasible"):
+    if plan.objective not in ("makespan", "total_completion") or plan.claims.status not in ("optimal", "feasible"):
         return False
     if found is None:
         return False
@@ -210,16 +210,16 @@ def claims_true(instance, plan, result) -> bool:
     def same(a, b):
         return abs(a - b) <= 1e-9 * max(abs(a), abs(b), 1e-3)
 
-    if plan.value is not None and not same(plan.value, value):
+    if plan.claims.value is not None and not same(plan.claims.value, value):
         return False
-    proven = [*plan.bounds.values(), *([] if plan.bound is None else [plan.bound])]
+    proven = [*plan.claims.bounds.values(), *([] if plan.claims.bound is None else [plan.claims.bound])]
     if any(b > value and not same(b, value) for b in proven):
         return False
-    if plan.bound is None:
-        return plan.gap is None and plan.status != "optimal"
-    gap = (value - plan.bound) / value if value else 0.0
-    if plan.gap is None or abs(plan.gap - gap) > 1e-8:
+    if plan.claims.bound is None:
+        return plan.claims.gap is None and plan.claims.status != "optimal"
+    gap = (value - plan.claims.bound) / value if value else 0.0
+    if plan.claims.gap is None or abs(plan.claims.gap - gap) > 1e-8:
         return False
-    if plan.bounds and not same(max(plan.bounds.values()), plan.bound):
+    if plan.claims.bounds and not same(max(plan.claims.bounds.values()), plan.claims.bound):
         return False
-    return plan.status != "optimal" or gap <= 1e-6
+    return plan.claims.status != "optimal" or gap <= 1e-6

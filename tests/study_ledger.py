@@ -86,11 +86,12 @@ def _case(writer: LedgerWriter, instance: Instance, seed: int, options: dict[str
         time_limit_s=0.5,
         log=lambda event: trace.append([event.seconds, event.incumbent, event.bound]),
     ).plan
-    assert plan.bound is not None
+    bounds, bound = plan.claims.bounds, plan.claims.bound
+    assert bound is not None
     for label, policy, planned in ROWS:
         outcome = replay(instance, policy, plan=plan if planned else None)
         value = outcome.measures.makespan
-        claimed = outcome.to_plan(instance, label).with_claims(value, plan.bounds, outcome.seconds)
+        claimed = outcome.to_plan(instance, label).with_claims(value, bounds, outcome.seconds)
         name = f"{label.replace(' ', '-')}-{seed}.json" if keep else None
         if name:
             write_plan(claimed, instance, writer.folder / "plans" / name)
@@ -101,9 +102,10 @@ def _case(writer: LedgerWriter, instance: Instance, seed: int, options: dict[str
                 "options": json.dumps(options),
             },
             {
-                "status": claimed.status, "instance": instance.name, "instance_digest": instance.digest, "value": value,
-                "bound": claimed.bound, "bound_name": max(plan.bounds, key=lambda own: plan.bounds[own]),
-                "gap": relative_gap(value, plan.bound), "bounds": json.dumps(plan.bounds), "seconds": outcome.seconds,
+                "status": claimed.claims.status, "value": value,
+                "instance": instance.name, "instance_digest": instance.digest,
+                "bound": claimed.claims.bound, "bound_name": max(bounds, key=lambda name: bounds[name]),
+                "gap": relative_gap(value, bound), "bounds": json.dumps(bounds), "seconds": outcome.seconds,
                 "evictions": 0, "trace": json.dumps(trace if label == "offline only" else []), "plan": name,
                 "versions": json.dumps(VERSIONS), "host": "host", "started": "2026-01-02T03:04:05+00:00",
                 "finished": "2026-01-02T03:04:06+00:00",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from llmsched_mip import clock
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound, BoundFunction, Stop
-from llmsched_mip.names import OBJECTIVES
+from llmsched_mip.lower_bound import Bound, BoundFunction
 from llmsched_mip.registry import Registry
 
 BOUNDS: Registry[BoundFunction] = Registry(
@@ -36,15 +35,13 @@ ONE_OBJECTIVE = {
 }
 """Bounds that are for one objective alone: for the other they are not even imported."""
 
-__all__ = ["BOUNDS", "Bound", "best", "compute"]
+__all__ = ["BOUNDS", "Bound", "best", "bound", "compute"]
 
 
 def compute(
     instance: Instance,
-    objective: str | None = None,
-    time_limit_s: float | None = None,
+    budget: Budget | None = None,
     log: Callable[[Bound], None] | None = None,
-    stop: Stop | None = None,
     names: Iterable[str] | None = None,
     failed: Callable[[str, Exception], None] | None = None,
 ) -> list[Bound]:
@@ -53,14 +50,11 @@ def compute(
     Parameters
     ----------
     instance : Instance
-    objective : str, optional
-        ``makespan`` or ``total_completion``; default: the instance's.
-    time_limit_s : float, optional
-        Wall time for all of them, seconds.  Quick bounds are computed however small it is.
+    budget : Budget, optional
+        For all of them.  The first bound is computed however small it is; once it is interrupted, what was found so
+        far is returned.
     log : callable, optional
         Called with every bound as it is found.
-    stop : callable, optional
-        Polled; once it is true, what was found so far is returned (the first bound always is).
     names : iterable of str, optional
         Only these bounds.
     failed : callable, optional
@@ -70,25 +64,21 @@ def compute(
     Raises
     ------
     InvalidInputError
-        An unknown objective or name.
+        An unknown name.
     """
-    objective = objective or instance.objective
-    if objective not in OBJECTIVES:
-        raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    budget = budget or Budget()
     chosen = list(BOUNDS) if names is None else list(names)
     for name in chosen:
         if name not in BOUNDS:
             raise InvalidInputError("bound", f"expected one of {', '.join(BOUNDS)}, got {name!r}")
-    began = clock.now()
     found: list[Bound] = []
     for name in chosen:
-        if found and stop is not None and stop():
+        if found and budget.interrupted():
             break
-        if ONE_OBJECTIVE.get(name, objective) != objective:
+        if ONE_OBJECTIVE.get(name, instance.objective) != instance.objective:
             continue
-        left = None if time_limit_s is None else max(0.0, time_limit_s - (clock.now() - began))
         try:
-            bound = BOUNDS[name](instance, objective, time_limit_s=left, stop=stop)
+            bound = BOUNDS[name](instance, budget)
         except Exception as error:
             if failed is None:
                 raise
@@ -99,6 +89,23 @@ def compute(
             if log is not None:
                 log(bound)
     return found
+
+
+def bound(
+    instance: Instance, *, time_limit_s: float | None = None, names: Iterable[str] | None = None
+) -> dict[str, Bound]:
+    """Every proven lower bound on the instance's objective that applies, by name; `best` says which one binds.
+
+    Parameters
+    ----------
+    instance : Instance
+    time_limit_s : float, optional
+        For all of them, seconds; without it each takes its own.
+    names : iterable of str, optional
+        Only these.
+    """
+    found = compute(instance, Budget() if time_limit_s is None else Budget(time_limit_s), names=names)
+    return {one.name: one for one in found}
 
 
 def best(bounds: Iterable[Bound]) -> Bound:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from llmsched_mip import clock
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound, Stop
+from llmsched_mip.lower_bound import Bound
 from llmsched_mip.timing import FloatArray
 
 
@@ -26,14 +27,14 @@ def alone_seconds(instance: Instance) -> FloatArray:
     return least
 
 
-def alone(instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None) -> Bound:
+def alone(instance: Instance, budget: Budget) -> Bound:
     """Arrival plus shortest own time: the latest of them, or their weighted sum.
 
     Proof.  C_i ≥ r_i + `alone_seconds`; the makespan is the largest C_i, total completion is Σ ω_i C_i.
     """
     began = clock.now()
     earliest = instance.requests.arrival_s + alone_seconds(instance)
-    if objective == "makespan":
+    if instance.objective == "makespan":
         last = int(np.argmax(earliest))
         value, certificate = float(earliest[last]), {"request": instance.requests.id[last]}
     else:

@@ -21,6 +21,7 @@ from llmsched_mip.bounds.pricing import (
     priced_work,
     repaired,
 )
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.timing import IntArray
 
@@ -28,7 +29,7 @@ MOST_TYPES = 2000
 
 
 def best_pricing(
-    instance: Instance, resources: Sequence[str] = RESOURCES, time_limit_s: float | None = None
+    instance: Instance, resources: Sequence[str] = RESOURCES, budget: Budget | None = None
 ) -> list[WorkerPrices]:
     """Multipliers of every worker; any result is valid, a good one gives a strong bound.
 
@@ -39,7 +40,7 @@ def best_pricing(
     limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
     if len({own.worker.kind for own in limits}) == 1:
         return _shared_equally(instance, limits, resources)
-    return repaired(limits, _solve(instance, limits, resources, time_limit_s))
+    return repaired(limits, _solve(instance, limits, resources, budget or Budget()))
 
 
 def _shared_equally(instance: Instance, limits: list[Limits], resources: Sequence[str]) -> list[WorkerPrices]:
@@ -67,9 +68,7 @@ def sample(instance: Instance) -> tuple[IntArray, IntArray]:
     return np.array([g[len(g) // 2] for g in groups]), np.array([len(g) for g in groups])
 
 
-def _solve(
-    instance: Instance, limits: list[Limits], resources: Sequence[str], time_limit_s: float | None
-) -> list[WorkerPrices]:
+def _solve(instance: Instance, limits: list[Limits], resources: Sequence[str], budget: Budget) -> list[WorkerPrices]:
     from llmsched_mip.models import work_prices
     from llmsched_mip.solvers import highs
 
@@ -99,7 +98,7 @@ def _solve(
         [[(tokens / token_unit, math.ldexp(seconds, -unit)) for tokens, seconds in own] for own in fixed],
     )
     model = work_prices.build(data, resources)
-    result = highs.solve(model, time_limit_s=math.inf if time_limit_s is None else time_limit_s)
+    result = highs.solve(model, budget=budget)
     if result.x is None:
         return _shared_equally(instance, limits, resources)
     return [

@@ -20,7 +20,6 @@ The prices come from a deflected subgradient method with a target that is raised
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +27,9 @@ from numba import njit
 
 from llmsched_mip import clock
 from llmsched_mip.bounds.start_relaxation import StartRelaxation, blocks
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound, Stop
+from llmsched_mip.lower_bound import Bound
 from llmsched_mip.timing import FloatArray, request_kv_volume
 
 DEFAULT_TIME_LIMIT_S = 10.0
@@ -197,18 +197,18 @@ def fluid_prices(problem: StartRelaxation, horizon: int) -> FloatArray:
 
 def ascend_prices(
     problem: StartRelaxation,
-    stop: Callable[[], bool],
+    budget: Budget,
     horizon: int | None = None,
     most_passes: int = MOST_PASSES,
     start: FloatArray | None = None,
 ) -> KVPrices:
-    """Improve prices until `stop`, until steps no longer help, or for `most_passes` passes.
+    """Improve prices until `budget` is spent, until steps no longer help, or for `most_passes` passes.
 
     Parameters
     ----------
     problem : StartRelaxation
-    stop : callable
-        Polled every few passes.
+    budget : Budget
+        Looked at every few passes.
     horizon : int, optional
         T; default: the relaxation's.
     most_passes : int
@@ -229,36 +229,30 @@ def ascend_prices(
             state[1] = FIRST_RISE * (abs(state[0]) + own.own_s)
         if state[3] > 1.0 and state[1] < LEAST_RISE * (abs(state[0]) + own.own_s):
             break
-        if stop():
+        if budget.spent():
             break
         pass_s = (clock.now() - began) / slice_passes
         slice_passes = max(1, min(200, SLICE_STARTS // (own.n * T), int(SLICE_S / max(pass_s, 1e-6))))
     return KVPrices(best, value_of_prices(own, best), int(state[3]))
 
 
-def kv_dual(
-    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
-) -> Bound | None:
+def kv_dual(instance: Instance, budget: Budget) -> Bound | None:
     """L(λ) for the best prices found; total completion only, None where a round may take no time.
 
     Proof.  In the docstring of this module.  Without a time limit it stops after `MOST_PASSES` passes or
     `DEFAULT_TIME_LIMIT_S`, whichever comes first.
     """
     began = clock.now()
-    found = blocks(instance) if objective == "total_completion" else None
+    found = blocks(instance) if instance.objective == "total_completion" else None
     if found is None:
         return None
-    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
+    whole = budget.or_default(DEFAULT_TIME_LIMIT_S)
     work = np.array([float(part.n) * part.horizon for part in found.parts])
-    ends = limit * np.cumsum(work) / work.sum()
+    shares = work / np.cumsum(work[::-1])[::-1]
     priced: list[KVPrices] = []
-    for part, end in zip(found.parts, ends.tolist(), strict=True):
-
-        def over(end: float = end) -> bool:
-            return clock.now() - began >= end or (stop is not None and stop())
-
-        late = bool(priced) and (clock.now() - began >= limit or (stop is not None and stop()))
-        priced.append(_unpriced(part) if late else ascend_prices(part, over))
+    for part, share in zip(found.parts, shares.tolist(), strict=True):
+        late = bool(priced) and whole.spent()
+        priced.append(_unpriced(part) if late else ascend_prices(part, whole.slice(share=share)))
     certificate = {
         "rounds": sum(len(own.prices) for own in priced),
         "passes": sum(own.passes for own in priced),

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from llmsched_mip import clock
 from llmsched_mip.bounds.identity import makespan_from_rounds
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound, Stop
+from llmsched_mip.lower_bound import Bound
 
 
-def longest(
-    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
-) -> Bound | None:
+def longest(instance: Instance, budget: Budget) -> Bound | None:
     """At least max d decode rounds; one worker and makespan only ("alone" covers the rest).
 
     Proof.  A request makes one token in a round.  See `makespan_from_rounds`.
     """
     began = clock.now()
-    if objective != "makespan" or len(instance.workers) > 1:
+    if instance.objective != "makespan" or len(instance.workers) > 1:
         return None
     rounds = int(instance.requests.decode_tokens.max())
     return makespan_from_rounds("longest", instance, rounds, began)

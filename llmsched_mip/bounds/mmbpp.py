@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from llmsched_mip import clock
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound, Stop
+from llmsched_mip.lower_bound import Bound
 
 if TYPE_CHECKING:
     from llmsched_mip.algorithms.packing import Packing
@@ -21,9 +22,7 @@ def clients(instance: Instance) -> int:
     return sum(Limits.of(instance, w).slots for w in range(len(instance.workers)))
 
 
-def mmbpp(
-    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
-) -> Bound | None:
+def mmbpp(instance: Instance, budget: Budget) -> Bound | None:
     """At least R* decode rounds, the proven bound on P||Cmax over the clients; makespan only.
 
     Proof.  See `makespan_from_packing`.
@@ -31,10 +30,9 @@ def mmbpp(
     from llmsched_mip.algorithms.packing import pack
 
     began = clock.now()
-    if objective != "makespan":
+    if instance.objective != "makespan":
         return None
-    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
-    packing = pack(instance.requests.decode_tokens, clients(instance), time_limit_s=limit, stop=stop)
+    packing = pack(instance.requests.decode_tokens, clients(instance), budget=budget.or_default(DEFAULT_TIME_LIMIT_S))
     return makespan_from_packing(instance, packing, began)
 
 

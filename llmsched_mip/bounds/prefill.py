@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.bounds.limits import Limits, ceil_div, exact_sum
+from llmsched_mip.budget import Budget
 from llmsched_mip.timing import AffinePrefill, IntArray, LevelPrefill
 from llmsched_mip.tolerance import meets, rounded_down
 
@@ -111,7 +112,7 @@ def _cover(
     # In a unit of time in which the objective is about 512: the solver's tolerances are absolute.
     unit = math.frexp(fluid)[1] - 9
     model = prefill_cover.build([math.ldexp(s, -unit) for s in seconds], capacity, tokens, iterations)
-    result = highs.solve(model, time_limit_s=COVER_TIME_LIMIT_S, threads=1, options=highs.EXACT)
+    result = highs.solve(model, budget=Budget(COVER_TIME_LIMIT_S), threads=1, options=highs.EXACT)
     proven = math.ldexp(result.bound, unit) if math.isfinite(result.bound) else 0.0
     if result.value is None:
         return max(fluid, rounded_down(proven)), None

@@ -8,21 +8,20 @@ from llmsched_mip import clock
 from llmsched_mip.bounds.best_pricing import as_certificate, best_pricing
 from llmsched_mip.bounds.completion import completion_seconds
 from llmsched_mip.bounds.pricing import priced_work
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
 
 
-def priced_bound(
-    name: str, instance: Instance, objective: str, resources: Sequence[str], time_limit_s: float | None
-) -> Bound:
+def priced_bound(name: str, instance: Instance, resources: Sequence[str], budget: Budget) -> Bound:
     """Bound with prices on the given decode `resources` ("slots", "kv").
 
     Proof.  Makespan: no work is done before the first arrival, then at most 1 per second, so makespan
     ≥ min r + Σ_i min_w π_iw.  Total completion: see `completion_seconds`.
     """
     began = clock.now()
-    pricing = best_pricing(instance, resources, time_limit_s)
-    if objective == "makespan":
+    pricing = best_pricing(instance, resources, budget)
+    if instance.objective == "makespan":
         work_s = float(priced_work(instance, pricing).sum())
         value = float(instance.requests.arrival_s.min()) + work_s
     else:

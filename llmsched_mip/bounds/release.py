@@ -8,14 +8,13 @@ from llmsched_mip import clock
 from llmsched_mip.bounds.best_pricing import best_pricing
 from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.bounds.pricing import extreme_prices, priced_parts, priced_work
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound, Stop
+from llmsched_mip.lower_bound import Bound
 from llmsched_mip.timing import AffinePrefill, FloatArray
 
 
-def release(
-    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
-) -> Bound | None:
+def release(instance: Instance, budget: Budget) -> Bound | None:
     """Latest, over the arrivals r, of r plus a bound on the work of the requests that arrive at r or later.
 
     Proof.  Take a plan, drop all requests that arrive before r and all iterations without one of the others.
@@ -25,14 +24,14 @@ def release(
     """
     began = clock.now()
     arrival = instance.requests.arrival_s
-    if objective != "makespan" or arrival.min() == arrival.max():
+    if instance.objective != "makespan" or arrival.min() == arrival.max():
         return None
     order = np.lexsort((instance.requests.decode_tokens, instance.requests.prefill_tokens, arrival))
     late = instance.take(order)
     if len(instance.workers) == 1:
         work_s = suffix_seconds(late)
     else:
-        work_s = _suffix_sum(priced_work(late, best_pricing(late, time_limit_s=time_limit_s)))
+        work_s = _suffix_sum(priced_work(late, best_pricing(late, budget=budget)))
     ends = late.requests.arrival_s + work_s
     first = int(np.argmax(ends))
     certificate = {"from_s": float(late.requests.arrival_s[first]), "requests": instance.n - first}

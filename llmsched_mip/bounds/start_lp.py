@@ -33,8 +33,9 @@ from scipy import sparse
 from llmsched_mip import clock
 from llmsched_mip.bounds.kv_dual import value_of_prices
 from llmsched_mip.bounds.start_relaxation import StartRelaxation, blocks
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound, Stop
+from llmsched_mip.lower_bound import Bound
 from llmsched_mip.solvers import ArrayModel, solve_arrays
 from llmsched_mip.solvers.arrays import in_unit
 from llmsched_mip.timing import FloatArray, request_kv_peak
@@ -101,7 +102,7 @@ def build(problem: StartRelaxation, horizon: int) -> ArrayModel:
 def solve_start_lp(
     problem: StartRelaxation,
     horizon: int | None = None,
-    time_limit_s: float = DEFAULT_TIME_LIMIT_S,
+    budget: Budget | None = None,
     most_starts: int = MOST_STARTS,
 ) -> StartLP | None:
     """Solve the relaxation; None where it has more than `most_starts` starts or does not end in time."""
@@ -111,7 +112,7 @@ def solve_start_lp(
     model = build(problem, T)
     # The largest cost goes to the solver as about 2^10: its tolerances are absolute.
     unit = math.frexp(float(model.cost.max()))[1] - 10
-    result = solve_arrays(in_unit(model, unit), time_limit_s=time_limit_s, threads=1)
+    result = solve_arrays(in_unit(model, unit), budget=budget or Budget(DEFAULT_TIME_LIMIT_S), threads=1)
     if result.value is None or result.x is None or result.reduced_costs is None or not result.status.proven:
         return None
     starts = result.x[: problem.n * (T + 1)].reshape(problem.n, T + 1) @ np.arange(T + 1.0)
@@ -119,22 +120,20 @@ def solve_start_lp(
     return StartLP(value_of_prices(problem, prices), starts, prices)
 
 
-def start_lp(
-    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
-) -> Bound | None:
+def start_lp(instance: Instance, budget: Budget) -> Bound | None:
     """Optimum of the linear relaxation, for total completion; None where it is too large or a round takes no time.
 
     Proof.  In the docstring of this module.
     """
     began = clock.now()
-    parts = blocks(instance) if objective == "total_completion" else None
+    parts = blocks(instance) if instance.objective == "total_completion" else None
     if parts is None or sum(part.n * (part.horizon + 1) for part in parts.parts) > MOST_STARTS:
         return None
-    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else min(time_limit_s, DEFAULT_TIME_LIMIT_S)
+    budget = budget.slice(DEFAULT_TIME_LIMIT_S)
     found: list[StartLP] = []
     for part in parts.parts:
-        solved = solve_start_lp(part, time_limit_s=max(0.0, limit - (clock.now() - began)))
-        if solved is None or (stop is not None and stop()):
+        solved = solve_start_lp(part, budget=budget)
+        if solved is None or budget.interrupted():
             return None
         found.append(solved)
     rounds = sum(len(own.prices) for own in found)

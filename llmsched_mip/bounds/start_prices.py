@@ -18,7 +18,6 @@ by a deflected subgradient with Polyak's step (Camerini, Fratta and Maffioli, Ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +26,9 @@ from numba import njit
 from llmsched_mip import clock
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound, Stop
+from llmsched_mip.lower_bound import Bound
 from llmsched_mip.models.completion_windows import Windows, completion_windows
 from llmsched_mip.timing import FloatArray, IntArray
 
@@ -186,11 +186,11 @@ def ascend(
     problem: UnitRounds,
     horizon: int,
     target: float,
-    stop: Callable[[], bool],
+    budget: Budget,
     windows: list[Windows] | None = None,
     start: FloatArray | None = None,
 ) -> StartPrices:
-    """Improve prices until `stop` or until steps no longer help.
+    """Improve prices until `budget` is spent or until steps no longer help.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def ascend(
         T: rounds with a price.
     target : float
         Value of a plan, rounds: what the bound is stepped towards.
-    stop : callable
+    budget : Budget
     windows : list of Windows, optional
         Default: `completion_windows` with m = 1 and 2.
     start : float array, shape (1 + families, T), optional
@@ -218,7 +218,7 @@ def ascend(
             own.p, own.d, own.weight, float(own.capacity), before, after, share,
             target, best, prices, state, direction, steps,
         )  # fmt: skip
-        if stop() or state[1] < 1e-3:
+        if budget.spent() or state[1] < 1e-3:
             break
         step_s = (clock.now() - began) / steps
         steps = max(1, min(MOST_STEPS, int(SLICE_S / max(step_s, 1e-6))))
@@ -226,27 +226,19 @@ def ascend(
     return StartPrices(own, windows, best, value)
 
 
-def start_prices(
-    instance: Instance, objective: str, *, time_limit_s: float | None = None, stop: Stop | None = None
-) -> Bound | None:
+def start_prices(instance: Instance, budget: Budget) -> Bound | None:
     """Unit-round instances, total completion: L at the best prices found.  None for others.
 
     Proof.  See the module docstring.
     """
     began = clock.now()
-    problem = UnitRounds.of(instance) if objective == "total_completion" else None
+    problem = UnitRounds.of(instance) if instance.objective == "total_completion" else None
     if problem is None:
         return None
     starts = shortest_first(problem)
     horizon = int((starts + problem.d).max())
     if problem.n * horizon > MOST_STARTS:
         return None
-    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else min(time_limit_s, DEFAULT_TIME_LIMIT_S)
-    found = ascend(
-        problem,
-        horizon,
-        problem.value(starts),
-        lambda: clock.now() - began >= limit or (stop is not None and stop()),
-    )
+    found = ascend(problem, horizon, problem.value(starts), budget.slice(DEFAULT_TIME_LIMIT_S))
     certificate = {"horizon_rounds": horizon, "families": len(found.windows), "rounds": found.proven}
     return Bound("start_prices", found.proven * problem.round_s, clock.now() - began, certificate)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmsched_mip import __version__, console, errors
+from llmsched_mip.budget import Budget
 from llmsched_mip.cli.arguments import (
     AsJson,
     InstancePath,
@@ -39,8 +40,8 @@ from llmsched_mip.names import LENGTHS
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
-    from llmsched_mip.methods import SolveResult
     from llmsched_mip.plan import Plan
+    from llmsched_mip.result import Result
 
 PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
 OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
@@ -107,17 +108,16 @@ def solve(
         read_bytes(solver)
     require_writable(plan_path)
     instance = _read(instance_path)
-    chosen = objective_name(objective, instance)
+    instance = instance.with_objective(objective_name(objective, instance))
     limit = methods.DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
     title = (
         f"llmsched {__version__} solve {console.instance_text(instance)}, "
-        f"objective {chosen}, method {method}, time limit {limit:g} s"
+        f"objective {instance.objective}, method {method}, time limit {limit:g} s"
     )
     with Ending() as ending:
         try:
             result = methods.solve(
                 instance,
-                objective=chosen,
                 method=method,
                 time_limit_s=limit,
                 gap=gap,
@@ -128,7 +128,7 @@ def solve(
             )
             _solved(instance, result, plan_path, as_json)
         except NoPlanError as error:
-            _no_plan(error, instance, chosen, method, as_json)
+            _no_plan(error, instance, method, as_json)
             if isinstance(error, InterruptedSearchError) and ending.terminated:
                 raise typer.Exit(errors.EXIT_TERMINATED) from None
             raise
@@ -138,29 +138,27 @@ def solve(
             raise
 
 
-def _solved(instance: Instance, result: SolveResult, path: Path | None, as_json: bool) -> None:
-    from llmsched_mip.evaluation import evaluate
+def _solved(instance: Instance, result: Result, path: Path | None, as_json: bool) -> None:
     from llmsched_mip.io.files import write_plan
 
-    plan = result.plan
     for part, message in result.failures:
         console.note(f"llmsched solve: {part} failed and was left out: {message}")
     if result.interrupted:
         console.note("interrupted: this is the best plan so far")
     try:
         if path is not None:
-            write_plan(plan, instance, path)
+            write_plan(result.plan, instance, path)
             console.note(f"plan written to {path}")
     finally:
         if as_json:
-            console.emit_json(console.solve_document(plan, result.failures))
+            console.emit_json(console.solve_document(result))
         else:
-            console.emit(console.solve_table(plan, evaluate(instance, plan).measures))
+            console.emit(console.table(result.rows()))
 
 
-def _no_plan(error: NoPlanError, instance: Instance, objective: str, method: str, as_json: bool) -> None:
+def _no_plan(error: NoPlanError, instance: Instance, method: str, as_json: bool) -> None:
     bounds: dict[str, float] = dict(getattr(error, "bounds", {}))
-    document = console.no_plan_document(instance.name, objective, method, bounds)
+    document = console.no_plan_document(instance.name, instance.objective, method, bounds)
     if as_json:
         console.emit_json(document)
     else:
@@ -179,9 +177,9 @@ def bound(
 
     at_least("--time-limit", time_limit, 0.0)
     instance = _read(instance_path)
-    chosen = objective_name(objective, instance)
+    instance = instance.with_objective(objective_name(objective, instance))
     failures: dict[str, Exception] = {}
-    found = compute(instance, chosen, time_limit, failed=failures.__setitem__)
+    found = compute(instance, Budget() if time_limit is None else Budget(time_limit), failed=failures.__setitem__)
     for name, error in failures.items():
         console.note(f"llmsched bound: {name} failed and was left out: {errors.error_text(error)}")
     if not found:
@@ -189,7 +187,9 @@ def bound(
     binding = best(found)
     if as_json:
         values = {own.name: own.value for own in found}
-        console.emit_json({"instance": instance.name, "objective": chosen, "bounds": values, "best": binding.value})
+        console.emit_json(
+            {"instance": instance.name, "objective": instance.objective, "bounds": values, "best": binding.value}
+        )
         return
     rows = [
         [
@@ -200,9 +200,9 @@ def bound(
         ]
         for own in sorted(found, key=lambda own: -own.value)
     ]
-    console.emit(f"{console.instance_text(instance)}, objective {chosen}")
+    console.emit(f"{console.instance_text(instance)}, objective {instance.objective}")
     console.emit(console.table(rows, ["bound", "seconds", "time s", "certificate"]))
-    console.emit(f"{binding.name} binds: {chosen} ≥ {console.seconds_text(binding.value)} s")
+    console.emit(f"{binding.name} binds: {instance.objective} ≥ {console.seconds_text(binding.value)} s")
 
 
 @app.command()
@@ -276,8 +276,9 @@ def _offline_plan(instance: Instance, policy: str, seed: int) -> Plan:
     from llmsched_mip.methods import solve as plan_offline
 
     console.note(f"policy {policy} without --plan: planning offline for up to {OFFLINE_SECONDS:g} s")
-    plan = plan_offline(instance, time_limit_s=OFFLINE_SECONDS, gap=OFFLINE_GAP, seed=seed).plan
-    console.note(f"planned with method {plan.method}: {plan.objective} {plan.value:.4f}")
+    result = plan_offline(instance, time_limit_s=OFFLINE_SECONDS, gap=OFFLINE_GAP, seed=seed)
+    plan = result.plan
+    console.note(f"planned with method {plan.method}: {plan.objective} {result.value:.4f}")
     return plan
 
 

@@ -57,7 +57,7 @@ def _build(instance: Instance, model: str, objective: str) -> Any:
         return build_user_model(model, instance)[1]
     if model not in SIZES:
         return MODELS[model](instance)
-    with Search(instance, objective, SECONDS) as search:
+    with Search(instance.with_objective(objective), SECONDS) as search:
         list_schedules(search)
     horizon = None
     if search.value is not None:

@@ -35,14 +35,8 @@ class Outcome:
     seconds: float
     stages: Sequence[WorkerPlan]
 
-    def to_plan(self, instance: Instance, method: str | None = None, objective: str | None = None) -> Plan:
+    def to_plan(self, instance: Instance, method: str | None = None) -> Plan:
         """The stages that ran, as a plan without claims; a replay with evictions is not a plan."""
         if self.evictions:
             raise InvalidPlanError(f"policy {self.policy!r} evicted {self.evictions} requests: that is not a plan")
-        return Plan(
-            instance.name,
-            instance.digest,
-            objective or instance.objective,
-            method or self.policy,
-            tuple(self.stages),
-        )
+        return Plan(instance.name, instance.digest, instance.objective, method or self.policy, tuple(self.stages))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ from llmsched_mip.io.documents import (
 from llmsched_mip.io.duplicate_keys import require_distinct_keys
 from llmsched_mip.io.layout_errors import one_line
 from llmsched_mip.io.storage import read_bytes, write_bytes
-from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.plan import Claims, Plan, WorkerPlan
+from llmsched_mip.result import Result
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 
 __all__ = [
@@ -152,21 +154,23 @@ def read_plan(path: str | os.PathLike[str], instance: Instance) -> Plan:
     """Read a plan file for `instance`; unknown ids are kept for `evaluate` to report."""
     document: PlanDocument = _parse(path, "plan")
     index = {name: i for i, name in enumerate(instance.requests.id)}
-    claims = {k: v for k, v in document.__dict__.items() if k not in ("format", "version", "workers")}
     workers = []
     for k, own in enumerate(document.workers):
         try:
             workers.append(_worker_plan(own, index))
         except InvalidInputError as error:
             raise InvalidInputError(f"workers[{k}].{error.field}", error.message, None, os.fspath(path)) from None
-    return Plan(workers=tuple(workers), **claims)
+    return _plan(document, tuple(workers))
 
 
 def read_plan_claims(path: str | os.PathLike[str]) -> Plan:
     """Read what a plan file says of itself, for which no instance is needed; the plan has no workers."""
-    document: PlanDocument = _parse(path, "plan")
-    claims = {k: v for k, v in document.__dict__.items() if k not in ("format", "version", "workers")}
-    return Plan(workers=(), **claims)
+    return _plan(_parse(path, "plan"), ())
+
+
+def _plan(document: PlanDocument, workers: tuple[WorkerPlan, ...]) -> Plan:
+    claims = Claims(**{name.name: getattr(document, name.name) for name in fields(Claims)})
+    return Plan(document.instance, document.instance_digest, document.objective, document.method, workers, claims)
 
 
 def _worker_plan(own: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
@@ -194,6 +198,33 @@ def _worker_plan(own: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
     )
 
 
+def read(path: str | os.PathLike[str], instance: Instance | None = None) -> Instance | Plan:
+    """Read an instance file; with the instance that it is for, a plan file.
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError
+        In one line: the file, the field, the request, what was expected.
+    """
+    return read_instance(path) if instance is None else read_plan(path, instance)
+
+
+def write(what: Instance | Plan | Result, path: str | os.PathLike[str], instance: Instance | None = None) -> None:
+    """Write an instance file, or the plan (of a result) for `instance` with its claims; whole or not at all.
+
+    Raises
+    ------
+    InvalidInputError
+        A plan without its instance.
+    """
+    if isinstance(what, Instance):
+        write_instance(what, path)
+        return
+    if instance is None:
+        raise InvalidInputError("instance", "a plan is written with the instance that it is for")
+    write_plan(what.plan if isinstance(what, Result) else what, instance, path)
+
+
 def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
     """The file form of a plan for `instance`."""
     ids = instance.requests.id
@@ -217,12 +248,7 @@ def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
         "instance_digest": plan.instance_digest,
         "objective": plan.objective,
         "method": plan.method,
-        "status": plan.status,
-        "value": plan.value,
-        "bound": plan.bound,
-        "gap": plan.gap,
-        "bounds": plan.bounds,
-        "seconds": plan.seconds,
+        **asdict(plan.claims),
         "workers": workers,
     }
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.magnitudes import MOST_SECONDS, MOST_TOKEN_ROUNDS
-from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.plan import Claims, Plan, WorkerPlan
 from llmsched_mip.timing import IntArray
 from llmsched_mip.violations import Violation
 
@@ -67,16 +67,30 @@ def _claims(plan: Plan) -> tuple[Plan, list[Violation]]:
     """The plan with the claims that are of the right type, and a violation for each other."""
     found: list[Violation] = []
     changed: dict[str, Any] = {}
-    for name, instead in (("instance", ""), ("instance_digest", ""), ("objective", ""), ("method", ""), ("status", "")):
+    for name in ("instance", "instance_digest", "objective", "method"):
         if not isinstance(getattr(plan, name), str):
             found.append(Violation("claim", f"{name} is {type(getattr(plan, name)).__name__}, expected a string"))
-            changed[name] = instead
+            changed[name] = ""
+    claims = plan.claims
+    if not isinstance(claims, Claims):
+        found.append(Violation("claim", f"claims are {type(claims).__name__}, expected Claims"))
+        return replace(plan, claims=Claims(), **changed), found
+    sound_claims = replace(claims, **_changed_claims(claims, found))
+    return replace(plan, claims=sound_claims, **changed), found
+
+
+def _changed_claims(claims: Claims, found: list[Violation]) -> dict[str, Any]:
+    """What takes the place of claims of a wrong type; a violation for each is added to `found`."""
+    changed: dict[str, Any] = {}
+    if not isinstance(claims.status, str):
+        found.append(Violation("claim", f"status is {type(claims.status).__name__}, expected a string"))
+        changed["status"] = ""
     for name in ("value", "bound", "gap", "seconds"):
-        value = getattr(plan, name)
+        value = getattr(claims, name)
         if not (_finite(value) or (value is None and name != "seconds")):
             found.append(Violation("claim", f"{name} is {_short(value)}, expected a finite number"))
             changed[name] = 0.0 if name == "seconds" else None
-    bounds = plan.bounds
+    bounds = claims.bounds
     if not isinstance(bounds, dict):
         found.append(Violation("claim", f"bounds are {type(bounds).__name__}, expected numbers by name"))
         changed["bounds"] = {}
@@ -85,7 +99,7 @@ def _claims(plan: Plan) -> tuple[Plan, list[Violation]]:
             if not (isinstance(name, str) and _finite(value)):
                 found.append(Violation("claim", f"bound {_short(name)} is {_short(value)}, expected a finite number"))
         changed["bounds"] = {k: v for k, v in bounds.items() if isinstance(k, str) and _finite(v)}
-    return replace(plan, **changed) if changed else plan, found
+    return changed
 
 
 def _finite(value: Any) -> bool:

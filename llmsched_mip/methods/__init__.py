@@ -10,8 +10,8 @@ import lazy_loader
 from llmsched_mip.registry import Registry
 
 if TYPE_CHECKING:
-    from llmsched_mip.methods.portfolio import QUICK_BOUNDS, SLOW_BOUNDS, SOLVERS, SolveResult, solve
-    from llmsched_mip.methods.search import Event, Failure, Search
+    from llmsched_mip.methods.portfolio import QUICK_BOUNDS, SLOW_BOUNDS, SOLVERS, solve
+    from llmsched_mip.methods.search import Search
 
     __all__ = [
         "DEFAULT_TIME_LIMIT_S",
@@ -19,18 +19,15 @@ if TYPE_CHECKING:
         "QUICK_BOUNDS",
         "SLOW_BOUNDS",
         "SOLVERS",
-        "Event",
-        "Failure",
         "Search",
-        "SolveResult",
         "solve",
     ]
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,
         submod_attrs={
-            "portfolio": ["QUICK_BOUNDS", "SLOW_BOUNDS", "SOLVERS", "SolveResult", "solve"],
-            "search": ["Event", "Failure", "Search"],
+            "portfolio": ["QUICK_BOUNDS", "SLOW_BOUNDS", "SOLVERS", "solve"],
+            "search": ["Search"],
         },
     )
 

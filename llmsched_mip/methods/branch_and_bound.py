@@ -20,34 +20,34 @@ def branch_and_bound(search: Search) -> str | None:
     """Search until the gap is closed or the time has passed; why it does not apply, or None."""
     if search.plan is None:
         list_schedules(search)
-    problem = StageProblem.of(search.instance, search.objective)
+    problem = StageProblem.of(search.instance)
     if problem is None:
         return f"it takes one worker, a backlog of at most {MOST_REQUESTS} requests of equal weights, and short tables"
-    explore(search, search.remaining)
+    explore(search, search.budget.remaining)
     return None
 
 
 def branch_and_bound_if_small(search: Search) -> None:
     """The search in a part of the time left, where the number of requests gives hope of a proof."""
     if search.instance.n <= SMALL:
-        explore(search, FIRST_SHARE * search.remaining)
+        explore(search, FIRST_SHARE * search.budget.remaining)
 
 
 def branch_and_bound_again(search: Search) -> None:
     """The search from the best plan by now, in a part of the time left; it may find better plans without a proof."""
     if search.instance.n <= MOST:
-        explore(search, AGAIN_SHARE * search.remaining)
+        explore(search, AGAIN_SHARE * search.budget.remaining)
 
 
 def explore(search: Search, seconds: float, dive: bool = False) -> None:
-    """Offer the plans and raise the bounds that `stage_search.prove` finds within `seconds`; `dive` as there."""
-    problem = StageProblem.of(search.instance, search.objective)
-    if problem is None or search.stop() or seconds <= 0:
+    """Offer the plans and raise the bounds that `algorithms.stages` finds within `seconds`; `dive` as there."""
+    problem = StageProblem.of(search.instance)
+    if problem is None or search.budget.spent() or seconds <= 0:
         return
     began = clock.now()
     known = math.inf if search.value is None else search.value / problem.weight
     least = (search.bound or 0.0) / problem.weight
-    for proof in prove(problem, known, least, search.stop_after(seconds), dive):
+    for proof in prove(problem, known, least, search.budget.slice(seconds), dive):
         if proof.actions is not None and proof.value < known:
             known = proof.value
             search.offer(problem.plan(search.instance, proof.actions, NAME))

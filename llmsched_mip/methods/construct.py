@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from llmsched_mip import clock
 from llmsched_mip.algorithms.unit_round.local_search import anneal
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
@@ -29,11 +28,11 @@ def construct(search: Search) -> None:
         return
     own = UnitRounds.of(search.instance)
     if own is not None:
-        search.offer(own.plan(search.instance, "mc-sf", shortest_first(own), search.objective))
-    if own is None or search.objective == "makespan":
+        search.offer(own.plan(search.instance, "mc-sf", shortest_first(own)))
+    if own is None or search.instance.objective == "makespan":
         list_schedules(search)
-    if search.objective == "makespan":
-        if not search.stop():
+    if search.instance.objective == "makespan":
+        if not search.budget.spent():
             mmbpp(search)
         return
     if own is None:
@@ -48,10 +47,10 @@ def kv_policies(search: Search) -> None:
         return
     problem = Problem.of(instance, "known")
     quick = [("sorted-f", SortedF), ("svf", SmallestVolumeFirst)]
-    if instance.n <= MOST_SWAPPED and search.remaining >= LONG_LIMIT_S + 0.04 * instance.n:
+    if instance.n <= MOST_SWAPPED and search.budget.remaining >= LONG_LIMIT_S + 0.04 * instance.n:
         quick.append(("lp-swap", LPSwap))
     for name, policy in quick:
-        if search.stop():
+        if search.budget.spent():
             return
         search.run_policy(name, policy(problem))
 
@@ -70,12 +69,11 @@ def annealed_starts(search: Search) -> None:
         and worker.max_prefill_tokens is None
         and (worker.slots is None or worker.slots >= instance.n)
     )
-    if not applies or worker.kv_capacity is None or search.stop():
+    if not applies or worker.kv_capacity is None or search.budget.spent():
         return
     own = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
     if not own.within_memory:
         search.note("annealed starts left out: too many rounds")
         return
-    seconds = min(MOST_SECONDS, SHARE * search.remaining)
-    found = anneal(own, shortest_first(own), seconds, search.stop_after(seconds), clock.now, search.seed)
-    search.offer(own.plan(instance, "annealed starts", found, search.objective))
+    found = anneal(own, shortest_first(own), search.budget.slice(MOST_SECONDS, SHARE), search.seed)
+    search.offer(own.plan(instance, "annealed starts", found))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.instance import Instance
-from llmsched_mip.plan import Plan
+from llmsched_mip.plan import Claims, Plan
 from llmsched_mip.policies.base import Lengths
 from llmsched_mip.policies.estimator import Estimator
 
@@ -53,5 +53,4 @@ def solve_estimated(instance: Instance, visible: str, **options: Any) -> Plan:
     from llmsched_mip.methods import solve
 
     plan = solve(estimated(instance, visible), **options).plan
-    claims: dict[str, Any] = {"status": "feasible", "value": None, "bound": None, "gap": None, "bounds": {}}
-    return replace(plan, instance=instance.name, instance_digest=instance.digest, **claims)
+    return replace(plan, instance=instance.name, instance_digest=instance.digest, claims=Claims())

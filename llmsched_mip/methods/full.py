@@ -17,6 +17,7 @@ import numpy as np
 
 from llmsched_mip import bounds
 from llmsched_mip.bounds import Bound
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods import METHODS
@@ -67,18 +68,18 @@ class Setting:
     @classmethod
     def of(cls, search: Search) -> Setting:
         """Setting from the incumbent and the bounds of a search."""
-        instance, objective = search.instance, search.objective
+        instance = search.instance
         if search.value is None:
             return cls(whole_horizon(instance), objective_bound=search.bound)
-        horizon = horizon_from_value(instance, objective, search.value)
+        horizon = horizon_from_value(instance, instance.objective, search.value)
         latest = None
-        if objective == "total_completion" and instance.n <= WINDOW_REQUESTS:
+        if instance.objective == "total_completion" and instance.n <= WINDOW_REQUESTS:
             latest = latest_completions(search)
         return cls(horizon, None, latest, search.bound)
 
     def sizes(self, search: Search) -> dict[str, int]:
         """Estimated columns and nonzeros of the model."""
-        return round_indexed.size(search.instance, search.objective, self.horizon)
+        return round_indexed.size(search.instance, search.instance.objective, self.horizon)
 
 
 def latest_completions(search: Search) -> FloatArray | None:
@@ -93,10 +94,10 @@ def latest_completions(search: Search) -> FloatArray | None:
     latest = np.empty(instance.n)
     names = [name for name in QUICK if name in search.bounds] or ["alone"]
     for i in range(instance.n):
-        if search.stop():
+        if search.budget.spent():
             return None
         others = instance.take(np.delete(np.arange(instance.n), i))
-        least = bounds.best(bounds.compute(others, search.objective, search.remaining, names=names)).value
+        least = bounds.best(bounds.compute(others, search.budget, names=names)).value
         latest[i] = (value - least) / instance.requests.weight[i]
     return latest
 
@@ -107,12 +108,12 @@ def full(search: Search) -> None:
     `auto` then has the parts of the same model that are small enough: `large_neighbourhood`.
     """
     construct(search)
-    if search.stop():
+    if search.budget.spent():
         return
     setting = Setting.of(search)
     reason = too_large(search, setting)
-    if reason is None and not search.stop():
-        reason = solve_model(search, setting)
+    if reason is None and not search.budget.spent():
+        reason = solve_model(search, setting, search.budget)
     if reason is not None:
         search.note(f"full model left out: {reason}; going on with auto")
         METHODS["auto"](search)
@@ -126,54 +127,51 @@ def too_large(search: Search, setting: Setting) -> str | None:
         return f"{text}, at most {MOST_NONZEROS:,} nonzeros are built"
     seconds = sizes["nonzeros"] * (SECONDS_PER_NONZERO + PRESOLVE_SECONDS_PER_NONZERO)
     seconds += sizes["columns"] * SECONDS_PER_COLUMN
-    if seconds > BUILD_SHARE * search.remaining:
-        return f"{text} take about {seconds:.1f} s to build and presolve, {search.remaining:.1f} s are left"
+    if seconds > BUILD_SHARE * search.budget.remaining:
+        return f"{text} take about {seconds:.1f} s to build and presolve, {search.budget.remaining:.1f} s are left"
     return None
 
 
 def full_if_small(search: Search, share: float = 0.5) -> None:
     """The full model where it is small, in a share of the time left."""
     if small(search) and too_large(search, setting := Setting.of(search)) is None:
-        solve_model(search, setting, time_limit_s=share * search.remaining)
+        solve_model(search, setting, search.budget.slice(share=share))
 
 
 def small(search: Search) -> bool:
     """Whether the model is small enough to be worth a try before the heuristics."""
     if search.value is None:
         return False
-    horizon = horizon_from_value(search.instance, search.objective, search.value)
-    sizes = round_indexed.size(search.instance, search.objective, horizon)
+    horizon = horizon_from_value(search.instance, search.instance.objective, search.value)
+    sizes = round_indexed.size(search.instance, search.instance.objective, horizon)
     return sizes["nonzeros"] <= SMALL_NONZEROS
 
 
 def solve_model(
     search: Search,
     setting: Setting,
+    budget: Budget,
     solver: Callable[..., SolveResult] = solve,
-    time_limit_s: float = math.inf,
 ) -> str | None:
     """Build and solve; why nothing came of it, or None."""
-    deadline = search.seconds + min(search.remaining, time_limit_s)
     try:
         model = round_indexed.build(
             search.instance,
-            search.objective,
+            search.instance.objective,
             horizon=setting.horizon,
             least=setting.least,
             objective_bound=setting.objective_bound,
             latest_s=setting.latest_s,
-            stop=lambda: search.interrupted or search.seconds > deadline,
+            stop=budget.spent,
         )
     except BuildStoppedError:
         return "the time limit passed while it was built"
     known = math.inf if search.value is None else search.value
     started = search.plan is not None and round_indexed.start(model, search.plan)
-    limits: dict[str, Any] = {"time_limit_s": max(0.0, deadline - search.seconds), "threads": search.threads}
-    limits["mip_rel_gap"] = search.gap_target
+    limits: dict[str, Any] = {"budget": budget, "threads": search.threads, "mip_rel_gap": search.gap_target}
     if solver is solve:
-        limits |= {"start": started, "stop": lambda: search.interrupted, "on_trace": _trace(search, known)}
-        limits["options"] = EXACT
-    if limits["time_limit_s"] <= 0:
+        limits |= {"start": started, "on_trace": _trace(search, known), "options": EXACT}
+    if budget.spent():
         return "the time limit passed while it was built"
     result = solver(model, **limits)
     if result.value is not None:
@@ -232,9 +230,9 @@ def solve_with(search: Search, name: str) -> None:
         solve_user_model(search, name)
         return
     construct(search)
-    if search.stop():
+    if search.budget.spent():
         return
     setting = Setting.of(search)
-    reason = too_large(search, setting) or solve_model(search, setting, solver=solve_with_cbc)
+    reason = too_large(search, setting) or solve_model(search, setting, search.budget, solve_with_cbc)
     if reason is not None:
         search.note(f"full model left out: {reason}")

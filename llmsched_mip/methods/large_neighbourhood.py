@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.construct import construct
@@ -111,7 +112,7 @@ class _Run:
 
     def run(self) -> None:
         turn = 0
-        while not self.search.stop() and not all(own.exhausted for own in self.neighbourhoods):
+        while not self.search.budget.spent() and not all(own.exhausted for own in self.neighbourhoods):
             own = self.neighbourhoods[turn % len(self.neighbourhoods)]
             turn += 1
             if not own.exhausted:
@@ -187,7 +188,7 @@ class _Run:
         instance, workers = self.instance, len(self.clocks)
         r, d = instance.requests, instance.requests.decode_tokens
         last = np.array([len(clock.end_s) for clock in self.clocks], dtype=np.int64)
-        if self.search.objective == "total_completion":
+        if self.search.instance.objective == "total_completion":
             last += int(d[choice.free].max()) // 2
         last = np.maximum(last, 1 if workers == 1 else int(d.max()))
         i, w, t = [np.arange(instance.n)], [self.worker], [self.round]
@@ -216,18 +217,18 @@ class _Run:
             own.exhausted = own.size <= 2.0
             own.size = max(2.0, own.size * SHRINK)
             return
-        rows = RoundRows(self.instance, search.objective, horizon, None, OPTIONS, None, part)
+        rows = RoundRows(self.instance, search.instance.objective, horizon, None, OPTIONS, None, part)
         rows.state(None)
-        limit = min(max(LEAST_SECONDS, SHARE * search.time_limit_s), MOST_SECONDS, search.remaining)
-        result = self.solve(rows, limit)
+        budget = search.budget.slice(min(max(LEAST_SECONDS, SHARE * search.budget.seconds), MOST_SECONDS))
+        result = self.solve(rows, budget)
         better = False
         if result is not None and result.x is not None:
             better = self.offer(plan_from(rows, result.x[rows.z]))
         self.resize(own, choice, result, better)
 
-    def solve(self, rows: RoundRows, limit: float) -> SolveResult | None:
+    def solve(self, rows: RoundRows, budget: Budget) -> SolveResult | None:
         """HiGHS on the part, started from the plan."""
-        if limit <= 0 or self.search.stop():
+        if budget.spent():
             return None
         form = rows.form.matrix_form()
         values = rows.values_of(self.starts)
@@ -235,9 +236,8 @@ class _Run:
         return solve_arrays(
             ArrayModel(**form),
             start=start,
-            time_limit_s=limit,
+            budget=budget,
             threads=self.search.threads or 1,
-            stop=lambda: self.search.interrupted,
             mip_rel_gap=REL_GAP,
             options=HIGHS_OPTIONS,
         )
@@ -251,8 +251,8 @@ class _Run:
         shifted = within_caps(instance, left_shift(instance, _merged(instance, starts_of(found))))
         best, value = None, self.value
         for starts in (starts_of(found), shifted):
-            plan = plan_of(instance, starts, "large-neighbourhood", search.objective)
-            own = evaluate(instance, plan).measures.objective(search.objective)
+            plan = plan_of(instance, starts, "large-neighbourhood")
+            own = evaluate(instance, plan).measures.objective(instance.objective)
             if best is None or own < value:
                 best, value = plan, own
         assert best is not None

@@ -16,11 +16,11 @@ THRESHOLDS = (1, 2, 4, 8, 16, 32, 64)
 SMALL = 20_000
 
 
-def orders(instance: Instance, objective: str) -> Iterator[tuple[str, list[int] | None]]:
+def orders(instance: Instance) -> Iterator[tuple[str, list[int] | None]]:
     """Orders worth trying, as the place of every request in the list (None: order of arrival)."""
     requests = instance.requests
     yield "fcfs", None
-    if objective == "makespan":
+    if instance.objective == "makespan":
         yield "longest-first", places(-requests.decode_tokens)
     else:
         yield "shortest-first", places(requests.decode_tokens / requests.weight)
@@ -41,8 +41,8 @@ def list_schedules(search: Search) -> None:
     limited = any(worker.slots is not None for worker in instance.workers)
     thresholds = THRESHOLDS if limited and instance.n <= SMALL else THRESHOLDS[:1]
     for idle in thresholds:
-        for name, order in orders(instance, search.objective):
+        for name, order in orders(instance):
             label = name if idle == 1 else f"{name}, {idle} idle slots"
             search.run_policy(label, IdleThreshold(problem, order, idle))
-            if search.stop():
+            if search.budget.spent():
                 return

@@ -42,7 +42,7 @@ def mmbpp(search: Search) -> None:
         if plan is None and len(requests):
             return
         parts.append((requests, plan))
-    search.offer(joined(instance, "mmbpp", search.objective, parts))
+    search.offer(joined(instance, "mmbpp", parts))
 
 
 def client_plan(search: Search, instance: Instance) -> Plan | None:
@@ -50,9 +50,8 @@ def client_plan(search: Search, instance: Instance) -> Plan | None:
     began = clock.now()
     clients = Limits.of(instance, 0).slots
     lengths = instance.requests.decode_tokens
-    limit = min(PACKING_SECONDS, search.remaining)
-    packing = pack(lengths, clients, time_limit_s=limit, stop=lambda: search.interrupted)
-    if instance is search.instance and search.objective == "makespan":
+    packing = pack(lengths, clients, budget=search.budget.slice(PACKING_SECONDS))
+    if instance is search.instance and search.instance.objective == "makespan":
         status = {"clients": clients, "packing_status": packing.status}
         search.raise_bounds([makespan_from_rounds("mmbpp", instance, packing.bound, began, **status)])
     lists = client_lists(instance, packing.assignment, clients)
@@ -77,9 +76,9 @@ def best_threshold(search: Search, instance: Instance, lists: list[list[int]]) -
         executor = Executor(instance, Clients(problem, lists, idle))
         executor.run()
         outcome = executor.outcome("mmbpp", 0.0)
-        value = outcome.measures.objective(search.objective)
+        value = outcome.measures.objective(instance.objective)
         if best is None or value < best[0]:
-            best = value, outcome.to_plan(instance, "mmbpp", search.objective)
-        if search.stop():
+            best = value, outcome.to_plan(instance, "mmbpp")
+        if search.budget.spent():
             break
     return None if best is None else best[1]

@@ -9,11 +9,12 @@ pattern is solved in integers; the plan is taken from executing it."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
@@ -27,7 +28,6 @@ from llmsched_mip.policies.timetable import Timetable
 from llmsched_mip.solvers.highs import solve_arrays
 from llmsched_mip.timing import IntArray, fixed_prefill_seconds
 
-Stop = Callable[[], bool]
 Batches = tuple[list[list[int]], list[int]]
 COARSE, MEDIUM = 40, 90
 COARSE_SHARE, FINE_SHARE, INTEGER_SHARE, POLISH_SHARE = 0.35, 0.2, 0.3, 0.12
@@ -74,12 +74,12 @@ class PatternSearch:
     instance : Instance
         One to which the method `applies`.
     seed : int
-    stop : callable, optional
-        Polled inside each LP; once it is true, patterns have no value.
+    budget : Budget, optional
+        Once it is spent, patterns have no value.
     """
 
-    def __init__(self, instance: Instance, seed: int = 0, stop: Stop | None = None):
-        self.stop = stop
+    def __init__(self, instance: Instance, seed: int = 0, budget: Budget | None = None):
+        self.budget = budget or Budget()
         worker, requests = instance.workers[0], instance.requests
         self.random = np.random.default_rng(seed)
         self.slots = min(worker.slots or instance.n, instance.n)
@@ -104,7 +104,7 @@ class PatternSearch:
             return math.inf
         self.tried += 1
         model = build(self.classes, starts, pattern.horizon, self.slots, self.kv_capacity)
-        result = solve_arrays(model.arrays, threads=1, options=LP_OPTIONS, stop=self.stop)
+        result = solve_arrays(model.arrays, threads=1, options=LP_OPTIONS, budget=self.budget)
         if result.value is None or not result.status.proven:
             return math.inf
         return pattern.horizon + self.prefill_rounds * len(starts) + result.value
@@ -119,19 +119,19 @@ class PatternSearch:
         offsets = {round(k * period / count) for k in range(1, count)} | {horizon % period}
         return Pattern(period, tuple(sorted(offsets - {0})), horizon)
 
-    def run(self, stop: Stop, most: int = 2000) -> tuple[float, Pattern]:
-        """Search until `stop`, or until `most` patterns were tried; the best pattern with its value."""
+    def run(self, budget: Budget, most: int = 2000) -> tuple[float, Pattern]:
+        """Search until `budget` is spent, or until `most` patterns were tried; the best pattern with its value."""
         trials = []
         for period in self.periods():
             for share in (1.0, 2.0):
                 pattern = self._stretched(self.guess(period, share))
                 trials.append((self.value(pattern), pattern))
-                if stop():
+                if budget.spent():
                     return min(trials, key=lambda trial: trial[0])
         trials.sort(key=lambda trial: trial[0])
-        improved = [self.improve(*trial, stop, most // 20) for trial in trials[:3]]
+        improved = [self.improve(*trial, budget, most // 20) for trial in trials[:3]]
         best = min(improved, key=lambda trial: trial[0])
-        return self.improve(*best, stop, most)
+        return self.improve(*best, budget, most)
 
     def periods(self) -> list[int]:
         """Periods worth trying: fractions of the longest length, or none at all."""
@@ -142,7 +142,7 @@ class PatternSearch:
         """Lengthen the horizon until little is left over."""
         for _ in range(6):
             starts = pattern.starts()
-            if len(starts) > MOST_STARTS or (self.stop is not None and self.stop()):
+            if len(starts) > MOST_STARTS or self.budget.spent():
                 return pattern
             fixed = pattern.horizon + self.prefill_rounds * len(starts)
             over = self.value(pattern) - fixed
@@ -151,10 +151,10 @@ class PatternSearch:
             pattern = Pattern(pattern.period, pattern.offsets, pattern.horizon + math.ceil(over / 2))
         return pattern
 
-    def improve(self, value: float, pattern: Pattern, stop: Stop, most: int) -> tuple[float, Pattern]:
+    def improve(self, value: float, pattern: Pattern, budget: Budget, most: int) -> tuple[float, Pattern]:
         """Move, add and drop single prefill rounds and shift the horizon as long as the value falls."""
         for _ in range(most):
-            if stop():
+            if budget.spent():
                 break
             other = self.neighbour(pattern)
             trial = self.value(other)
@@ -185,14 +185,14 @@ class PatternSearch:
         horizon = max(horizon, self.longest)
         return Pattern(period, tuple(sorted({o for o in offsets if 0 < o < period})), horizon)
 
-    def timetable(self, pattern: Pattern, seconds: float, stop: Stop) -> Batches | None:
+    def timetable(self, pattern: Pattern, budget: Budget) -> Batches | None:
         """Batches and due rounds from the integer model; what is left over stands in the first.
 
-        None when no integer solution was found within `seconds`.
+        None when no integer solution was found within `budget`.
         """
         starts = pattern.starts()
         model = build(self.classes, starts, pattern.horizon, self.slots, self.kv_capacity, integer=True)
-        result = solve_arrays(model.arrays, threads=1, time_limit_s=seconds, mip_abs_gap=0.3, stop=stop)
+        result = solve_arrays(model.arrays, threads=1, budget=budget, mip_abs_gap=0.3)
         if result.x is None:
             return None
         return self._batches(model, np.rint(result.x).astype(np.int64), starts)
@@ -218,7 +218,7 @@ def pattern(search: Search) -> str | None:
     apply, or None.
     """
     instance = search.instance
-    if search.objective != "makespan":
+    if search.instance.objective != "makespan":
         return "it takes the makespan"
     if search.plan is None:
         list_schedules(search)
@@ -240,27 +240,27 @@ def pattern(search: Search) -> str | None:
             return "no pattern was found"
         best = min(plans, key=lambda plan: evaluate(own, plan).measures.makespan) if own is not None else None
         parts.append((requests, best))
-    search.offer(joined(instance, "pattern", search.objective, parts))
+    search.offer(joined(instance, "pattern", parts))
     return None
 
 
 def pattern_plans(search: Search, instance: Instance, share: float) -> Iterator[Plan]:
     """Search coarse, then finer, then solve in integers, execute and polish; `share` of the time that is left."""
-    budget = search.remaining * share
-    own = PatternSearch(instance, search.seed, search.stop)
-    value, found = own.run(search.stop_after(COARSE_SHARE * budget))
+    left = search.budget.remaining * share
+    own = PatternSearch(instance, search.seed, search.budget)
+    value, found = own.run(search.budget.slice(COARSE_SHARE * left))
     if not math.isfinite(value):
         return
     own.refine(MEDIUM)
-    _, found = own.improve(own.value(found), found, search.stop_after(FINE_SHARE * budget), FINE_TRIALS)
+    _, found = own.improve(own.value(found), found, search.budget.slice(FINE_SHARE * left), FINE_TRIALS)
     problem = Problem.of(instance, "known")
-    seconds = INTEGER_SHARE * budget / len(MARGINS)
+    seconds = INTEGER_SHARE * left / len(MARGINS)
     best: tuple[float, Batches, Plan] | None = None
     for margin in MARGINS:
         if search.interrupted:
             return
         longer = replace(found, horizon=found.horizon + margin)
-        timetable = own.timetable(longer, seconds, lambda: search.interrupted)
+        timetable = own.timetable(longer, search.budget.slice(seconds))
         if timetable is None:
             continue
         for early in (False, True):
@@ -269,20 +269,20 @@ def pattern_plans(search: Search, instance: Instance, share: float) -> Iterator[
             if best is None or value < best[0]:
                 best = value, timetable, plan
     if best is not None:
-        yield polished(instance, problem, best, search.stop_after(POLISH_SHARE * budget), own.random)
+        yield polished(instance, problem, best, search.budget.slice(POLISH_SHARE * left), own.random)
 
 
 def polished(
     instance: Instance,
     problem: Problem,
     best: tuple[float, Batches, Plan],
-    stop: Stop,
+    budget: Budget,
     random: np.random.Generator,
 ) -> Plan:
     """Merge neighbouring batches, move due rounds and swap requests as long as the executed value falls."""
     value, (batches, due), plan = best
     for _ in range(POLISH_TRIALS):
-        if stop() or len(batches) < 2:
+        if budget.spent() or len(batches) < 2:
             break
         trial = _changed(batches, due, random)
         other, candidate = executed(instance, Timetable(problem, *trial, early=True))
@@ -314,4 +314,4 @@ def executed(instance: Instance, policy: Timetable) -> tuple[float, Plan]:
     executor = Executor(instance, policy)
     executor.run()
     outcome = executor.outcome("pattern", 0.0)
-    return outcome.measures.makespan, outcome.to_plan(instance, "pattern", "makespan")
+    return outcome.measures.makespan, outcome.to_plan(instance, "pattern")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from llmsched_mip import bounds
@@ -28,14 +27,13 @@ from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
-from llmsched_mip.methods.search import Event, Failure, Search
+from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
 from llmsched_mip.methods.unit_round import unit_round
-from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.normal_form import NormalForm
-from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.lagrangian import Lagrangian
+from llmsched_mip.result import Event, Result
 from llmsched_mip.solvers.cbc import require_cbc
 
 SOLVERS = ("highs", "cbc")
@@ -57,13 +55,13 @@ def auto(search: Search) -> None:
         full_if_small,
         large_neighbourhood,
     ]
-    if search.objective == "makespan":
+    if search.instance.objective == "makespan":
         steps = [list_schedules, mmbpp, branch_and_bound_if_small, full_if_small, pattern, online]
         steps += [branch_and_bound_again, large_neighbourhood]
     if unit_round_applies(search):
         steps = [unit_round]
     for step in steps:
-        if not search.stop():
+        if not search.budget.spent():
             search.attempt(step.__name__, partial(step, search))
 
 
@@ -79,7 +77,7 @@ def or_auto(name: str, method: Callable[[Search], str | None]) -> Callable[[Sear
 
     def run(search: Search) -> None:
         reason = method(search)
-        if reason is not None and not search.stop():
+        if reason is not None and not search.budget.spent():
             search.note(f"{name} left out: {reason}; going on with auto")
             auto(search)
 
@@ -92,19 +90,9 @@ pattern_or_auto = or_auto("pattern", pattern)
 unit_round_or_auto = or_auto("unit-round", unit_round)
 
 
-@dataclass(frozen=True, eq=False)
-class SolveResult:
-    """A plan that has passed `evaluate`, with its claims, whether Ctrl-C cut the search short, and what failed."""
-
-    plan: Plan
-    interrupted: bool
-    failures: tuple[Failure, ...] = ()
-
-
 def solve(
     instance: Instance,
     *,
-    objective: str | None = None,
     method: str = "auto",
     time_limit_s: float | None = None,
     gap: float = 0.0,
@@ -112,14 +100,12 @@ def solve(
     seed: int = 0,
     log: Callable[[Event], None] | None = None,
     solver: str | None = None,
-) -> SolveResult:
-    """Find a plan and prove a lower bound.
+) -> Result:
+    """Find a plan for the instance's objective and prove a lower bound.
 
     Parameters
     ----------
     instance : Instance
-    objective : str, optional
-        ``makespan`` or ``total_completion``; default: the instance's.
     method : str
         One of `METHODS`.
     time_limit_s : float, optional
@@ -138,7 +124,7 @@ def solve(
     Raises
     ------
     InvalidInputError
-        Unknown method or objective, or an option out of range.
+        Unknown method, or an option out of range.
     SchedulingError
         CBC is asked for and cannot be run.
     NoPlanError
@@ -148,23 +134,22 @@ def solve(
 
     A part that fails once there is a plan ends nothing: the result's `failures` names it.
     """
-    objective = objective or instance.objective
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
-    _check(objective, method, limit, gap)
+    _check(method, gap)
     chosen = partial(_guarded, name=method) if solver is None else _with_solver(method, solver)
-    form = NormalForm.of(instance, objective)
-    with Search(form.instance, objective, limit, gap, threads, seed, log, form) as search:
+    form = NormalForm.of(instance)
+    with Search(form.instance, limit, gap, threads, seed, log, form) as search:
         try:
             _run(search, chosen)
         except KeyboardInterrupt:
             # A second Ctrl-C: what was found is kept.
             search.interrupted = True
-    return _result(search, limit)
+    return _result(search)
 
 
 def _run(search: Search, chosen: Callable[[Search], None]) -> None:
     """Quick bounds, the method, list schedules where it has made no plan, and slow bounds while a gap is open."""
-    _bounds(search, QUICK_BOUNDS, lambda: search.interrupted)
+    _bounds(search, QUICK_BOUNDS)
     try:
         chosen(search)
     except SchedulingError as error:
@@ -174,32 +159,29 @@ def _run(search: Search, chosen: Callable[[Search], None]) -> None:
         search.fail("solver", error)
     if search.plan is None and not search.interrupted:
         _guarded(search, "lists")
-    if not search.stop() and (len(search.instance.workers) > 1 or search.objective == "total_completion"):
-        _bounds(search, [name for name in SLOW_BOUNDS if name not in search.bounds], search.stop)
+    if not search.budget.spent() and (
+        len(search.instance.workers) > 1 or search.instance.objective == "total_completion"
+    ):
+        _bounds(search, [name for name in SLOW_BOUNDS if name not in search.bounds])
 
 
 def _guarded(search: Search, name: str) -> None:
     search.attempt(name, partial(METHODS[name], search))
 
 
-def _bounds(search: Search, names: Sequence[str], stop: Callable[[], bool]) -> None:
-    """Raise these bounds; one that fails is left out."""
+def _bounds(search: Search, names: Sequence[str]) -> None:
+    """Raise these bounds, the quick ones however little time there is; one that fails is left out."""
+
+    def failed(name: str, error: Exception) -> None:
+        search.fail(f"bound {name}", error)
+
     for name in names:
-        if search.bounds and stop():
+        if search.bounds and (search.interrupted if name in QUICK_BOUNDS else search.budget.spent()):
             return
-        search.raise_bounds(
-            bounds.compute(
-                search.instance,
-                search.objective,
-                search.remaining,
-                stop=stop,
-                names=[name],
-                failed=lambda name, error: search.fail(f"bound {name}", error),
-            )
-        )
+        search.raise_bounds(bounds.compute(search.instance, search.budget, names=[name], failed=failed))
 
 
-def _result(search: Search, limit: float) -> SolveResult:
+def _result(search: Search) -> Result:
     """The best plan as one of the instance that `solve` was given, evaluated there."""
     form = search.form
     proven = {name: form.value(value) for name, value in search.bounds.items()}
@@ -208,14 +190,14 @@ def _result(search: Search, limit: float) -> SolveResult:
         if search.interrupted:
             raise InterruptedSearchError(f"{name}: interrupted before there was a plan", proven)
         because = "".join(f"; {part}: {message}" for part, message in search.failures)
-        raise NoPlanError(f"{name}: no plan within {limit:g} s{because}", proven)
+        raise NoPlanError(f"{name}: no plan within {search.budget.seconds:g} s{because}", proven)
     plan = form.plan_of_original(search.plan)
     evaluation = evaluate(form.original, plan)
     if not evaluation.feasible:
         raise InvalidPlanError(f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}")
-    value = evaluation.measures.objective(search.objective)
-    claimed = plan.with_claims(value, proven, search.seconds, search.closed)
-    return SolveResult(claimed, search.interrupted, tuple(search.failures))
+    value = evaluation.measures.objective(plan.objective)
+    claimed = plan.with_claims(value, proven, search.budget.elapsed, search.closed)
+    return Result(claimed, evaluation.measures, tuple(search.trace), tuple(search.failures), search.interrupted)
 
 
 def _with_solver(method: str, solver: str) -> Callable[[Search], None]:
@@ -229,12 +211,8 @@ def _with_solver(method: str, solver: str) -> Callable[[Search], None]:
     return full if solver == "highs" else partial(solve_with, name=solver)
 
 
-def _check(objective: str, method: str, time_limit_s: float, gap: float) -> None:
-    if objective not in OBJECTIVES:
-        raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {objective!r}")
+def _check(method: str, gap: float) -> None:
     if method not in METHODS:
         raise InvalidInputError("method", f"expected one of {', '.join(METHODS)}, got {method!r}")
-    if not time_limit_s >= 0:
-        raise InvalidInputError("time_limit", f"expected a number of seconds ≥ 0, got {time_limit_s}")
     if not 0 <= gap < 1:
         raise InvalidInputError("gap", f"expected a number from 0 to 1, got {gap}")

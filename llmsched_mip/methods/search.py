@@ -6,10 +6,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
-from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidPlanError, error_text
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import Executor
@@ -17,27 +17,8 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan, relative_gap
 from llmsched_mip.policies.base import Policy
+from llmsched_mip.result import Event, Failure
 from llmsched_mip.tolerance import meets
-
-
-class Event(NamedTuple):
-    """One improvement: seconds since the start, incumbent, bound and gap (None while there is none).
-
-    Incumbent and bound are in seconds of the instance that `solve` was given.
-    """
-
-    seconds: float
-    incumbent: float | None
-    bound: float | None
-    gap: float | None
-    source: str
-
-
-class Failure(NamedTuple):
-    """A part of the search that failed, and why, in one line."""
-
-    part: str
-    message: str
 
 
 class Search:
@@ -47,9 +28,8 @@ class Search:
     ----------
     instance : Instance
         `solve` hands over a normal form; plans, `value` and `bounds` of the search are in its unit.
-    objective : str
     time_limit_s : float
-        Wall time in seconds; `stop` turns true when it has passed.
+        Wall time in seconds, from now on; `budget` is spent when it has passed, at Ctrl-C, and at the goal.
     gap : float
         Relative gap at which to stop.
     threads : int or None
@@ -63,7 +43,6 @@ class Search:
     def __init__(
         self,
         instance: Instance,
-        objective: str,
         time_limit_s: float,
         gap: float = 0.0,
         threads: int | None = None,
@@ -71,11 +50,10 @@ class Search:
         log: Callable[[Event], None] | None = None,
         form: NormalForm | None = None,
     ):
-        self.instance, self.objective = instance, objective
-        self.form = form or NormalForm.of_itself(instance, objective)
-        self.time_limit_s, self.gap_target, self.threads, self.seed = time_limit_s, gap, threads, seed
-        self.log = log
-        self.began = clock.now()
+        self.instance, self.form = instance, form or NormalForm.of_itself(instance)
+        self.gap_target, self.threads, self.seed, self.log = gap, threads, seed, log
+        self.budget = Budget(time_limit_s, lambda: self.interrupted or self._reached)
+        self.trace: list[Event] = []
         self._best: tuple[Plan, float] | None = None
         self.bounds: dict[str, float] = {}
         self.failures: list[Failure] = []
@@ -94,16 +72,6 @@ class Search:
         return None if self._best is None else self._best[1]
 
     @property
-    def seconds(self) -> float:
-        """Wall time since the start."""
-        return clock.now() - self.began
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left."""
-        return max(0.0, self.time_limit_s - self.seconds)
-
-    @property
     def bound(self) -> float | None:
         """Best proven lower bound so far."""
         return max(self.bounds.values(), default=None)
@@ -120,20 +88,11 @@ class Search:
         """Whether the best bound proves the best plan optimal."""
         return self.value is not None and self.bound is not None and meets(self.bound, self.value)
 
-    def stop(self) -> bool:
-        """Whether to end: interrupted, out of time, or the gap is closed."""
-        return self.interrupted or self._reached or self.remaining <= 0
-
     def _progress(self, source: str) -> None:
         """The incumbent or the bound is a better one: log it, and see whether the goal is reached."""
         gap = self.gap
         self._reached = self.closed or (gap is not None and self.gap_target > 0 and gap <= self.gap_target)
         self._report(source)
-
-    def stop_after(self, seconds: float) -> Callable[[], bool]:
-        """`stop`, or true once `seconds` from now have passed."""
-        end = self.seconds + seconds
-        return lambda: self.stop() or self.seconds >= end
 
     def offer(self, plan: Plan) -> bool:
         """Evaluate a plan and keep it if it is feasible and better; whether it was kept.
@@ -146,7 +105,7 @@ class Search:
         evaluation = evaluate(self.instance, plan)
         if not evaluation.feasible:
             raise InvalidPlanError(f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}")
-        value = evaluation.measures.objective(self.objective)
+        value = evaluation.measures.objective(self.instance.objective)
         if self.value is not None and value >= self.value:
             return False
         self._best = (plan, value)
@@ -170,7 +129,7 @@ class Search:
         executor = Executor(self.instance, policy)
         executor.run()
         outcome = executor.outcome(name, 0.0)
-        return self.offer(outcome.to_plan(self.instance, name, self.objective))
+        return self.offer(outcome.to_plan(self.instance, name))
 
     def raise_bounds(self, bounds: Iterable[Bound]) -> None:
         """Add proven bounds."""
@@ -185,11 +144,12 @@ class Search:
         self._report(text)
 
     def _report(self, source: str) -> None:
+        value, bound = (None if known is None else self.form.value(known) for known in (self.value, self.bound))
+        self.trace.append(Event(self.budget.elapsed, value, bound, self.gap, source))
         if self.log is None:
             return
-        value, bound = (None if own is None else self.form.value(own) for own in (self.value, self.bound))
         try:
-            self.log(Event(self.seconds, value, bound, self.gap, source))
+            self.log(self.trace[-1])
         except Exception as error:
             # Who listens may be gone (a closed terminal); the search goes on in silence.
             self.log = None

@@ -49,7 +49,7 @@ def part(instance: Instance, w: int, requests: IntArray) -> Instance:
     return replace(instance.take(requests), workers=(instance.workers[w],))
 
 
-def joined(instance: Instance, method: str, objective: str, parts: list[tuple[IntArray, Plan | None]]) -> Plan:
+def joined(instance: Instance, method: str, parts: list[tuple[IntArray, Plan | None]]) -> Plan:
     """Put the plans of the parts together; request indices are mapped back."""
     workers = []
     for worker, (requests, plan) in zip(instance.workers, parts, strict=True):
@@ -58,4 +58,4 @@ def joined(instance: Instance, method: str, objective: str, parts: list[tuple[In
             continue
         own = plan.workers[0]
         workers.append(replace(own, requests=requests[own.requests]))
-    return Plan(instance.name, instance.digest, objective, method, tuple(workers))
+    return Plan(instance.name, instance.digest, instance.objective, method, tuple(workers))

@@ -37,21 +37,21 @@ def unit_round(search: Search) -> str | None:
         return "it takes one worker with a KV capacity, a backlog, and equal rounds as all that takes time"
     run = _Run(search, problem)
     run.offer("mc-sf", run.starts)
-    if search.objective == "makespan":
+    if search.instance.objective == "makespan":
         list_schedules(search)
         if problem.n <= MOST:
-            explore(search, INCUMBENT_SHARE * search.remaining, dive=True)
+            explore(search, INCUMBENT_SHARE * search.budget.remaining, dive=True)
             run.take_plan()
         run.prove_makespan()
         return None
     small = problem.n <= SMALL
-    run.improve(FIRST_SECONDS if small else 0.1 * search.remaining)
-    run.price(PRICES_SHARE * search.remaining)
+    run.improve(FIRST_SECONDS if small else 0.1 * search.budget.remaining)
+    run.price(PRICES_SHARE * search.budget.remaining)
     if small:
-        run.prove(search.remaining)
+        run.prove(search.budget.remaining)
         return None
-    run.improve(ANNEAL_SHARE * search.remaining)
-    run.prove(search.remaining)
+    run.improve(ANNEAL_SHARE * search.budget.remaining)
+    run.prove(search.budget.remaining)
     return None
 
 
@@ -65,7 +65,7 @@ class _Run:
 
     def offer(self, method: str, starts: IntArray) -> None:
         self.starts = starts
-        self.search.offer(self.problem.plan(self.search.instance, method, starts, self.search.objective))
+        self.search.offer(self.problem.plan(self.search.instance, method, starts))
 
     def take_plan(self) -> None:
         """Go on from the plan of the search."""
@@ -79,9 +79,9 @@ class _Run:
 
     def improve(self, seconds: float) -> None:
         """Anneal from the best starts."""
-        if self.search.stop() or seconds <= 0 or self.problem.n > MOST_ANNEALED:
+        if self.search.budget.spent() or seconds <= 0 or self.problem.n > MOST_ANNEALED:
             return
-        found = anneal(self.problem, self.starts, seconds, self.search.stop, clock.now, self.search.seed)
+        found = anneal(self.problem, self.starts, self.search.budget.slice(seconds), self.search.seed)
         if self.problem.value(found) < self.problem.value(self.starts):
             self.offer("unit-round", found)
 
@@ -89,18 +89,18 @@ class _Run:
         """Find prices."""
         own = self.problem
         horizon = int((self.starts + own.d).max()) + 1
-        if self.search.stop() or own.n * horizon > MOST_STARTS:
+        if self.search.budget.spent() or own.n * horizon > MOST_STARTS:
             return
         began = clock.now()
-        self.prices = ascend(own, horizon, own.value(self.starts), self.search.stop_after(seconds))
+        self.prices = ascend(own, horizon, own.value(self.starts), self.search.budget.slice(seconds))
         self.raise_bound("start_prices", self.prices.proven, began)
 
     def prove(self, seconds: float) -> None:
         """Search for a proof."""
-        if self.search.stop() or self.prices is None or self.problem.n > MOST_REQUESTS:
+        if self.search.budget.spent() or self.prices is None or self.problem.n > MOST_REQUESTS:
             return
         began = clock.now()
-        for proof in prove(self.prices, self.starts, self.search.stop_after(seconds)):
+        for proof in prove(self.prices, self.starts, self.search.budget.slice(seconds)):
             if proof.value < self.problem.value(self.starts):
                 self.offer("unit-round", proof.starts.copy())
             closed = proof.closed(self.problem.step)
@@ -109,11 +109,11 @@ class _Run:
     def prove_makespan(self) -> None:
         """Refute deadlines until one is met."""
         own, search = self.problem, self.search
-        if search.stop() or own.n > MOST_REQUESTS or int((self.starts + own.d).max()) * own.n > MOST_ROWS:
+        if search.budget.spent() or own.n > MOST_REQUESTS or int((self.starts + own.d).max()) * own.n > MOST_ROWS:
             return
         began = clock.now()
         least = math.ceil((search.bound or 0.0) / own.round_s - 1e-9)
-        for proof in prove_makespan(own, self.starts, least, search.stop):
+        for proof in prove_makespan(own, self.starts, least, search.budget):
             if search.value is None or proof.value * own.round_s < search.value:
                 self.offer("unit-round", proof.starts.copy())
             self.raise_bound("deadlines", proof.bound, began)

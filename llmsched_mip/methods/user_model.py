@@ -156,10 +156,9 @@ def solve_user_model(search: Search, path: str) -> None:
     try:
         result = solve(
             model,
-            time_limit_s=search.remaining,
+            budget=search.budget,
             threads=search.threads,
             mip_rel_gap=search.gap_target,
-            stop=lambda: search.interrupted,
         )
     except InvalidInputError as error:
         raise error.located(path) from None
@@ -174,7 +173,7 @@ def solve_user_model(search: Search, path: str) -> None:
     plan = _guarded(path, "extract", lambda: module.extract(model, instance), instance)
     if not isinstance(plan, Plan):
         raise InvalidInputError("extract", f"expected a Plan, got {type(plan).__name__}", source=path)
-    plan = Plan(plan.instance, plan.instance_digest, search.objective, Path(path).name, plan.workers)
+    plan = Plan(plan.instance, plan.instance_digest, search.instance.objective, Path(path).name, plan.workers)
     violations = evaluate(instance, plan).violations
     if violations:
         raise InvalidPlanError(f"{path}: extract made an infeasible plan: {violations[0]}")

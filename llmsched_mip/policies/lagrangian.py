@@ -282,7 +282,7 @@ def _first_multiplier(problem: Problem, w: int) -> float:
     slots = problem.workers[w].slots
     if slots is None:
         return 0.0
-    bounds = {} if problem.plan is None else problem.plan.bounds
+    bounds = {} if problem.plan is None else problem.plan.claims.bounds
     area, volume = bounds.get("area"), bounds.get("kv_volume")
     share = 1.0 if not area or not volume or volume <= area else area / volume
     return share / slots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +145,11 @@ def _draw(report: Report, instance: Instance, plan: Plan, title: str) -> None:
 
 def _plan_row(path: Path, report: Report, instances: Instances) -> pd.DataFrame:
     plan, instance = read_plan_and_instance(path, instances)
-    row: dict[str, Any] = {
-        name: getattr(plan, name)
-        for name in ("instance", "instance_digest", "method", "objective", "status", "value", "bound", "gap", "seconds")
-    }
-    row |= {"source": readable(path.name), "row": plan.method, "bounds": dict(plan.bounds), "trace": [], "evictions": 0}
+    row: dict[str, Any] = {name: getattr(plan, name) for name in ("instance", "instance_digest", "method", "objective")}
+    row |= asdict(plan.claims)
+    row |= {"source": readable(path.name), "row": plan.method, "trace": [], "evictions": 0}
     row |= {"versions": {}, "options": {}}
-    row["bound_name"] = max(plan.bounds, key=lambda name: plan.bounds[name], default=None)
+    row["bound_name"] = max(plan.claims.bounds, key=lambda name: plan.claims.bounds[name], default=None)
     if instance is None:
         report.notes.append(
             f"No chart of {path.name}: its instance {plan.instance!r} is not beside it nor in instances/; "

@@ -11,6 +11,7 @@ import pulp
 from scipy import sparse
 
 from llmsched_mip import clock
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.solvers.arrays import ArrayModel, cost_exponent, in_unit, standard_form, tells_apart, with_two_costs
 from llmsched_mip.solvers.result import Seconds, SolveResult, Status
@@ -31,7 +32,7 @@ def require_cbc() -> None:
 def solve_with_cbc(
     model: pyo.ConcreteModel | ArrayModel,
     *,
-    time_limit_s: float = math.inf,
+    budget: Budget | None = None,
     mip_rel_gap: float = 0.0,
     threads: int | None = None,
     log: bool = False,
@@ -46,8 +47,8 @@ def solve_with_cbc(
     Parameters
     ----------
     model : pyomo.environ.ConcreteModel or ArrayModel
-    time_limit_s : float
-        Wall time for CBC, seconds.
+    budget : Budget, optional
+        CBC looks at the time left in it when it begins, not at interrupts.
     mip_rel_gap : float
         Relative gap at which CBC may stop; the result is then never called optimal.
     threads : int, optional
@@ -70,7 +71,7 @@ def solve_with_cbc(
         return _infeasible(clock.now() - began, arrays)
     solver = pulp.PULP_CBC_CMD(
         msg=log,
-        timeLimit=time_limit_s if math.isfinite(time_limit_s) else None,
+        timeLimit=None if budget is None or math.isinf(budget.seconds) else budget.remaining,
         gapRel=mip_rel_gap if mip_rel_gap > 0 else None,
         threads=threads,
         timeMode="elapsed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import highspy
@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from llmsched_mip import clock
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.solvers.arrays import ArrayModel, PyomoForm, cost_exponent, in_unit, standard_form, tells_apart
 from llmsched_mip.solvers.result import Seconds, SolveResult, Status, TracePoint
@@ -38,18 +39,15 @@ OTHER_LIMITS = (
 class Limits:
     """Options of a run; see `solve`."""
 
-    time_limit_s: float = math.inf
+    budget: Budget = field(default_factory=Budget)
     mip_rel_gap: float = 0.0
     mip_abs_gap: float = 0.0
     threads: int | None = None
     log: Callable[[str], None] | None = None
-    stop: Callable[[], bool] | None = None
     on_trace: Callable[[TracePoint], None] | None = None
     options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if math.isnan(self.time_limit_s) or self.time_limit_s < 0:
-            raise InvalidInputError("time_limit_s", f"expected seconds ≥ 0, got {self.time_limit_s}")
         for name in ("mip_rel_gap", "mip_abs_gap"):
             if not getattr(self, name) >= 0:
                 raise InvalidInputError(name, f"expected a number ≥ 0, got {getattr(self, name)}")
@@ -73,8 +71,9 @@ def solve(
         Start solution; it may be partial.  True: the variables' current values.
     load : bool
         Whether to write the incumbent into the variables; without an incumbent they keep their values.
-    time_limit_s : float
-        Wall time for everything, the standard form included.  HiGHS polls its clock at its own pace; the
+    budget : Budget
+        Wall time for everything, the standard form included; interrupted, the run ends as interrupted.  Ctrl-C does
+        the same.  HiGHS polls its clock at its own pace; the
         driver watches it too, at every interrupt callback.  Between two callbacks nothing can stop it, and
         inside one LP or one sub-MIP of the branch and bound HiGHS makes none.
     mip_rel_gap, mip_abs_gap : float
@@ -83,8 +82,6 @@ def solve(
         Default: HiGHS chooses.
     log : callable, optional
         Takes each line of HiGHS's log; silent without it.
-    stop : callable, optional
-        Polled; once it is true, the run ends as interrupted.  Ctrl-C does the same.
     on_trace : callable, optional
         Takes each new `TracePoint`.
     options : mapping, optional
@@ -108,7 +105,6 @@ def solve(
         message = "a constraint without variables cannot hold"
         return _nothing(Status.INFEASIBLE, math.inf, Seconds(build, 0.0, 0.0), message)
     values = _start_values(form, start)
-    own = replace(own, time_limit_s=max(0.0, own.time_limit_s - build))
     result = _Highs(form.model, own).run(values)
     result = replace(result, columns=form.columns, rows=form.rows, seconds=result.seconds._replace(build=build))
     if load:
@@ -183,12 +179,12 @@ class _Highs:
         if start:
             self._pass_start(start)
         handover = clock.now() - self.began
-        left = self.limits.time_limit_s - handover
+        left = self.limits.budget.remaining
         if left <= 0 and not start:
             worst = math.inf if self.model.maximise else -math.inf
             seconds = Seconds(0.0, handover, 0.0)
             return _nothing(Status.TIME_LIMIT_NO_INCUMBENT, worst, seconds, "no time left for the solver")
-        self._set("time_limit", max(0.0, left) if clock.is_real() else math.inf)
+        self._set("time_limit", left if clock.is_real() else math.inf)
         self._run_solver()
         if self.highs.getModelStatus() == Ended.kUnboundedOrInfeasible:
             self._set("presolve", "off")
@@ -258,10 +254,9 @@ class _Highs:
         return guarded
 
     def _on_interrupt(self, event: Any) -> None:
-        if self.limits.stop is not None and not self.stopped:
-            self.stopped = bool(self.limits.stop())
-        if clock.now() - self.began > self.limits.time_limit_s:
-            self.out_of_time = True
+        budget = self.limits.budget
+        self.stopped = self.stopped or budget.interrupted()
+        self.out_of_time = self.out_of_time or budget.elapsed > budget.seconds
         if self.stopped or self.out_of_time or self.error is not None:
             event.data_in.user_interrupt = True
 

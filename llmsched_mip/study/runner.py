@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import socket
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,9 +21,10 @@ from llmsched_mip.execution import replay
 from llmsched_mip.instance import Instance
 from llmsched_mip.io.files import plan_document
 from llmsched_mip.measures import Measures
-from llmsched_mip.methods import QUICK_BOUNDS, Event, SolveResult, solve
+from llmsched_mip.methods import QUICK_BOUNDS, solve
 from llmsched_mip.methods.estimates import solve_estimated
 from llmsched_mip.plan import Plan, relative_gap
+from llmsched_mip.result import Event, Result
 from llmsched_mip.study.cases import Case, Row
 
 PACKAGES = ("highspy", "numpy", "scipy", "numba", "pyomo", "pulp", "pandas")
@@ -123,7 +124,7 @@ class _Run:
         instance = case.source.load()
         objective = case.objective
         self.case, self.objective = case, objective
-        self.instance: Instance = replace(instance, objective=objective)
+        self.instance: Instance = instance.with_objective(objective)
         self.solves: dict[tuple[str, str], _Solved] = {}
         for row in case.rows:
             method = row.method or row.plan
@@ -134,7 +135,6 @@ class _Run:
     def _solve(self, method: str, lengths: str) -> _Solved:
         events: list[Event] = []
         options: dict[str, Any] = {
-            "objective": self.objective,
             "method": method,
             "time_limit_s": self.case.time_limit_s,
             "gap": self.case.gap,
@@ -146,7 +146,7 @@ class _Run:
             if lengths == "known":
                 result = solve(self.instance, log=events.append, **options)
                 _refuse_interrupted(result)
-                found.plan, found.bounds = result.plan, dict(result.plan.bounds)
+                found.plan, found.bounds = result.plan, dict(result.bounds)
             else:
                 found.plan = solve_estimated(self.instance, lengths, **options)
         except CaseInterruptedError:
@@ -165,7 +165,7 @@ class _Run:
             for name, value in found.bounds.items():
                 merged[name] = max(value, merged.get(name, value))
         if not merged:
-            quick = compute(self.instance, self.objective, names=QUICK_BOUNDS)
+            quick = compute(self.instance, names=QUICK_BOUNDS)
             merged = {bound.name: bound.value for bound in quick}
         return merged
 
@@ -187,8 +187,13 @@ class _Run:
         result.columns |= {"seconds": found.seconds, "trace": json.dumps(found.trace)}
         plan = found.required()
         measures = evaluate(self.instance, plan).measures
-        result.columns |= {"status": plan.status, "seconds": plan.seconds, "evictions": 0, **_measured(measures)}
-        result.columns |= self._against(plan.value)
+        result.columns |= {
+            "status": plan.claims.status,
+            "seconds": plan.claims.seconds,
+            "evictions": 0,
+            **_measured(measures),
+        }
+        result.columns |= self._against(plan.claims.value)
         self._keep(result, plan)
 
     def _policy_row(self, result: RowResult, row: Row) -> None:
@@ -199,9 +204,9 @@ class _Run:
         result.columns |= {"status": "feasible", "seconds": outcome.seconds, "evictions": outcome.evictions}
         result.columns |= {"trace": "[]", **_measured(outcome.measures), **against}
         if not outcome.evictions:
-            executed = outcome.to_plan(self.instance, row.label, self.objective)
+            executed = outcome.to_plan(self.instance, row.label)
             executed = executed.with_claims(value, self.bounds, outcome.seconds)
-            result.columns["status"] = executed.status
+            result.columns["status"] = executed.claims.status
             self._keep(result, executed)
 
     def _against(self, value: float | None) -> dict[str, Any]:
@@ -222,7 +227,7 @@ class _Run:
         result.plan = json.dumps(plan_document(plan, self.instance), separators=(", ", ": ")) + "\n"
 
 
-def _refuse_interrupted(result: SolveResult) -> None:
+def _refuse_interrupted(result: Result) -> None:
     if result.interrupted:
         raise CaseInterruptedError
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from llmsched_mip import Instance
 from llmsched_mip.bounds import BOUNDS, Bound, best
+from llmsched_mip.budget import Budget
 
 RESULTS = Path("docs/results")
 CAPACITY = 16_492
@@ -47,6 +48,7 @@ def in_unit_rounds(instance: Instance, capacity: int = CAPACITY) -> Instance:
 def best_bound(instance: Instance, seconds: float) -> Bound:
     """The best of the quick bounds on total completion and of the dual prices, `seconds` long."""
     found = [
-        BOUNDS[name](instance, "total_completion", time_limit_s=seconds) for name in ("alone", "kv_volume", "kv_dual")
+        BOUNDS[name](instance.with_objective("total_completion"), Budget(seconds))
+        for name in ("alone", "kv_volume", "kv_dual")
     ]
     return best(bound for bound in found if bound is not None)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llmsched_mip import bounds, read_instance
+from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.full import Setting, construct
 from llmsched_mip.methods.search import Search
@@ -43,8 +44,8 @@ def main() -> None:
 
 
 def _table(instance: Instance, options: argparse.Namespace) -> None:
-    with Search(instance, instance.objective, options.time_limit) as search:
-        search.raise_bounds(bounds.compute(instance, instance.objective, options.time_limit))
+    with Search(instance.with_objective(options.time_limit)) as search:
+        search.raise_bounds(bounds.compute(instance, Budget(options.time_limit)))
         construct(search)
         setting = Setting.of(search)
     table = Table(
@@ -78,11 +79,11 @@ def _row(
     model = round_indexed.build(instance, instance.objective, **arguments)
     built = time.perf_counter() - began
     started = "start" in outside and search.plan is not None and round_indexed.start(model, search.plan)
-    result = solve(model, start=started, load=False, time_limit_s=options.time_limit, threads=options.threads)
+    result = solve(model, start=started, load=False, budget=Budget(options.time_limit), threads=options.threads)
     total = time.perf_counter() - began
     form = ArrayModel(**model.layout.form.matrix_form())
     relaxed = ArrayModel(**{**vars(form), "integer": np.zeros(len(form.integer), dtype=bool)})
-    linear = solve_arrays(relaxed, threads=options.threads, time_limit_s=options.time_limit)
+    linear = solve_arrays(relaxed, threads=options.threads, budget=Budget(options.time_limit))
     return [
         f"{len(form.cost):,}",
         f"{form.matrix.nnz:,}",

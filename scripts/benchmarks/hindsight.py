@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import time
 
 import numpy as np
 from rich.console import Console
@@ -14,6 +13,7 @@ from llmsched_mip import read_instance
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.bounds.start_prices import ascend
+from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
 from llmsched_mip.plan import relative_gap
 
@@ -50,15 +50,14 @@ def _row(
     assert problem is not None
     starts = shortest_first(problem)
     baseline = problem.value(starts)
-    began = time.perf_counter()
     horizon = int((starts + problem.d).max())
-    plain = ascend(problem, horizon, baseline, lambda: time.perf_counter() - began > 5.0, windows=[]).value
+    plain = ascend(problem, horizon, baseline, Budget(5.0), windows=[]).value
     if instance.name in stored:
         value, bound, seconds = stored[instance.name]
     else:
         plan = solve(instance, time_limit_s=time_limit_s, threads=1).plan
-        assert plan.value is not None and plan.bound is not None
-        value, bound, seconds = plan.value, plan.bound, plan.seconds
+        assert plan.claims.value is not None and plan.claims.bound is not None
+        value, bound, seconds = plan.claims.value, plan.claims.bound, plan.claims.seconds
     row = 1 - value / baseline, plain / baseline, bound / baseline, relative_gap(value, bound)
     cells = [seed, problem.n, problem.capacity, f"{baseline:.0f}", f"{value:.0f}"]
     table.add_row(*map(str, cells), *(f"{x:.2%}" for x in row), f"{seconds:.1f}")

@@ -83,7 +83,7 @@ def _table(title: str, cases: list[Instance], options: argparse.Namespace) -> No
     for case in cases:
         began = time.perf_counter()
         plan = solve(case, time_limit_s=options.time_limit).plan
-        bounds.append(plan.bound)
+        bounds.append(plan.claims.bound)
         for name, row in _rules(case, plan).items():
             rows[name].append(row)
         if not options.no_sweep:
@@ -109,7 +109,7 @@ def _rules(case: Instance, plan: Plan) -> dict[str, Row]:
 
 
 def _row(outcome: Outcome, base: Outcome, plan: Plan) -> Row:
-    measures, bound = outcome.measures, plan.bound or 0.0
+    measures, bound = outcome.measures, plan.claims.bound or 0.0
     closure = (base.measures.makespan - measures.makespan) / (base.measures.makespan - bound)
     gap = (measures.makespan - bound) / measures.makespan
     return Row(measures.makespan, measures.utilization or 0.0, closure, gap, outcome.evictions, outcome.seconds * 1e3)

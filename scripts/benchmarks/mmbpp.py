@@ -16,6 +16,7 @@ from llmsched_mip import read_instance
 from llmsched_mip.algorithms.packing import pack
 from llmsched_mip.algorithms.packing.construct import longest_first
 from llmsched_mip.algorithms.packing.lower_bounds import area_bound, longest_bound
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError, SchedulingError
 from llmsched_mip.models import mmbpp
 from llmsched_mip.solvers import SolveResult, solve, solve_with_cbc
@@ -120,7 +121,7 @@ def _cells(row: Row, reference: float) -> list[str]:
 
 
 def _pack(lengths: IntArray, bins: int, time_limit_s: float) -> Row:
-    packing = pack(lengths, bins, time_limit_s=time_limit_s)
+    packing = pack(lengths, bins, budget=Budget(time_limit_s))
     status = f"{packing.status} ({packing.how})"
     return Row("pack", packing.makespan, packing.bound, packing.seconds, status)
 
@@ -135,7 +136,7 @@ def _highs(lengths: IntArray, bins: int, options: argparse.Namespace, start: boo
         mmbpp.start(model, lengths, assignment)
     built = time.perf_counter() - began
     left = max(0.0, options.time_limit - built)
-    result = solve(model, start=start, load=False, time_limit_s=left, threads=options.threads)
+    result = solve(model, start=start, load=False, budget=Budget(left), threads=options.threads)
     name = "HiGHS, longest-first start" if start else "HiGHS"
     return _row(name, result, time.perf_counter() - began)
 
@@ -143,7 +144,7 @@ def _highs(lengths: IntArray, bins: int, options: argparse.Namespace, start: boo
 def _cbc(lengths: IntArray, bins: int, options: argparse.Namespace) -> Row:
     began = time.perf_counter()
     model = mmbpp.build_packing(lengths, bins)
-    result = solve_with_cbc(model, load=False, time_limit_s=options.time_limit, threads=options.threads)
+    result = solve_with_cbc(model, load=False, budget=Budget(options.time_limit), threads=options.threads)
     return _row("CBC (PuLP)", result, time.perf_counter() - began)
 
 

@@ -50,9 +50,9 @@ def instances(group: str, seeds: int) -> Iterator[Instance]:
 def best(instance: Instance, limit: float, *methods: str) -> tuple[float, str]:
     """Value and method of the best plan after these, one after the other, within the limit."""
     steps = {"lists": list_schedules, "construct": construct}
-    with Search(instance, instance.objective, limit, threads=1) as search:
+    with Search(instance.with_objective(limit), threads=1) as search:
         for name in methods:
-            if not search.stop():
+            if not search.budget.spent():
                 (steps.get(name) or METHODS[name])(search)
     assert search.value is not None and search.plan is not None
     return search.value, search.plan.method

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from llmsched_mip import read_instance
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
+from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
 from llmsched_mip.solvers import ArrayModel, SolveResult, solve_arrays
 from llmsched_mip.spans import within
@@ -69,12 +70,12 @@ def _row(name: str, options: argparse.Namespace, table: Table) -> None:
     began = time.perf_counter()
     plan = solve(instance, time_limit_s=options.time_limit, threads=1).plan
     seconds = time.perf_counter() - began
-    cells = [name, f"{plan.value:g}", plan.status, f"{seconds:.2f}"]
+    cells = [name, f"{plan.claims.value:g}", plan.claims.status, f"{seconds:.2f}"]
     if options.plain_limit:
         # The horizon is generous to the textbook model: the end of the best plan is not known to it beforehand.
         horizon = int(sum(int(own.rounds.sum()) for own in plan.workers) * 1.2)
         result: SolveResult = solve_arrays(
-            plain_model(problem, horizon), threads=1, time_limit_s=options.plain_limit, mip_abs_gap=0.99
+            plain_model(problem, horizon), threads=1, budget=Budget(options.plain_limit), mip_abs_gap=0.99
         )
         plain_s = sum(result.seconds)
         value = "-" if result.value is None else f"{result.value:.0f}"

@@ -53,7 +53,7 @@ def main() -> None:
                 for limit in LIMITS_S:
                     used = seconds(
                         lambda i=instance, o=objective, m=method, s=limit: solve(
-                            i, objective=o, method=m, time_limit_s=s, threads=1
+                            i.with_objective(o), method=m, time_limit_s=s, threads=1
                         )
                     )
                     row = f"{name:18}  {objective:16}  {method:19}  {limit:7.1f}  {used:6.2f}  {used / limit:12.2f}"

@@ -12,6 +12,7 @@ from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requ
 from llmsched_mip.bounds import BOUNDS, best, compute
 from llmsched_mip.bounds.limits import Limits, exact_sum
 from llmsched_mip.bounds.prefill import bins_needed, least_prefill
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 
 
@@ -20,7 +21,7 @@ def make(p, d, worker, **columns):
 
 
 def value(name, instance, objective="makespan"):
-    bound = BOUNDS[name](instance, objective)
+    bound = BOUNDS[name](instance.with_objective(objective), Budget())
     assert bound is not None
     return bound.value
 
@@ -62,7 +63,7 @@ def test_release_by_hand():
     # from 10 on: two prefill iterations and five rounds
     assert value("release", instance) == 17.0
     assert optimum(instance, "makespan") == 17.0
-    assert BOUNDS["release"](make([1], [1], worker), "makespan") is None
+    assert BOUNDS["release"](make([1], [1], worker).with_objective("makespan"), Budget()) is None
 
 
 def test_total_completion_is_tight_for_unit_slots():
@@ -103,8 +104,11 @@ def test_worker_that_fits_nothing_changes_no_bound():
     one = make([3, 4, 5], [4, 2, 2], worker)
     both = Instance("hand", one.requests, (worker, useless))
     for objective in ("makespan", "total_completion"):
-        assert best(compute(both, objective)).value >= 0.8 * best(compute(one, objective)).value
-        assert best(compute(both, objective)).value <= optimum(one, objective) * (1 + 1e-9)
+        assert (
+            best(compute(both.with_objective(objective))).value
+            >= 0.8 * best(compute(one.with_objective(objective))).value
+        )
+        assert best(compute(both.with_objective(objective))).value <= optimum(one, objective) * (1 + 1e-9)
 
 
 def test_fewer_fit_together_than_their_first_tokens_say():
@@ -174,14 +178,14 @@ def test_exact_sum_does_not_overflow():
 
 def test_unknown_names_are_refused(three):
     with pytest.raises(InvalidInputError, match="makespan, total_completion"):
-        compute(three, "speed")
+        compute(three.with_objective("speed"))
     with pytest.raises(InvalidInputError, match="expected one of alone"):
         compute(three, names=["nonsense"])
 
 
 def test_stop_ends_early_with_a_bound(three):
-    assert len(compute(three, stop=lambda: True)) == 1
+    assert len(compute(three, Budget(interrupted=lambda: True))) == 1
 
 
 def test_no_time_still_gives_bounds(three):
-    assert {b.name for b in compute(three, time_limit_s=0.0)} >= {"alone", "area", "longest"}
+    assert {b.name for b in compute(three, Budget(0.0))} >= {"alone", "area", "longest"}

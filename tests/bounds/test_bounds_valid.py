@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Plan, Requests, Stage, Worker, clock
 from llmsched_mip.bounds import BOUNDS, compute
+from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 
 TIMES = st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])
@@ -59,7 +60,7 @@ def at_most(bound: float, value: float) -> bool:
 def test_no_bound_above_the_optimum_of_one_worker(instance, objective):
     value = optimum(instance, objective)
     assert math.isfinite(value)
-    for bound in compute(instance, objective):
+    for bound in compute(instance.with_objective(objective)):
         assert at_most(bound.value, value), bound
 
 
@@ -67,7 +68,7 @@ def test_no_bound_above_the_optimum_of_one_worker(instance, objective):
 @given(instances(n_max=3, most_workers=2), OBJECTIVES)
 def test_no_bound_above_the_optimum_of_two_workers(instance, objective):
     value = optimum(instance, objective)
-    for bound in compute(instance, objective):
+    for bound in compute(instance.with_objective(objective)):
         assert at_most(bound.value, value), bound
 
 
@@ -107,7 +108,7 @@ def stage(instance: Instance, worker: Worker, batch: list[int]) -> Stage:
 def test_no_bound_above_a_random_plan(instance, objective, seed):
     result = evaluate(instance, sequential_batches(instance, np.random.default_rng(seed)))
     assert not result.violations
-    for bound in compute(instance, objective):
+    for bound in compute(instance.with_objective(objective)):
         assert at_most(bound.value, result.measures.objective(objective)), bound
 
 
@@ -118,9 +119,9 @@ def test_permuting_the_requests_changes_no_bound(instance, objective, random):
     random.shuffle(order)
     # Limits are limits of work: bounds that time cuts short may differ.
     with clock.counting():
-        before = compute(instance, objective)
+        before = compute(instance.with_objective(objective))
     with clock.counting():
-        after = compute(instance.take(order), objective)
+        after = compute(instance.take(order).with_objective(objective))
     assert [b.name for b in before] == [b.name for b in after]
     assert [b.value for b in before] == pytest.approx([b.value for b in after], rel=1e-9)
 
@@ -131,8 +132,8 @@ def test_one_more_request_lowers_neither_alone_nor_longest(instance):
     if instance.n == 1 or instance.requests.arrival_s.max() > 0:
         return
     for name in ("alone", "longest"):
-        fewer = BOUNDS[name](instance.take(np.arange(instance.n - 1)), "makespan")
-        more = BOUNDS[name](instance, "makespan")
+        fewer = BOUNDS[name](instance.take(np.arange(instance.n - 1)).with_objective("makespan"), Budget())
+        more = BOUNDS[name](instance.with_objective("makespan"), Budget())
         assert fewer is not None and more is not None
         assert at_most(fewer.value, more.value)
 
@@ -142,6 +143,6 @@ def test_shortening_a_request_lowers_every_bound_or_leaves_it():
     worker = Worker("w", AffinePrefill(1.0, 0.5), DecodeTime(1.0, 0.1, 0.01), slots=2, kv_capacity=40)
     shorter = Requests(list("abcd"), [5, 6, 7, 8], [4, 7, 2, 5])
     for objective in ("makespan", "total_completion"):
-        before = compute(Instance("i", requests, (worker,)), objective)
-        after = compute(Instance("i", shorter, (worker,)), objective)
+        before = compute(Instance("i", requests, (worker,)).with_objective(objective))
+        after = compute(Instance("i", shorter, (worker,)).with_objective(objective))
         assert all(b.value >= a.value - 1e-9 for b, a in zip(before, after, strict=True))

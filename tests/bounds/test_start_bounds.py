@@ -16,6 +16,7 @@ from llmsched_mip.bounds import BOUNDS
 from llmsched_mip.bounds.kv_dual import value_of_prices
 from llmsched_mip.bounds.start_lp import solve_start_lp
 from llmsched_mip.bounds.start_relaxation import StartRelaxation
+from llmsched_mip.budget import Budget
 from llmsched_mip.execution import replay
 from llmsched_mip.policies import POLICIES
 from llmsched_mip.workload import generate
@@ -25,7 +26,8 @@ NAMES = ("kv_volume", "kv_dual", "start_lp")
 
 
 def value(name: str, instance: Instance) -> float:
-    bound = BOUNDS[name](instance, "total_completion")
+    with clock.counting(1e-4):
+        bound = BOUNDS[name](instance.with_objective("total_completion"), Budget())
     assert bound is not None
     return bound.value
 
@@ -147,16 +149,16 @@ def test_levels_arrivals_and_two_workers_are_relaxed_not_refused():
     relaxed = StartRelaxation.of(instance)
     assert relaxed.capacity == 20 + 15 and relaxed.round_s == 1.0
     assert value("alone", instance) <= value("kv_dual", instance) + 1e-6 <= optimum(instance, "total_completion")
-    assert BOUNDS["kv_dual"](instance, "makespan") is None
+    assert BOUNDS["kv_dual"](instance.with_objective("makespan"), Budget()) is None
     free = replace(own[0], decode_time=DecodeTime(0.0, 0.1))
-    assert BOUNDS["kv_dual"](Instance("free", requests, (free,)), "total_completion") is None
+    assert BOUNDS["kv_dual"](Instance("free", requests, (free,)).with_objective("total_completion"), Budget()) is None
 
 
 def test_large_mixture_within_its_time():
     instance = generate("mixture", seed=0, worker="unit-round")
     instance = replace(instance, workers=(replace(instance.workers[0], kv_capacity=16_492),))
     with clock.counting(0.1):
-        bound = BOUNDS["kv_dual"](instance, "total_completion", time_limit_s=4.0)
+        bound = BOUNDS["kv_dual"](instance.with_objective("total_completion"), Budget(4.0))
     assert bound.seconds < 6.0
     assert bound.value > value("kv_volume", instance)
-    assert BOUNDS["start_lp"](instance, "total_completion") is None
+    assert BOUNDS["start_lp"](instance.with_objective("total_completion"), Budget()) is None

@@ -41,7 +41,7 @@ def test_solve_json_and_plan_file(instance_file, tmp_path, capsys, objective):
     instance = read_instance(instance_file)
     plan = read_plan(plan_file, instance)
     assert not evaluate(instance, plan).violations
-    assert (plan.value, plan.bound) == (document["value"], document["bound"])
+    assert (plan.claims.value, plan.claims.bound) == (document["value"], document["bound"])
     assert "Incumbent" in captured.err and "plan written" in captured.err
     assert main(["check", str(instance_file), str(plan_file)]) == 0
 
@@ -105,5 +105,5 @@ def test_ctrl_c_keeps_the_best_plan(tmp_path):
     instance = read_instance(tmp_path / "big.json")
     plan = read_plan(tmp_path / "plan.json", instance)
     assert not evaluate(instance, plan).violations
-    assert plan.value == document["value"]
+    assert plan.claims.value == document["value"]
     assert "interrupted" in more or document["seconds"] < 60

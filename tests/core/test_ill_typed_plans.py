@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
 from llmsched_mip.evaluation import evaluate
-from llmsched_mip.plan import Plan, Stage, WorkerPlan
+from llmsched_mip.plan import Claims, Plan, Stage, WorkerPlan
 
 INSTANCE = Instance(
     "typed",
@@ -77,10 +77,16 @@ def test_columns(column: str, values: Any, text: str) -> None:
     assert any(text in str(violation) for violation in violations), violations
 
 
-@pytest.mark.parametrize("name", [own.name for own in fields(Plan)])
+def with_field(name: str, value: Any) -> Plan:
+    """The good plan with another value in a field of it or of its claims."""
+    of_claims = name in [field.name for field in fields(Claims)]
+    return replace(GOOD, **({"claims": replace(GOOD.claims, **{name: value})} if of_claims else {name: value}))
+
+
+@pytest.mark.parametrize("name", [field.name for part in (Plan, Claims) for field in fields(part)])
 @pytest.mark.parametrize("value", ANYTHING, ids=lambda value: type(value).__name__)
 def test_any_field_may_hold_anything(name: str, value: Any) -> None:
-    evaluation = evaluate(INSTANCE, replace(GOOD, **{name: value}))
+    evaluation = evaluate(INSTANCE, with_field(name, value))
     expected = (
         (value is None and name in ("value", "bound", "gap"))
         or (isinstance(value, str) and name == "method")
@@ -97,7 +103,7 @@ def is_number(value: Any) -> bool:
 @pytest.mark.parametrize("value", ANYTHING, ids=lambda value: type(value).__name__)
 def test_bounds_are_finite(value: Any) -> None:
     """A bound without a total is refused too: none of these plans is good."""
-    assert is_number(value) or not evaluate(INSTANCE, replace(GOOD, bounds={"own": value})).feasible
+    assert is_number(value) or not evaluate(INSTANCE, with_field("bounds", {"own": value})).feasible
 
 
 def test_a_request_that_stands_very_often_is_a_violation() -> None:

@@ -135,10 +135,10 @@ def test_stages_are_packed_and_unpacked():
 def test_claims_of_a_plan():
     instance = Instance("n", requests(), (WORKER,))
     plan = Plan.of(instance, "test", [[Stage([0, 1], None, 6)]])
-    assert (plan.status, plan.value, plan.bound, plan.gap) == ("feasible", None, None, None)
-    open_gap = plan.with_claims(8.0, {"area": 6.0, "longest": 4.0}, 1.0)
+    assert (plan.claims.status, plan.claims.value, plan.claims.bound, plan.claims.gap) == ("feasible", None, None, None)
+    open_gap = plan.with_claims(8.0, {"area": 6.0, "longest": 4.0}, 1.0).claims
     assert (open_gap.status, open_gap.bound, open_gap.gap) == ("feasible", 6.0, 0.25)
-    closed = plan.with_claims(8.0, {"area": 8.0 + 1e-12}, 1.0)
+    closed = plan.with_claims(8.0, {"area": 8.0 + 1e-12}, 1.0).claims
     assert (closed.status, closed.bound, closed.gap) == ("optimal", 8.0, 0.0)
-    assert plan.with_claims(8.0, {}, 1.0).gap is None
+    assert plan.with_claims(8.0, {}, 1.0).claims.gap is None
     assert relative_gap(0.0, 0.0) == 0.0

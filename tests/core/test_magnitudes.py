@@ -12,6 +12,7 @@ import pytest
 from llmsched_mip import Instance, Requests, Worker, clock, read_instance
 from llmsched_mip.bounds import BOUNDS, compute
 from llmsched_mip.bounds.prefill import bins_needed
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import replay
@@ -120,12 +121,12 @@ def test_bounds_and_replay_at_the_border(prompt: int, objective: str, limits: di
     instance = instance_of(*filled(MOST_TOKEN_ROUNDS, prompt), objective, **limits)
     outcome = replay(instance, "fcfs")
     value = outcome.measures.objective(objective)
-    plan = outcome.to_plan(instance, "fcfs", objective)
+    plan = outcome.to_plan(instance, "fcfs")
     evaluation = evaluate(instance, plan)
     assert evaluation.feasible
     assert evaluation.measures.objective(objective) == pytest.approx(value, rel=1e-9)
     with clock.counting():
-        found = compute(instance, objective, time_limit_s=0.02)
+        found = compute(instance.with_objective(objective), Budget(0.02))
     for bound in found:
         assert 0 < bound.value <= value * (1 + 1e-9), bound
 
@@ -134,7 +135,7 @@ def test_rounds_of_the_volume_bound_are_exact_at_the_border() -> None:
     prompts, lengths = filled(MOST_TOKEN_ROUNDS, 1000)
     peak = max(p + d for p, d in zip(prompts, lengths, strict=True))
     instance = instance_of(prompts, lengths, kv_capacity=peak)
-    bound = BOUNDS["kv_volume"](instance, "makespan")
+    bound = BOUNDS["kv_volume"](instance, Budget())
     assert bound is not None and bound.certificate["rounds"] == -(-MOST_TOKEN_ROUNDS // peak)
 
 
@@ -149,9 +150,9 @@ def test_several_workers_at_the_border() -> None:
     instance = replace(one, workers=workers)
     for objective in ("makespan", "total_completion"):
         with clock.counting():
-            result = solve(instance, objective=objective, time_limit_s=0.05)
-        assert result.plan.bound is not None and result.plan.value is not None
-        assert 0 < result.plan.bound <= result.plan.value * (1 + 1e-9)
+            result = solve(instance.with_objective(objective), time_limit_s=0.05)
+        assert result.plan.claims.bound is not None and result.plan.claims.value is not None
+        assert 0 < result.plan.claims.bound <= result.plan.claims.value * (1 + 1e-9)
 
 
 def test_bins_beyond_all_sizes_are_one() -> None:
@@ -165,7 +166,7 @@ def test_a_million_long_requests_pass() -> None:
     requests = Requests([str(i) for i in range(n)], np.full(n, 100_000), np.full(n, 50_000))
     worker = Worker("w0", AffinePrefill(0.043, 0.000213), DECODE, 256, 10_000_000)
     instance = Instance("long", requests, (worker,))
-    assert BOUNDS["kv_volume"](instance, "makespan").certificate["rounds"] == n * volume(100_000, 50_000) // 10_000_000
+    assert BOUNDS["kv_volume"](instance, Budget()).certificate["rounds"] == n * volume(100_000, 50_000) // 10_000_000
 
 
 @pytest.mark.parametrize("name", ["long_requests", "huge_products"])
@@ -179,8 +180,8 @@ def test_cases_beyond_are_refused_in_one_line(name: str) -> None:
 @pytest.mark.parametrize("method", ["auto", "full"])
 def test_limits_that_never_bind_are_no_coefficients(method: str) -> None:
     result = solve(read_instance(CASES / "huge_slots.json"), method=method, time_limit_s=60)
-    assert result.plan.status == "optimal"
-    assert result.plan.value == pytest.approx(107.33183390056108, rel=1e-9)
+    assert result.plan.claims.status == "optimal"
+    assert result.plan.claims.value == pytest.approx(107.33183390056108, rel=1e-9)
 
 
 @pytest.mark.parametrize(

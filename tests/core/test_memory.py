@@ -12,6 +12,7 @@ import pytest
 from llmsched_mip import Instance, Requests, Worker, clock, read_instance
 from llmsched_mip.bounds import BOUNDS
 from llmsched_mip.bounds.start_relaxation import MOST_BLOCKS, blocks
+from llmsched_mip.budget import Budget
 from llmsched_mip.io.files import write_instance
 from llmsched_mip.timing import AffinePrefill, DecodeTime
 
@@ -26,15 +27,16 @@ import json, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]) << 30,) * 2)
 from llmsched_mip import clock, read_instance
 from llmsched_mip.bounds import compute
+from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
 instance, found = read_instance(sys.argv[2]), []
 for objective in ("makespan", "total_completion"):
     with clock.counting():
-        bounds = [bound.value for bound in compute(instance, objective, 0.03)]
+        bounds = [bound.value for bound in compute(instance.with_objective(objective), Budget(0.03))]
     for method in sys.argv[3:]:
         with clock.counting():
-            plan = solve(instance, method=method, objective=objective, time_limit_s=0.05, threads=1).plan
-        found.append([objective, method, plan.value, max(bounds)])
+            plan = solve(instance.with_objective(objective), method=method, time_limit_s=0.05, threads=1).plan
+        found.append([objective, method, plan.claims.value, max(bounds)])
 print(json.dumps(found))
 """
 
@@ -94,8 +96,8 @@ def shifted(instance: Instance, by_s: float) -> Instance:
 def test_time_before_the_first_arrival_is_empty(name: str) -> None:
     worker = Worker("w", AffinePrefill(0.5, 0.0), DecodeTime(1.0), kv_capacity=40)
     instance = Instance("near", requests([4, 9, 2, 5, 8], 7, 0.0), (worker,))
-    near = BOUNDS[name](instance, "total_completion").value
-    far = BOUNDS[name](shifted(instance, 2.0**20), "total_completion").value
+    near = BOUNDS[name](instance.with_objective("total_completion"), Budget()).value
+    far = BOUNDS[name](shifted(instance, 2.0**20).with_objective("total_completion"), Budget()).value
     assert far == pytest.approx(near + 5 * 2.0**20, rel=1e-9)
 
 
@@ -113,9 +115,9 @@ def test_groups_far_apart_are_bounded_as_if_alone(name: str) -> None:
     )
     four = Instance("four", columns, (worker,))
     assert [part.n for part in blocks(four).parts] == [5] * n
-    alone = BOUNDS[name](one, "total_completion").value
+    alone = BOUNDS[name](one.with_objective("total_completion"), Budget()).value
     expected = n * alone + 5 * 2.0**20 * sum(range(n))
-    assert BOUNDS[name](four, "total_completion").value == pytest.approx(expected, rel=1e-6)
+    assert BOUNDS[name](four.with_objective("total_completion"), Budget()).value == pytest.approx(expected, rel=1e-6)
 
 
 def test_more_blocks_than_are_kept_count_alone() -> None:
@@ -124,15 +126,16 @@ def test_more_blocks_than_are_kept_count_alone() -> None:
     instance = Instance("many", requests([4] * n, 7, 1000.0), (worker,))
     found = blocks(instance)
     assert len(found.parts) == MOST_BLOCKS and found.rest_s > 0
-    alone = BOUNDS["alone"](instance, "total_completion").value
-    assert BOUNDS["kv_dual"](instance, "total_completion").value == pytest.approx(alone, rel=1e-6)
+    summed = instance.with_objective("total_completion")
+    alone = BOUNDS["alone"](summed, Budget()).value
+    assert BOUNDS["kv_dual"](summed, Budget()).value == pytest.approx(alone, rel=1e-6)
 
 
 def test_case_of_arrivals_in_unix_time_loses_nothing_to_them() -> None:
     instance = read_instance(CASES / "far_arrivals.json")
     first = float(instance.requests.arrival_s.min())
     with clock.counting():
-        near = BOUNDS["kv_dual"](shifted(instance, -first), "total_completion", time_limit_s=0.02).value
+        near = BOUNDS["kv_dual"](shifted(instance, -first).with_objective("total_completion"), Budget(0.02)).value
     with clock.counting():
-        far = BOUNDS["kv_dual"](instance, "total_completion", time_limit_s=0.02).value
+        far = BOUNDS["kv_dual"](instance.with_objective("total_completion"), Budget(0.02)).value
     assert far - first * instance.n == pytest.approx(near, rel=1e-3)

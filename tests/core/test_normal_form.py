@@ -32,8 +32,8 @@ def test_one_normal_form_in_every_unit(instance, objective, time, weight):
     r = instance.requests
     times = np.concatenate((r.arrival_s, r.weight, *(_times(worker) for worker in instance.workers)))
     assume((times[times > 0] > 1e-200).all())
-    one = NormalForm.of(instance, objective)
-    other = NormalForm.of(scaled(instance, time, weight), objective)
+    one = NormalForm.of(instance.with_objective(objective))
+    other = NormalForm.of(scaled(instance, time, weight).with_objective(objective))
     if objective == "total_completion" or weight == 0:
         assert one.instance.digest == other.instance.digest
     assert other.time_exponent == one.time_exponent + time
@@ -45,7 +45,7 @@ def test_one_normal_form_in_every_unit(instance, objective, time, weight):
 def test_values_and_plans_there_and_back(data, instance, objective):
     """A plan is worth the same in both units, and the last completion is of the order that solvers like."""
     plan = data.draw(any_plans(instance))
-    form = NormalForm.of(instance, objective)
+    form = NormalForm.of(instance.with_objective(objective))
     inside = form.plan_of_normal_form(plan)
     here = evaluate(instance, plan).measures.objective(objective)
     there = evaluate(form.instance, inside).measures.objective(objective)
@@ -67,7 +67,7 @@ def test_values_and_plans_there_and_back(data, instance, objective):
 @given(instances(arrivals=False, most_workers=3), st.integers(-40, 40))
 def test_order_of_magnitude(instance, time):
     """Every request alone ends by 512; together they take at most n times as long and an iteration each."""
-    form = NormalForm.of(scaled(instance, time, 0), "makespan")
+    form = NormalForm.of(scaled(instance, time, 0).with_objective("makespan"))
     longest = float(alone_seconds(form.instance).max())
     assert longest < 512
     assert longest * instance.n >= 256 / len(instance.workers)

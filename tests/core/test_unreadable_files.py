@@ -82,7 +82,7 @@ def test_the_good_file_is_good(tmp_path):
     path.write_text(json.dumps(GOOD))
     instance = read_instance(path)
     path.write_text(json.dumps(PLAN))
-    assert read_plan(path, instance).value == 8.7
+    assert read_plan(path, instance).claims.value == 8.7
 
 
 @pytest.mark.parametrize("column", ["prefill_tokens", "decode_tokens"])

@@ -177,16 +177,19 @@ def claim_messages(case: Instance, plan: Plan) -> list[str]:
 def test_each_claim(change, expected):
     case = instance()
     plan = Plan.of(case, "test", [[Stage([0, 1, 2], None, 3)]]).with_claims(4.0, {"area": 3.0}, 0.1)
-    assert plan.gap == 0.25
-    assert claim_messages(case, replace(plan, **change)) == expected
+    assert plan.claims.gap == 0.25
+    of_plan = {name: change[name] for name in ("instance", "objective") if name in change}
+    of_claims = {name: value for name, value in change.items() if name not in of_plan}
+    changed = replace(plan, claims=replace(plan.claims, **of_claims), **of_plan)
+    assert claim_messages(case, changed) == expected
 
 
 def test_a_raised_bound_of_a_closed_plan_is_refuted():
     case = instance()
     plan = Plan.of(case, "test", [[Stage([0, 1, 2], None, 3)]]).with_claims(4.0, {"area": 4.0}, 0.1)
-    assert plan.status == "optimal"
+    assert plan.claims.status == "optimal"
     assert claim_messages(case, plan) == []
-    assert claim_messages(case, replace(plan, bounds={"area": 4.5})) != []
+    assert claim_messages(case, replace(plan, claims=replace(plan.claims, bounds={"area": 4.5}))) != []
 
 
 def test_digest_of_another_instance():

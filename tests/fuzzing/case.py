@@ -141,7 +141,7 @@ class Case:
         if executed.broken or not evaluation.feasible:
             return None
         exact = executed.objective(instance, name)
-        for value in (evaluation.measures.objective(name), plan.value):
+        for value in (evaluation.measures.objective(name), plan.claims.value):
             if value is not None:
                 self.expect(same(value, exact), "value", part, f"{name} {value!r}, exactly {float(exact)!r}")
         if sum(int(own.rounds.sum()) for own in plan.workers) <= MOST_ROUNDS:

@@ -12,6 +12,7 @@ from reference_simulator import prefill_seconds
 
 from fuzzing.case import Case, Made, at_most, same
 from llmsched_mip import bounds
+from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import Executor, replay
 from llmsched_mip.instance import Instance
@@ -38,7 +39,7 @@ def run_case(case: Case, parts: Iterable[str]) -> None:
 
 
 def _bound(case: Case, part: str, name: str) -> None:
-    for bound in bounds.compute(case.instance, time_limit_s=LIMIT_S, names=[name]):
+    for bound in bounds.compute(case.instance, Budget(LIMIT_S), names=[name]):
         finite = math.isfinite(bound.value)
         case.expect(finite, "finite", part, f"{bound.value!r}")
         if finite:
@@ -51,30 +52,36 @@ def _solve(case: Case, part: str, name: str) -> None:
     exact = case.plan(part, plan)
     for failure in getattr(result, "failures", ()):
         case.add("failure", part, str(failure))
-    case.expect(plan.status in ("optimal", "feasible") and plan.value is not None, "claims", part, f"{plan.status!r}")
-    for name_of_bound, value in plan.bounds.items():
+    case.expect(
+        result.status in ("optimal", "feasible") and result.value is not None,
+        "claims",
+        part,
+        f"{result.status!r}",
+    )
+    for name_of_bound, value in result.bounds.items():
         finite = math.isfinite(value)
         case.expect(finite, "finite", part, f"bound {name_of_bound} {value!r}")
         if finite:
             case.bounds.append((part, name_of_bound, value))
     if exact is None:
         return
-    case.made.append(Made(part, exact, plan.status == "optimal"))
+    case.made.append(Made(part, exact, result.status == "optimal"))
     _claims(case, part, plan, float(exact))
 
 
 def _claims(case: Case, part: str, plan: Plan, value: float) -> None:
     """The claims of a plan file: bound, gap and status agree."""
-    if plan.bound is None:
-        case.expect(plan.gap is None and plan.status == "feasible", "claims", part, "a gap without a bound")
+    claims = plan.claims
+    if claims.bound is None:
+        case.expect(claims.gap is None and claims.status == "feasible", "claims", part, "a gap without a bound")
         return
-    gap = (value - plan.bound) / value if value else 0.0
-    case.expect(at_most(plan.bound, value), "claims", part, f"bound {plan.bound!r} of a plan of {value!r}")
-    best = min(value, max(plan.bounds.values(), default=plan.bound))
-    case.expect(same(best, Fraction(plan.bound)), "claims", part, f"bound {plan.bound!r} of {plan.bounds}")
-    right = plan.gap is not None and abs(plan.gap - gap) <= 2 * RELATIVE_TOLERANCE
-    case.expect(right, "claims", part, f"gap {plan.gap!r}, it is {gap!r}")
-    case.expect(plan.status != "optimal" or gap <= RELATIVE_TOLERANCE, "claims", part, f"optimal at a gap of {gap!r}")
+    gap = (value - claims.bound) / value if value else 0.0
+    case.expect(at_most(claims.bound, value), "claims", part, f"bound {claims.bound!r} of a plan of {value!r}")
+    best = min(value, max(claims.bounds.values(), default=claims.bound))
+    case.expect(same(best, Fraction(claims.bound)), "claims", part, f"bound {claims.bound!r} of {claims.bounds}")
+    right = claims.gap is not None and abs(claims.gap - gap) <= 2 * RELATIVE_TOLERANCE
+    case.expect(right, "claims", part, f"gap {claims.gap!r}, it is {gap!r}")
+    case.expect(claims.status != "optimal" or gap <= RELATIVE_TOLERANCE, "claims", part, f"optimal at a gap of {gap!r}")
 
 
 def _compare(case: Case) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmsched_mip import clock
 from llmsched_mip.bounds import compute
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.execution import Outcome, replay
 from llmsched_mip.instance import Instance
@@ -19,7 +20,7 @@ ONLINE = tuple(name for name in POLICIES if name not in NEEDS_PLAN)
 def bound_of(instance: Instance, name: str) -> float | None:
     """One bound for the instance's objective, None where it does not apply."""
     with clock.counting(READING_S):
-        found = compute(instance, time_limit_s=LIMIT_S, names=[name])
+        found = compute(instance, Budget(LIMIT_S), names=[name])
     return found[0].value if found else None
 
 
@@ -27,8 +28,8 @@ def solved(instance: Instance, method: str = "auto") -> tuple[str, float]:
     """Status and value."""
     with clock.counting(READING_S):
         plan = solve(instance, method=method, time_limit_s=LIMIT_S, threads=1).plan
-    assert plan.value is not None
-    return plan.status, plan.value
+    assert plan.claims.value is not None
+    return plan.claims.status, plan.claims.value
 
 
 def proven(instance: Instance) -> float | None:

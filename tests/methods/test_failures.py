@@ -37,10 +37,10 @@ def test_a_bound_that_fails(monkeypatch, name, error):
     monkeypatch.setitem(BOUNDS, name, failing(error))
     for objective in ("makespan", "total_completion"):
         instance = small()
-        result = methods.solve(instance, objective=objective, method="lists", time_limit_s=0.5)
+        result = methods.solve(instance.with_objective(objective), method="lists", time_limit_s=0.5)
         assert evaluate(instance, result.plan).violations == []
         assert all(part == f"bound {name}" and str(error) in message for part, message in result.failures)
-        quick = methods.solve(instance, objective=objective, method="lists", time_limit_s=0).failures
+        quick = methods.solve(instance.with_objective(objective), method="lists", time_limit_s=0).failures
         asked = ONE_OBJECTIVE.get(name, objective) == objective
         assert len(quick) == (asked and name in methods.QUICK_BOUNDS)
 

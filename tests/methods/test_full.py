@@ -34,9 +34,9 @@ def test_value_and_bound_meet_at_the_optimum(objective, solver):
         best = optimum(instance, objective)
         plan = methods.solve(instance, method="full", time_limit_s=60, threads=1, solver=solver).plan
         assert not evaluate(instance, plan).violations
-        assert plan.value == pytest.approx(best, rel=1e-5)
-        assert plan.bound <= best * (1 + 1e-6)
-        assert plan.status == "optimal"
+        assert plan.claims.value == pytest.approx(best, rel=1e-5)
+        assert plan.claims.bound <= best * (1 + 1e-6)
+        assert plan.claims.status == "optimal"
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -49,8 +49,8 @@ def test_a_plan_set_as_start_is_the_value_of_the_model(objective):
     checked = 0
     for seed in range(500, 530):
         instance = tiny_instance(seed, objective)
-        plan = methods.solve(instance, objective=objective, method="lists", time_limit_s=5).plan
-        horizon = horizon_from_value(instance, objective, plan.value * (1 + 1e-6) + 1e-6)
+        plan = methods.solve(instance.with_objective(objective), method="lists", time_limit_s=5).plan
+        horizon = horizon_from_value(instance, objective, plan.claims.value * (1 + 1e-6) + 1e-6)
         model = round_indexed.build(instance, objective, horizon=horizon)
         if not round_indexed.start(model, plan):
             continue
@@ -61,9 +61,9 @@ def test_a_plan_set_as_start_is_the_value_of_the_model(objective):
         result = solve(model, threads=1, time_limit_s=20)
         if result.value is not None:
             levels = any(isinstance(worker.prefill_time, LevelPrefill) for worker in instance.workers)
-            assert result.value >= plan.value - 1e-5, seed
+            assert result.value >= plan.claims.value - 1e-5, seed
             if not levels:
-                assert result.value <= plan.value + 1e-5, seed
+                assert result.value <= plan.claims.value + 1e-5, seed
             checked += 1
     assert checked >= 10
 
@@ -72,8 +72,8 @@ def test_a_plan_set_as_start_is_the_value_of_the_model(objective):
 def test_a_second_on_a_large_instance_is_kept(objective):
     instance = generate("gsm8k-65b", 400, 1)
     with clock.counting(0.02):
-        plan = methods.solve(instance, objective=objective, method="full", time_limit_s=1.0, threads=1).plan
-    assert plan.seconds < 1.5
+        plan = methods.solve(instance.with_objective(objective), method="full", time_limit_s=1.0, threads=1).plan
+    assert plan.claims.seconds < 1.5
     assert not evaluate(instance, plan).violations
 
 
@@ -82,8 +82,7 @@ def test_a_model_of_ten_million_nonzeros_is_not_built(monkeypatch):
     instance = generate("gsm8k-65b", 400, 1)
     notes = []
     methods.solve(
-        instance,
-        objective="total_completion",
+        instance.with_objective("total_completion"),
         method="full",
         time_limit_s=6.0,
         threads=1,
@@ -122,7 +121,7 @@ def test_the_example_of_the_documentation_solves(root, tmp_path):
     assert plan.method == "one_by_one.py"
     assert len(plan.workers[0]) == 3
     assert not evaluate(instance, plan).violations
-    assert "one_by_one" not in plan.bounds
+    assert "one_by_one" not in plan.claims.bounds
 
 
 @pytest.mark.parametrize(
@@ -166,7 +165,7 @@ def test_no_incumbent_leaves_the_constructed_plan(monkeypatch):
     module = importlib.import_module("llmsched_mip.methods.full")
     monkeypatch.setattr(module, "solve_model", lambda *_, **__: "the time limit passed while it was built")
     plan = methods.solve(_kv_instance(), method="full", time_limit_s=2).plan
-    assert plan.value is not None
+    assert plan.claims.value is not None
     assert not evaluate(_kv_instance(), plan).violations
 
 
@@ -175,7 +174,7 @@ def test_unit_rounds_start_from_the_annealed_starts():
     instance = generate("kv-uniform", 50, 1)
     problem = UnitRounds.of(instance)
     baseline = problem.value(shortest_first(problem))
-    with Search(instance, "total_completion", 10.0, threads=1) as search:
+    with Search(instance.with_objective("total_completion"), 10.0, threads=1) as search:
         construct(search)
     assert search.value < 0.97 * baseline
     assert not evaluate(instance, search.plan).violations

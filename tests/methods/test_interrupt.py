@@ -39,7 +39,7 @@ def test_ctrl_c_at_any_time(tmp_path, delay):
     instance = read_instance(instance_file)
     plan = read_plan(plan_file, instance)
     assert evaluate(instance, plan).violations == []
-    assert plan.value == document["value"]
+    assert plan.claims.value == document["value"]
     assert "interrupted" in more
 
 
@@ -58,10 +58,10 @@ def test_interrupted_in_the_middle_keeps_the_plan():
     with clock.counting():
         result = solve(instance, time_limit_s=60, log=once)
     assert result.interrupted
-    assert result.plan.seconds < 30
+    assert result.plan.claims.seconds < 30
     assert evaluate(instance, result.plan).violations == []
     assert signal.getsignal(signal.SIGINT) is before
-    with pytest.raises(KeyboardInterrupt), Search(instance, "makespan", 1.0):
+    with pytest.raises(KeyboardInterrupt), Search(instance.with_objective("makespan"), 1.0):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

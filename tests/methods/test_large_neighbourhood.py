@@ -30,7 +30,7 @@ def kv_bound(count, seed, capacity=4000):
 
 def listed(instance):
     """The best list schedule."""
-    with Search(instance, instance.objective, 2.0) as search:
+    with Search(instance, 2.0) as search:
         list_schedules(search)
     return search.plan
 
@@ -41,7 +41,7 @@ def test_plans_of_tiny_instances_lie_between_the_optimum_and_the_list_schedules(
     for seed in range(700, 725):
         instance = tiny_instance(seed, objective)
         best = optimum(instance, objective)
-        with Search(instance, objective, 1.0, threads=1) as search:
+        with Search(instance.with_objective(objective), 1.0, threads=1) as search:
             list_schedules(search)
             before = search.value
             large_neighbourhood(search)
@@ -54,7 +54,7 @@ def test_plans_of_tiny_instances_lie_between_the_optimum_and_the_list_schedules(
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_it_improves_on_the_construction(objective):
     instance = kv_bound(40, 3, 2500)
-    with Search(instance, objective, 4.0, threads=1) as search:
+    with Search(instance.with_objective(objective), 4.0, threads=1) as search:
         list_schedules(search)
         before = search.value
         large_neighbourhood(search)
@@ -77,7 +77,7 @@ def test_the_clock_is_that_of_evaluate():
 
 def test_only_the_free_requests_have_a_choice_of_starts():
     instance = generate("kv-uniform", 25, 1)
-    with Search(instance, "total_completion", 5.0, threads=1) as search:
+    with Search(instance.with_objective("total_completion"), 5.0, threads=1) as search:
         list_schedules(search)
         run = _Run(search, search.plan)
         choice = run.window(8)
@@ -107,7 +107,7 @@ def test_left_shift_keeps_plans_feasible_and_removes_idle_room(slots):
 
 def test_ctrl_c_keeps_the_plan():
     instance = kv_bound(60, 1)
-    with Search(instance, "total_completion", 60.0, threads=1) as search:
+    with Search(instance.with_objective("total_completion"), 60.0, threads=1) as search:
         list_schedules(search)
         search.interrupted = True
         before = search.plan

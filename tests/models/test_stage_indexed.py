@@ -7,6 +7,7 @@ from exhaustive import optimum
 from random_tiny import tiny_instance
 
 from llmsched_mip import LevelPrefill, bounds, clock
+from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
@@ -22,7 +23,7 @@ QUICK = ("alone", "area", "longest", "kv_volume", "release", "split")
 
 def best_list(instance, objective):
     """The best list schedule."""
-    with Search(instance, objective, 5.0) as search:
+    with Search(instance.with_objective(objective), 5.0) as search:
         list_schedules(search)
     return search.plan
 
@@ -35,7 +36,7 @@ def started(instance, objective, best, plan):
         instance,
         objective,
         horizon=horizon_from_value(instance, objective, best),
-        objective_bound=bounds.best(bounds.compute(instance, objective, 1.0, names=QUICK)).value,
+        objective_bound=bounds.best(bounds.compute(instance.with_objective(objective), Budget(1.0), names=QUICK)).value,
         latest_s=latest if objective == "total_completion" else None,
     )
     return model, stage_indexed.start(model, plan)

@@ -43,7 +43,7 @@ def test_a_plan_for_estimates_gives_a_feasible_replay_and_claims_nothing(seed, v
     case = instance(seed)
     plan = solve_estimated(case, visible, method=method, time_limit_s=5)
     assert plan.instance_digest == case.digest
-    assert plan.value is None and plan.bound is None and not plan.bounds
+    assert plan.claims.value is None and plan.claims.bound is None and not plan.claims.bounds
     for policy in ("plan-order", "lagrangian"):
         outcome = replay(case, policy, plan=plan, lengths=visible)
         assert not evaluate(case, outcome.to_plan(case, policy)).violations

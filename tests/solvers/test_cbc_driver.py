@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.models import mmbpp
 from llmsched_mip.solvers import ArrayModel, Status, solve_arrays, solve_with_cbc
@@ -54,7 +55,7 @@ def test_highs_and_cbc_agree(model: ArrayModel) -> None:
 
 def test_a_time_limit_with_an_incumbent_is_not_a_proof() -> None:
     lengths = np.random.default_rng(3).integers(300, 900, 90)
-    result = solve_with_cbc(mmbpp.build_packing(lengths, 28), time_limit_s=4)
+    result = solve_with_cbc(mmbpp.build_packing(lengths, 28), budget=Budget(4))
     assert result.message.startswith("Optimal")
     assert result.status is Status.TIME_LIMIT_INCUMBENT
     assert result.bound == -math.inf
@@ -62,7 +63,7 @@ def test_a_time_limit_with_an_incumbent_is_not_a_proof() -> None:
 
 def test_a_time_limit_without_an_incumbent_does_not_raise() -> None:
     lengths = np.random.default_rng(3).integers(300, 900, 300)
-    result = solve_with_cbc(mmbpp.build_packing(lengths, 100), time_limit_s=0.01)
+    result = solve_with_cbc(mmbpp.build_packing(lengths, 100), budget=Budget(0.01))
     assert result.status in (Status.TIME_LIMIT_NO_INCUMBENT, Status.TIME_LIMIT_INCUMBENT)
     assert (result.value is None) == (result.status is Status.TIME_LIMIT_NO_INCUMBENT)
 

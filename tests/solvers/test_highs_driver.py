@@ -13,6 +13,7 @@ import pyomo.environ as pyo
 import pytest
 from scipy import sparse
 
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.models import mmbpp
 from llmsched_mip.solvers import ArrayModel, Status, TracePoint, solve, solve_arrays, standard_form
@@ -154,7 +155,7 @@ def test_unbounded(integer: bool) -> None:
 
 def test_a_gap_stop_is_not_called_optimal() -> None:
     model = hard_model(60, 17)
-    result = solve(model, mip_rel_gap=0.5, time_limit_s=60, threads=1)
+    result = solve(model, mip_rel_gap=0.5, budget=Budget(60), threads=1)
     assert result.message == "Optimal"
     assert result.status is Status.GAP_LIMIT
     assert result.value is not None and result.bound < result.value
@@ -163,7 +164,7 @@ def test_a_gap_stop_is_not_called_optimal() -> None:
 
 def test_time_limit_without_an_incumbent() -> None:
     model = hard_model(400, 130)
-    result = solve(model, time_limit_s=0.0)
+    result = solve(model, budget=Budget(0.0))
     assert result.status is Status.TIME_LIMIT_NO_INCUMBENT
     assert result.value is None and result.x is None and result.gap == math.inf
     assert model.T.value is None
@@ -171,7 +172,7 @@ def test_time_limit_without_an_incumbent() -> None:
 
 def test_time_limit_inside_the_solver_without_an_incumbent() -> None:
     form = standard_form(hard_model(400, 130))
-    result = solve_arrays(form.model, time_limit_s=0.05, threads=1)
+    result = solve_arrays(form.model, budget=Budget(0.05), threads=1)
     assert result.status is Status.TIME_LIMIT_NO_INCUMBENT
     assert result.bound <= 400 * 900
 
@@ -180,7 +181,7 @@ def test_time_limit_with_an_incumbent() -> None:
     model = hard_model()
     lengths = np.random.default_rng(3).integers(300, 900, 120)
     mmbpp.start(model, lengths, np.arange(120) % 40)
-    result = solve(model, start=True, time_limit_s=1.5, threads=1)
+    result = solve(model, start=True, budget=Budget(1.5), threads=1)
     assert result.status is Status.TIME_LIMIT_INCUMBENT
     assert result.value is not None and result.bound < result.value
 
@@ -192,7 +193,7 @@ def test_a_start_solution_is_used() -> None:
     given = model.T.value
     options = {"mip_heuristic_effort": 0.0, "mip_max_nodes": 0}
     seen: list[TracePoint] = []
-    result = solve(model, start=True, time_limit_s=3, threads=1, options=options, on_trace=seen.append)
+    result = solve(model, start=True, budget=Budget(3), threads=1, options=options, on_trace=seen.append)
     assert seen == result.trace
     assert next(point.incumbent for point in seen if not math.isnan(point.incumbent)) <= given
     assert result.value is not None and result.value <= given
@@ -211,14 +212,14 @@ def test_another_limit_is_neither_a_proof_nor_an_error() -> None:
     lengths = np.random.default_rng(3).integers(300, 900, 120)
     model = hard_model()
     mmbpp.start(model, lengths, np.arange(120) % 40)
-    result = solve(model, start=True, options={"mip_max_improving_sols": 1}, time_limit_s=30, threads=1)
+    result = solve(model, start=True, options={"mip_max_improving_sols": 1}, budget=Budget(30), threads=1)
     assert result.status is Status.OTHER_LIMIT_INCUMBENT
     assert result.bound < result.value
 
 
 def test_stop_is_polled() -> None:
     polls = count()
-    result = solve(hard_model(), stop=lambda: next(polls) > 50, time_limit_s=600, threads=1)
+    result = solve(hard_model(), budget=Budget(600, lambda: next(polls) > 50), threads=1)
     assert result.status in (Status.INTERRUPTED_INCUMBENT, Status.INTERRUPTED_NO_INCUMBENT)
     assert (result.value is None) == (result.status is Status.INTERRUPTED_NO_INCUMBENT)
     assert next(polls) < 200
@@ -229,7 +230,7 @@ def test_an_interrupt_with_an_incumbent_keeps_it() -> None:
     model = hard_model()
     mmbpp.start(model, lengths, np.arange(120) % 40)
     seen: list[TracePoint] = []
-    result = solve(model, start=True, stop=lambda: bool(seen), on_trace=seen.append, time_limit_s=60, threads=1)
+    result = solve(model, start=True, on_trace=seen.append, budget=Budget(60, lambda: bool(seen)), threads=1)
     assert result.status is Status.INTERRUPTED_INCUMBENT
     assert result.value == pytest.approx(model.T.value)
 
@@ -241,7 +242,7 @@ def test_ctrl_c_ends_the_run_and_keeps_the_incumbent() -> None:
     timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     try:
-        result = solve(model, start=True, time_limit_s=30, threads=1)
+        result = solve(model, start=True, budget=Budget(30), threads=1)
     finally:
         timer.cancel()
     assert result.status in (Status.INTERRUPTED_INCUMBENT, Status.INTERRUPTED_NO_INCUMBENT)
@@ -271,8 +272,6 @@ def test_silent_by_default_and_a_log_on_demand(capfd: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"time_limit_s": -1}, "time_limit_s"),
-        ({"time_limit_s": math.nan}, "time_limit_s"),
         ({"threads": 0}, "threads"),
         ({"mip_rel_gap": -0.1}, "mip_rel_gap"),
         ({"options": {"no_such_option": 1}}, "no_such_option"),
@@ -297,6 +296,6 @@ def test_matrices_of_wrong_shape_are_refused() -> None:
 
 
 def test_seconds_and_nodes_are_told() -> None:
-    result = solve(hard_model(30, 9), time_limit_s=1, threads=1)
+    result = solve(hard_model(30, 9), budget=Budget(1), threads=1)
     assert result.seconds.build > 0 and result.seconds.handover > 0 and result.seconds.solve > 0
     assert result.nodes >= 0

@@ -177,7 +177,7 @@ def test_kept_plans_are_the_schedules_of_their_rows(tmp_path):
     instance = read_study(path).cases[0].source.load()
     assert len(frame) == frame["plan"].nunique() == 5
     for value, name in zip(frame["value"], frame["plan"], strict=True):
-        assert read_plan(tmp_path / "o" / "plans" / name, instance).value == pytest.approx(value)
+        assert read_plan(tmp_path / "o" / "plans" / name, instance).claims.value == pytest.approx(value)
 
 
 def test_the_export_is_what_pandas_reads(tmp_path, capsys):

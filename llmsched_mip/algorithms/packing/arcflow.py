@@ -26,7 +26,6 @@ one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +33,7 @@ import numpy as np
 from scipy import sparse
 
 from llmsched_mip.algorithms.packing.lower_bounds import knapsack_weights_refute
+from llmsched_mip.budget import Budget
 from llmsched_mip.solvers import ArrayModel, SolveResult, Status, solve_arrays
 from llmsched_mip.timing import IntArray
 
@@ -106,7 +106,7 @@ class ArcFlow:
             np.zeros(arcs, dtype=bool),
         )
 
-    def refuted_by_lp(self, time_limit_s: float, stop: Callable[[], bool]) -> bool:
+    def refuted_by_lp(self, budget: Budget) -> bool:
         """Whether the LP proves that no assignment has a makespan of at most `capacity`.
 
         The duals of cover[l] become integer weights, and `knapsack_weights_refute` checks these in integers:
@@ -114,7 +114,7 @@ class ArcFlow:
         """
         model = replace(self.model(), upper=np.full(len(self.tail), math.inf))
         options = {"solver": "ipm", "run_crossover": "off"}
-        result = _solve(model, stop, time_limit_s=time_limit_s, threads=1, options=options)
+        result = _solve(model, budget, threads=1, options=options)
         if result.row_duals is None or result.value is None or result.value <= self.bins + 1e-7:
             return False
         duals = np.maximum(result.row_duals[: len(self.distinct)], 0.0)
@@ -122,7 +122,7 @@ class ArcFlow:
         of_length = weights[np.searchsorted(-self.distinct, -self.lengths)]
         return knapsack_weights_refute(self.lengths, self.bins, self.capacity, of_length)
 
-    def solve(self, time_limit_s: float, stop: Callable[[], bool]) -> tuple[Status, IntArray | None]:
+    def solve(self, budget: Budget) -> tuple[Status, IntArray | None]:
         """Look for an integral flow: INFEASIBLE is a proof, an assignment (shape (n,)) fits `capacity`.
 
         The number of bins stays the objective although any flow of at most `bins` would do: without an
@@ -137,7 +137,7 @@ class ArcFlow:
             row_upper=np.append(model.row_upper, float(self.bins)),
             integer=np.ones(len(self.tail), dtype=bool),
         )
-        result = _solve(model, stop, time_limit_s=time_limit_s)
+        result = _solve(model, budget)
         return result.status, self._assignment(result)
 
     def _assignment(self, result: SolveResult) -> IntArray | None:
@@ -163,10 +163,10 @@ class ArcFlow:
         return None if (assignment < 0).any() else assignment
 
 
-def _solve(model: ArrayModel, stop: Callable[[], bool], **limits: Any) -> SolveResult:
+def _solve(model: ArrayModel, budget: Budget, **limits: Any) -> SolveResult:
     """Solve; the driver ends quietly at Ctrl-C, the caller's search must end with it."""
-    result = solve_arrays(model, stop=stop, **limits)
-    if result.status in (Status.INTERRUPTED_INCUMBENT, Status.INTERRUPTED_NO_INCUMBENT) and not stop():
+    result = solve_arrays(model, budget=budget, **limits)
+    if result.status in (Status.INTERRUPTED_INCUMBENT, Status.INTERRUPTED_NO_INCUMBENT) and not budget.interrupted():
         raise KeyboardInterrupt
     return result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +19,12 @@ from llmsched_mip.algorithms.packing.lower_bounds import (
 )
 from llmsched_mip.algorithms.packing.packing import Packing, Step
 from llmsched_mip.algorithms.packing.search import PairSearch
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.solvers import Status
 from llmsched_mip.timing import IntArray
 
+DEFAULT_SECONDS = 60.0
 CONSTRUCTION_WORK = 20_000_000
 DIFFERENCING_WORK = 1_000_000
 FILL_WORK = 5_000_000
@@ -41,9 +42,8 @@ def pack(
     lengths: Any,
     bins: int,
     *,
-    time_limit_s: float = 60.0,
+    budget: Budget | None = None,
     log: Callable[[Step], None] | None = None,
-    stop: Callable[[], bool] | None = None,
 ) -> Packing:
     """Assign lengths to bins so that the largest load (the makespan) is small, and prove how small it can be.
 
@@ -56,12 +56,10 @@ def pack(
         Rounds, each at least 1.
     bins : int
         Number of bins, at least 1.
-    time_limit_s : float
-        Wall time after which the best assignment is returned, seconds.
+    budget : Budget, optional
+        Once it is spent, the best assignment is returned; default `DEFAULT_SECONDS`.
     log : callable, optional
         Called with a `Step` at every improvement.
-    stop : callable, optional
-        Polled; once it is true, the best assignment is returned.
 
     Returns
     -------
@@ -72,7 +70,7 @@ def pack(
     InvalidInputError
         No lengths, a length that is not an integer of at least 1, or fewer than one bin.
     """
-    return _Run(*_validated(lengths, bins), time_limit_s, log, stop).solve()
+    return _Run(*_validated(lengths, bins), budget or Budget(DEFAULT_SECONDS), log).solve()
 
 
 def _validated(lengths: Any, bins: int) -> tuple[IntArray, int]:
@@ -91,15 +89,9 @@ def _validated(lengths: Any, bins: int) -> tuple[IntArray, int]:
 
 
 class _Run:
-    def __init__(
-        self,
-        lengths: IntArray,
-        bins: int,
-        time_limit_s: float,
-        log: Callable[[Step], None] | None,
-        stop: Callable[[], bool] | None,
-    ):
-        self.began, self.time_limit_s, self.log, self.stop = clock.now(), time_limit_s, log, stop
+    def __init__(self, lengths: IntArray, bins: int, budget: Budget, log: Callable[[Step], None] | None):
+        self.began, self.budget, self.log = clock.now(), Budget(budget.remaining, self._interrupt), log
+        self._asked = budget.interrupted
         self.order = np.argsort(-lengths, kind="stable")
         self.lengths, self.given_bins = lengths[self.order], bins
         self.bins = min(bins, len(lengths))
@@ -114,15 +106,14 @@ class _Run:
     def closed(self) -> bool:
         return self.makespan <= self.bound
 
-    @property
-    def left_s(self) -> float:
-        return self.time_limit_s - (clock.now() - self.began)
+    def _interrupt(self) -> bool:
+        """Whether to end before the time has passed: proven, or asked to; remembers the latter."""
+        self.interrupted = self.interrupted or self._asked()
+        return self.closed or self.interrupted
 
     def done(self) -> bool:
         """Whether to end: proven, out of time, or asked to stop."""
-        if self.stop is not None and not self.interrupted:
-            self.interrupted = bool(self.stop())
-        return self.closed or self.interrupted or self.left_s <= 0
+        return self.budget.spent()
 
     def offer_bound(self, name: str, value: int) -> None:
         """Take note of a proven bound."""
@@ -232,7 +223,7 @@ class _Run:
             graph = ArcFlow.build(self.lengths, self.bins, middle, max_arcs)
             if graph is None:
                 return
-            if graph.refuted_by_lp(self.left_s, self.done):
+            if graph.refuted_by_lp(self.budget):
                 low, step = middle + 1, 2 * step
                 self.offer_bound("arc-flow LP", low)
             else:
@@ -240,17 +231,17 @@ class _Run:
 
     def _small_arc_flow(self) -> None:
         self._lp_bound(SMALL_ARCS)
-        self._exact(EXACT_SHARE * self.left_s, SMALL_ARCS)
+        self._exact(EXACT_SHARE, SMALL_ARCS)
 
-    def _exact(self, time_limit_s: float = math.inf, max_arcs: int = MAX_ARCS) -> None:
+    def _exact(self, share: float = 1.0, max_arcs: int = MAX_ARCS) -> None:
         """Ask the arc-flow MIP for an assignment at the bound, and raise the bound when there is none."""
-        end_s = self.left_s - time_limit_s
+        budget = self.budget.slice(share=share)
         while not self.done():
             self._reachable()
             graph = ArcFlow.build(self.lengths, self.bins, self.bound, max_arcs)
             if self.done() or graph is None:
                 return
-            status, assignment = graph.solve(self.left_s - max(0.0, end_s), self.done)
+            status, assignment = graph.solve(budget)
             self.offer(assignment, "arc-flow MIP")
             if status is Status.INFEASIBLE:
                 self.offer_bound("arc-flow MIP", self.bound + 1)

@@ -64,17 +64,17 @@ class StageProblem:
     weight: float
 
     @classmethod
-    def of(cls, instance: Instance, objective: str) -> StageProblem | None:
+    def of(cls, instance: Instance) -> StageProblem | None:
         """The problem of an instance, or None where the search does not apply."""
         worker, r = instance.workers[0], instance.requests
         if len(instance.workers) > 1 or r.arrival_s.any() or instance.n > MOST_REQUESTS:
             return None
-        if objective != "makespan" and len(np.unique(r.weight)) > 1:
+        if instance.objective != "makespan" and len(np.unique(r.weight)) > 1:
             return None
         tokens = min(int(r.prefill_tokens.sum()), worker.max_prefill_tokens or UNLIMITED)
         if tokens > MOST_TABLE or instance.n * int(r.decode_tokens.max()) > MOST_TABLE:
             return None
-        makespan = objective == "makespan"
+        makespan = instance.objective == "makespan"
         sign = -1 if makespan else 1
         order = np.lexsort((sign * r.prefill_tokens, sign * r.decode_tokens))
         p, d = r.prefill_tokens[order], r.decode_tokens[order]
@@ -148,7 +148,7 @@ class StageProblem:
                 iteration, open_ = iteration + 1, False
             else:
                 now, iteration = now + rounds, 0
-        return plan_of(instance, starts, method, "makespan" if self.makespan else "total_completion")
+        return plan_of(instance, starts, method)
 
 
 def _tails(p: IntArray, d: IntArray, own: FloatArray) -> FloatArray:

@@ -7,13 +7,14 @@ short still proves something.  Limits rise from the bound of the empty plan to t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from llmsched_mip.algorithms.stages import branch
 from llmsched_mip.algorithms.stages.problem import StageProblem
+from llmsched_mip.budget import Budget
 from llmsched_mip.timing import IntArray
 
 SHARES = (0.35, 0.65, 1.0)
@@ -38,10 +39,8 @@ class Proof:
         return self.bound >= self.value * (1 - 2 * TOLERANCE)
 
 
-def prove(
-    problem: StageProblem, value: float, bound: float, stop: Callable[[], bool], dive: bool = False
-) -> Iterator[Proof]:
-    """Search until the optimum is proven or `stop`; yields whenever the plan or the bound improve.
+def prove(problem: StageProblem, value: float, bound: float, budget: Budget, dive: bool = False) -> Iterator[Proof]:
+    """Search until the optimum is proven or `budget` is spent; yields whenever the plan or the bound improve.
 
     Parameters
     ----------
@@ -50,8 +49,8 @@ def prove(
         Value of a known plan, seconds, of weight 1; infinity without one.
     bound : float
         A proven lower bound.
-    stop : callable
-        Polled every `SLICE` nodes.
+    budget : Budget
+        Looked at every `SLICE` nodes.
     dive : bool
         One pass up to the known value: better plans sooner, a bound only at the end.
     """
@@ -61,7 +60,7 @@ def prove(
     if math.isfinite(value) and not dive:
         limits = [bound + share * (value - bound) for share in SHARES]
     for limit in limits:
-        done = search.look(limit, stop)
+        done = search.look(limit, budget)
         proof = Proof(search.actions, search.value, proof.bound, search.nodes)
         if done:
             # All below `limit` were searched: the best found, or nothing, lies there.
@@ -93,7 +92,7 @@ class _Search:
     def value(self) -> float:
         return float(self.best[0])
 
-    def look(self, limit: float, stop: Callable[[], bool]) -> bool:
+    def look(self, limit: float, budget: Budget) -> bool:
         """Whether all values below `limit` were searched."""
         own, n = self.problem, self.problem.n
         numbers, marks = np.zeros((self.depth, 3)), np.zeros((self.depth, 5), dtype=np.int64)
@@ -103,7 +102,7 @@ class _Search:
         slack = TOLERANCE * limit if math.isfinite(limit) else 0.0
         self.head[:] = -1
         done = False
-        while not done and not stop():
+        while not done and not budget.spent():
             done = branch.run(
                 own.makespan, own.one_iteration, own.at_completions, own.ordered, own.p, own.d, own.twin, own.slots,
                 own.capacity, own.cap, own.round_s, own.tail_s, own.iteration_s, own.cover_s, own.fixed_s, own.prompt_s,

@@ -19,13 +19,14 @@ bound.  So a search that is cut short still proves something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from llmsched_mip.algorithms.unit_round import branch
 from llmsched_mip.bounds.start_prices import StartPrices
+from llmsched_mip.budget import Budget
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.tolerance import meets
 
@@ -69,8 +70,8 @@ class Memo:
         self.head[:] = -1
 
 
-def prove(prices: StartPrices, starts: IntArray, stop: Callable[[], bool]) -> Iterator[Proof]:
-    """Search until the optimum is proven or `stop`; yields whenever the starts or the bound improve.
+def prove(prices: StartPrices, starts: IntArray, budget: Budget) -> Iterator[Proof]:
+    """Search until the optimum is proven or `budget` is spent; yields whenever the starts or the bound improve.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def prove(prices: StartPrices, starts: IntArray, stop: Callable[[], bool]) -> It
         Its problem has at most `MOST_REQUESTS` requests.
     starts : int array, shape (n,)
         A feasible schedule.
-    stop : callable
+    budget : Budget
     """
     own = prices.problem
     order = np.lexsort((own.weight, own.p, own.d))
@@ -93,7 +94,7 @@ def prove(prices: StartPrices, starts: IntArray, stop: Callable[[], bool]) -> It
         return
     search = _Search(prices, order, starts[order], proof.value)
     for limit in _limits(proof.value, proof.bound, own.step):
-        if not search.look(limit, stop):
+        if not search.look(limit, budget):
             break
         proof.bound = max(proof.bound, min(limit + own.step, search.value))
         proof.starts[order], proof.value, proof.nodes = search.best_starts, search.value, search.nodes
@@ -132,7 +133,7 @@ class _Search:
     def value(self) -> float:
         return float(self.best[0])
 
-    def look(self, limit: float, stop: Callable[[], bool]) -> bool:
+    def look(self, limit: float, budget: Budget) -> bool:
         """Whether all values up to `limit` were searched."""
         n, rounds = self.excess.shape
         depth = n + rounds + 2
@@ -145,7 +146,7 @@ class _Search:
         # Values a step apart cannot be confused by rounding; without a step they are compared to 1e-11.
         eps = 0.25 * self.step if self.step else ROUNDING * self.value
         done = False
-        while not done and not stop():
+        while not done and not budget.spent():
             done = branch.run(
                 self.p, self.d, self.weight, self.capacity, self.twin, self.excess, self.least, limit, self.step, eps,
                 level, low, first, load, starts, counters, self.best, self.best_starts, SLICE,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numba import njit
 
 from llmsched_mip.algorithms.unit_round.loads import add, earliest
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
+from llmsched_mip.budget import Budget
 from llmsched_mip.timing import IntArray
 
 HOT, COLD = 0.02, 0.0005
@@ -72,15 +72,8 @@ def _anneal(p, d, weight, capacity, order, load, starts, value, best, best_start
     return value
 
 
-def anneal(
-    problem: UnitRounds,
-    starts: IntArray,
-    seconds: float,
-    stop: Callable[[], bool],
-    clock: Callable[[], float],
-    seed: int,
-) -> IntArray:
-    """Best start rounds found from `starts` within `seconds`; the temperature follows the time that has passed."""
+def anneal(problem: UnitRounds, starts: IntArray, budget: Budget, seed: int) -> IntArray:
+    """Best start rounds found within a finite budget, from `starts` on; the temperature follows the time passed."""
     own, random = problem, np.random.default_rng(seed)
     load = np.zeros(int(own.d.sum()) + int(own.d.max()) + 2, dtype=np.int64)
     order = np.lexsort((own.d, starts))
@@ -91,11 +84,8 @@ def anneal(
         best[0], best_starts[:] = value, current
     per_request = best[0] / own.n
     moves = int(np.clip(SLICE_WORK // int(own.d.sum()), 1, 5_000))
-    began = clock()
-    while not stop():
-        share = (clock() - began) / max(seconds, 1e-9)
-        if share >= 1:
-            break
+    while not budget.spent():
+        share = min(1.0, budget.elapsed / budget.seconds)
         temperature = per_request * HOT * (COLD / HOT) ** share * 5
         value = _anneal(
             own.p, own.d, own.weight, own.capacity, order, load, current, value, best, best_starts,

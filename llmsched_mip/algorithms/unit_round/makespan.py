@@ -15,7 +15,7 @@ what they pay, the others at least their least.  Of all schedules that meet K on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import sparse
@@ -24,6 +24,7 @@ from llmsched_mip.algorithms.unit_round import branch
 from llmsched_mip.algorithms.unit_round.exact import Memo, Proof
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.bounds.start_prices import price_paid
+from llmsched_mip.budget import Budget
 from llmsched_mip.models.completion_windows import Windows, completion_windows
 from llmsched_mip.solvers import ArrayModel, solve_arrays
 from llmsched_mip.spans import within
@@ -34,7 +35,7 @@ ROUNDING = 1e-9
 PRICE_ROUNDING = 1e-6
 
 
-def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, stop: Callable[[], bool]) -> Iterator[Proof]:
+def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, budget: Budget) -> Iterator[Proof]:
     """Raise the bound from `least` rounds until a schedule meets it; yields at every new bound.
 
     The prices alone are tried by bisection first, then deadlines one by one.
@@ -47,13 +48,13 @@ def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, stop: Call
         A feasible schedule.
     least : int
         A proven bound on the rounds.
-    stop : callable
+    budget : Budget
     """
     own = problem
     windows = completion_windows(own.p, own.d, own.capacity)
     proof = Proof(starts.copy(), float((starts + own.d).max()), float(max(least, own.d.max())))
     low, high = int(proof.bound), int(proof.value)
-    while low < high and not stop():
+    while low < high and not budget.spent():
         middle = (low + high) // 2
         if _refuted(deadline_prices(own, windows, middle)):
             low = middle + 1
@@ -61,11 +62,11 @@ def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, stop: Call
             high = middle
     proof.bound = float(low)
     yield proof
-    while proof.bound < proof.value and not stop():
+    while proof.bound < proof.value and not budget.spent():
         deadline = int(proof.bound)
         paid = deadline_prices(own, windows, deadline)
         if not _refuted(paid):
-            found, done = _meet(own, paid, deadline, proof, stop)
+            found, done = _meet(own, paid, deadline, proof, budget)
             if found is not None:
                 proof.starts, proof.value = found, float(deadline)
                 yield proof
@@ -133,7 +134,7 @@ def _refuted(paid: FloatArray) -> bool:
 
 
 def _meet(
-    problem: UnitRounds, paid: FloatArray, deadline: int, proof: Proof, stop: Callable[[], bool]
+    problem: UnitRounds, paid: FloatArray, deadline: int, proof: Proof, budget: Budget
 ) -> tuple[IntArray | None, bool]:
     """A schedule that meets the deadline, or None and whether the search was complete."""
     own = problem
@@ -152,7 +153,7 @@ def _meet(
     base = float(least_paid.sum()) - 1.0 - ROUNDING
     level[0, 3], level[0, 5], level[0, 4], low[0] = -1, -1, base, base
     memo, done = Memo(int(d.max()), own.capacity), False
-    while not done and not stop() and not math.isfinite(best[0]):
+    while not done and not budget.spent() and not math.isfinite(best[0]):
         done = branch.run(
             p, d, np.ones(n), own.capacity, twin, excess, least, 0.0, 1.0, PRICE_ROUNDING,
             level, low, first, load, starts, counters, best, best_starts, SLICE,

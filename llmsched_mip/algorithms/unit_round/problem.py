@@ -88,7 +88,7 @@ class UnitRounds:
         """Σ weight (start + d), in rounds."""
         return float(np.dot(self.weight, starts + self.d))
 
-    def plan(self, instance: Instance, method: str, starts: IntArray, objective: str = "total_completion") -> Plan:
+    def plan(self, instance: Instance, method: str, starts: IntArray) -> Plan:
         """The plan whose request i starts after `starts[i]` rounds; no round before the last may be idle."""
         rounds = np.unique(starts)
         last = int((starts + self.d).max())
@@ -100,4 +100,4 @@ class UnitRounds:
             Stage(batch.tolist(), batch.tolist() if limited else None, span)
             for batch, span in zip(batches, spans, strict=True)
         ]
-        return Plan.of(instance, method, [stages], objective)
+        return Plan.of(instance, method, [stages])

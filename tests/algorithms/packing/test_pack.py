@@ -24,6 +24,7 @@ from llmsched_mip.algorithms.packing.lower_bounds import (
     reachable_bound,
 )
 from llmsched_mip.algorithms.packing.search import PairSearch
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.solvers import Status
 
@@ -106,19 +107,19 @@ def test_the_arc_flow_model_decides_exactly(lengths: list[int], bins: int) -> No
     for capacity in range(max(longest_bound(d), best - 2), best + 2):
         graph = ArcFlow.build(d, bins, capacity, 10**6)
         assert graph is not None
-        status, assignment = graph.solve(30.0, lambda: False)
+        status, assignment = graph.solve(Budget(30.0))
         assert (assignment is not None) == (capacity >= best)
         if assignment is None:
             assert status is Status.INFEASIBLE
         else:
             assert makespan(d, assignment) <= capacity
-        if graph.refuted_by_lp(30.0, lambda: False):
+        if graph.refuted_by_lp(Budget(30.0)):
             assert capacity < best
 
 
 def test_the_arc_flow_lp_refutes_where_the_other_bounds_do_not() -> None:
     lengths = np.sort(np.random.default_rng(0).integers(40, 300, 60))[::-1]
-    packing = pack(lengths, 25, time_limit_s=60)
+    packing = pack(lengths, 25, budget=Budget(60))
     others = max(value for name, value in packing.bounds.items() if not name.startswith("arc-flow"))
     if packing.makespan > others:
         assert packing.bounds["arc-flow LP"] > others
@@ -179,7 +180,7 @@ def gsm8k_lengths(seed: int) -> np.ndarray:
 def test_full_size_is_proven_in_seconds() -> None:
     seconds = []
     for seed in range(5):
-        packing = pack(gsm8k_lengths(seed), 200, time_limit_s=5)
+        packing = pack(gsm8k_lengths(seed), 200, budget=Budget(5))
         seconds.append(packing.seconds)
         assert packing.makespan - packing.bound <= 1
         if seed != 1:
@@ -189,7 +190,7 @@ def test_full_size_is_proven_in_seconds() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_triplets_are_solved(seed: int) -> None:
-    packing = pack(triplets(seed, 15), 15, time_limit_s=60)
+    packing = pack(triplets(seed, 15), 15, budget=Budget(60))
     assert (packing.status, packing.makespan) == ("optimal", 1000)
 
 
@@ -213,7 +214,7 @@ def test_corner_cases(lengths: list[int], bins: int, best: int) -> None:
 def test_large_inputs_need_little_work() -> None:
     lengths = np.random.default_rng(0).integers(1, 2000, 300_000)
     with clock.counting():
-        packing = pack(lengths, 256, time_limit_s=20)
+        packing = pack(lengths, 256, budget=Budget(20))
     assert packing.status == "optimal"
     assert packing.seconds < 20
 
@@ -221,7 +222,7 @@ def test_large_inputs_need_little_work() -> None:
 def test_the_time_limit_holds_and_a_plan_comes_back() -> None:
     lengths = np.random.default_rng(1).integers(1, 100_000, 1000)
     with clock.counting():
-        packing = pack(lengths, 450, time_limit_s=1.0)
+        packing = pack(lengths, 450, budget=Budget(1.0))
     assert packing.seconds < 1.1
     assert packing.bound <= packing.makespan == makespan(lengths, packing.assignment)
     assert (packing.status == "optimal") == (packing.bound == packing.makespan)
@@ -238,7 +239,7 @@ def test_the_log_is_the_trace_and_only_improves() -> None:
 
 def test_stop_keeps_the_best() -> None:
     lengths = np.random.default_rng(1).integers(1, 100_000, 200)
-    packing = pack(lengths, 90, stop=lambda: True)
+    packing = pack(lengths, 90, budget=Budget(interrupted=lambda: True))
     assert packing.interrupted
     assert packing.makespan == makespan(lengths, packing.assignment)
 
@@ -248,7 +249,7 @@ def test_ctrl_c_keeps_the_best() -> None:
     timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     try:
-        packing = pack(lengths, 450, time_limit_s=600)
+        packing = pack(lengths, 450, budget=Budget(600))
     finally:
         timer.cancel()
     assert packing.interrupted
@@ -261,7 +262,7 @@ def test_ctrl_c_inside_the_solver_ends_the_packing() -> None:
     timer = threading.Timer(2.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     try:
-        packing = pack(lengths, 48, time_limit_s=600)
+        packing = pack(lengths, 48, budget=Budget(600))
     finally:
         timer.cancel()
     assert packing.interrupted

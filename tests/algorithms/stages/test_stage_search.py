@@ -15,6 +15,7 @@ from random_tiny import tiny_instance
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker
 from llmsched_mip.algorithms.stages.problem import StageProblem
 from llmsched_mip.algorithms.stages.prove import prove
+from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods import solve
 from llmsched_mip.models import round_indexed
@@ -27,10 +28,10 @@ OBJECTIVES = ("makespan", "total_completion")
 
 def searched(instance, objective, known=math.inf, bound=0.0):
     """The last proof and its value by `evaluate`; None where the search does not apply."""
-    problem = StageProblem.of(instance, objective)
+    problem = StageProblem.of(instance.with_objective(objective))
     if problem is None:
         return None
-    *_, proof = prove(problem, known / problem.weight, bound, lambda: False)
+    *_, proof = prove(problem, known / problem.weight, bound, Budget())
     assert proof.closed
     if proof.actions is None:
         return proof, None
@@ -96,11 +97,11 @@ def test_decoding_to_completions_loses_nothing():
     """The sum with long outputs, decided at completions only, against decisions at every round."""
     for seed in range(6):
         instance = measured(seed, 6, 2, "total_completion")
-        problem = StageProblem.of(instance, "total_completion")
+        problem = StageProblem.of(instance.with_objective("total_completion"))
         assert problem.at_completions
-        *_, quick = prove(problem, math.inf, 0.0, lambda: False)
+        *_, quick = prove(problem, math.inf, 0.0, Budget())
         every_round = type("EveryRound", (StageProblem,), {"at_completions": False})
-        *_, slow = prove(every_round(**vars(problem)), math.inf, 0.0, lambda: False)
+        *_, slow = prove(every_round(**vars(problem)), math.inf, 0.0, Budget())
         assert quick.value == pytest.approx(slow.value, rel=1e-9)
         assert slow.nodes > quick.nodes
 
@@ -108,10 +109,10 @@ def test_decoding_to_completions_loses_nothing():
 def test_a_search_cut_short_still_proves_what_it_looked_through(monkeypatch):
     monkeypatch.setattr("llmsched_mip.algorithms.stages.prove.SLICE", 500)
     instance = measured(1, 14, 3, "total_completion", 100)
-    problem = StageProblem.of(instance, "total_completion")
+    problem = StageProblem.of(instance.with_objective("total_completion"))
     calls = iter(range(1000))
     optimal = searched(instance, "total_completion")[1]
-    for proof in prove(problem, 1.3 * optimal, 0.0, lambda: next(calls) > 20):
+    for proof in prove(problem, 1.3 * optimal, 0.0, Budget(interrupted=lambda: next(calls) > 20)):
         assert proof.bound <= optimal * (1 + 1e-9) <= proof.value * (1 + 1e-9)
     assert not proof.closed
 
@@ -129,7 +130,7 @@ def test_where_it_does_not_apply(change):
     else:
         n = 70
         instance = replace(instance, requests=Requests([f"r{i}" for i in range(n)], [5] * n, [3] * n))
-    assert StageProblem.of(instance, "total_completion") is None
+    assert StageProblem.of(instance.with_objective("total_completion")) is None
     plan = solve(instance, method="branch-and-bound", time_limit_s=5).plan
     assert evaluate(instance, plan).feasible
 
@@ -137,5 +138,5 @@ def test_where_it_does_not_apply(change):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_auto_proves_a_small_backlog(objective):
     plan = solve(measured(2, 10, 3, objective), time_limit_s=30).plan
-    assert plan.status == "optimal"
-    assert plan.bound == plan.value
+    assert plan.claims.status == "optimal"
+    assert plan.claims.bound == plan.claims.value

@@ -62,7 +62,8 @@ def test_only_a_better_value_or_bound_replaces():
     worse = entry._replace(value=entry.value * 1.1, bound=0.9 * entry.bound)
     new, keep = UPDATE.better(instance, worse, plan)
     assert keep and new.value == entry.value
-    lower = replace(plan, bound=plan.value * 0.5, bounds={"x": plan.value * 0.5}, gap=0.5, status="feasible")
+    half = plan.claims.value * 0.5
+    lower = replace(plan, claims=replace(plan.claims, bound=half, bounds={"x": half}, gap=0.5, status="feasible"))
     assert UPDATE.better(instance, entry, lower) == (None, False)
     with pytest.raises(SchedulingError, match="below"):
         UPDATE.better(instance, entry._replace(value=entry.value * 2, bound=entry.value * 1.5), plan)

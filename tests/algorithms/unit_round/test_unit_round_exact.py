@@ -13,6 +13,7 @@ from scipy import sparse
 from llmsched_mip import Instance, Requests
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.bounds.start_prices import ascend
+from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
 from llmsched_mip.models.completion_windows import completion_windows
 from llmsched_mip.solvers import ArrayModel, solve_with_cbc
@@ -53,7 +54,7 @@ def start_time_optimum(problem: UnitRounds, objective: str, horizon: int) -> flo
     matrix = sparse.csc_array((values, (rows, cols)), shape=(total, columns))
     top = np.where(np.arange(columns) < len(pairs), 1.0, np.inf)
     model = ArrayModel(cost, matrix, lower, upper, np.zeros(columns), top, np.arange(columns) < len(pairs))
-    result = solve_with_cbc(model, time_limit_s=120)
+    result = solve_with_cbc(model, budget=Budget(120))
     assert result.status.proven
     return float(result.value)
 
@@ -63,8 +64,8 @@ def start_time_optimum(problem: UnitRounds, objective: str, horizon: int) -> flo
 def test_optimum_is_that_of_enumeration(seed, objective):
     instance = unit_instance(seed, 3 + seed % 2, 8 + seed % 3, objective, most=0.7)
     plan = solve(instance, method="unit-round", time_limit_s=60).plan
-    assert plan.status == "optimal"
-    assert plan.value == pytest.approx(optimum(instance, objective))
+    assert plan.claims.status == "optimal"
+    assert plan.claims.value == pytest.approx(optimum(instance, objective))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -72,8 +73,8 @@ def test_total_completion_is_that_of_the_model_in_cbc(seed):
     instance = unit_instance(100 + seed, 5 + seed % 2, 9 + seed)
     plan = solve(instance, method="unit-round", time_limit_s=60).plan
     problem = UnitRounds.of(instance)
-    assert plan.status == "optimal"
-    assert plan.value == pytest.approx(start_time_optimum(problem, "total_completion", int(problem.d.sum())))
+    assert plan.claims.status == "optimal"
+    assert plan.claims.value == pytest.approx(start_time_optimum(problem, "total_completion", int(problem.d.sum())))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -81,8 +82,10 @@ def test_makespan_is_that_of_the_model_in_cbc(seed):
     # The plan is feasible, so the optimum is within the horizon of its value.
     instance = unit_instance(100 + seed, 4 + seed % 2, 8 + seed, "makespan")
     plan = solve(instance, method="unit-round", time_limit_s=60).plan
-    assert plan.status == "optimal"
-    assert plan.value == pytest.approx(start_time_optimum(UnitRounds.of(instance), "makespan", int(plan.value)))
+    assert plan.claims.status == "optimal"
+    assert plan.claims.value == pytest.approx(
+        start_time_optimum(UnitRounds.of(instance), "makespan", int(plan.claims.value))
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -91,8 +94,8 @@ def test_weights_that_are_no_integers(seed):
     weight = np.round(np.random.default_rng(seed).uniform(0.2, 3.0, 5), 2)
     instance = instance.with_requests(replace(instance.requests, weight=weight))
     plan = solve(instance, method="unit-round", time_limit_s=60).plan
-    assert plan.status == "optimal"
-    assert plan.value == pytest.approx(
+    assert plan.claims.status == "optimal"
+    assert plan.claims.value == pytest.approx(
         start_time_optimum(UnitRounds.of(instance), "total_completion", int(instance.requests.decode_tokens.sum())),
         rel=1e-6,
     )
@@ -129,7 +132,7 @@ def test_prices_never_pass_a_feasible_schedule(seed):
     problem = UnitRounds.of(unit_instance(300 + seed, 3, 9))
     least = min(problem.value(np.array(s)) for s in schedules(problem.p, problem.d, problem.capacity, 18))
     horizon = int(random.integers(3, 25))
-    prices = ascend(problem, horizon, least, lambda: True)
+    prices = ascend(problem, horizon, least, Budget(0.0))
     assert prices.value <= least
     assert prices.proven <= least
     assert (prices.reduced_costs() >= 0).all()

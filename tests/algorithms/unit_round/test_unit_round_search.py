@@ -14,6 +14,7 @@ from llmsched_mip.algorithms.unit_round.loads import earliest
 from llmsched_mip.algorithms.unit_round.local_search import anneal
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
+from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
 from llmsched_mip.workload import generate
 from llmsched_mip.workload.deployments import deployment
@@ -51,7 +52,7 @@ def test_annealing_gives_feasible_schedules_that_are_no_worse(seed):
     problem = UnitRounds.of(instance)
     before = shortest_first(problem)
     with clock.counting():
-        after = anneal(problem, before, 0.1, lambda: False, clock.now, seed)
+        after = anneal(problem, before, Budget(0.1), seed)
     assert problem.value(after) <= problem.value(before)
     evaluation = evaluate(instance, problem.plan(instance, "test", after))
     assert evaluation.feasible
@@ -77,7 +78,7 @@ def test_plan_of_starts():
 def test_where_it_does_not_apply(worker):
     instance = made([1, 1], [2, 3], 20, **worker)
     assert UnitRounds.of(instance) is None
-    assert solve(instance, method="unit-round", time_limit_s=5).plan.value is not None
+    assert solve(instance, method="unit-round", time_limit_s=5).plan.claims.value is not None
 
 
 def test_rounds_of_another_length_scale_the_value():
@@ -92,5 +93,5 @@ def test_rounds_of_another_length_scale_the_value():
 @pytest.mark.parametrize("limit", [0.0, 0.5])
 def test_a_short_time_limit_still_gives_a_plan_and_a_bound(limit):
     plan = solve(generate("kv-uniform", seed=1), time_limit_s=limit).plan
-    assert plan.value is not None and plan.bound is not None
-    assert 0 < plan.bound <= plan.value
+    assert plan.claims.value is not None and plan.claims.bound is not None
+    assert 0 < plan.claims.bound <= plan.claims.value

@@ -1,0 +1,130 @@
+"""What `solve` gives back: a plan, the best proven bound, and how they came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from llmsched_mip.measures import Measures
+from llmsched_mip.plan import Claims, Plan
+
+
+class Event(NamedTuple):
+    """One improvement: seconds since the start, incumbent, bound and gap (None while there is none).
+
+    Incumbent and bound are in seconds of the instance that `solve` was given.
+    """
+
+    seconds: float
+    incumbent: float | None
+    bound: float | None
+    gap: float | None
+    source: str
+
+
+class Failure(NamedTuple):
+    """A part of the search that failed, and why, in one line."""
+
+    part: str
+    message: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """Result of one `solve`; the plan has passed `evaluate`.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its claims are what is said below, so that a plan file carries them.
+    measures : Measures
+        Of the plan when it is executed.
+    trace : tuple of Event
+        Every improvement of the incumbent or the bound, and notes, in order.
+    failures : tuple of Failure
+        Parts of the search that failed on the way.
+    interrupted : bool
+        Whether Ctrl-C cut the search short.
+    """
+
+    plan: Plan
+    measures: Measures
+    trace: tuple[Event, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def _claims(self) -> Claims:
+        return self.plan.claims
+
+    @property
+    def value(self) -> float:
+        """Objective of the plan, seconds (weighted seconds for total completion)."""
+        assert self._claims.value is not None
+        return self._claims.value
+
+    @property
+    def bound(self) -> float | None:
+        """Best proven lower bound on the objective, seconds; None where none was found in time."""
+        return self._claims.bound
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Proven lower bounds by name, seconds."""
+        return self._claims.bounds
+
+    @property
+    def gap(self) -> float | None:
+        """(value - bound) / value."""
+        return self._claims.gap
+
+    @property
+    def above_bound(self) -> float | None:
+        """(value - bound) / bound: how far above the optimum the plan is at most."""
+        return None if not self.bound else (self.value - self.bound) / self.bound
+
+    @property
+    def status(self) -> str:
+        """``optimal`` (proven) or ``feasible``."""
+        return self._claims.status
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the search."""
+        return self._claims.seconds
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The lines of `summary`, name and text."""
+        binding = max(self.bounds, key=lambda name: self.bounds[name], default="-")
+        return [
+            ("instance", self.plan.instance),
+            ("method", self.plan.method),
+            ("status", self.status),
+            (self.plan.objective, _seconds(self.value)),
+            ("bound", f"{_seconds(self.bound)} ({binding})"),
+            ("gap", f"{_percent(self.gap, 3)} of the value, {_percent(self.above_bound, 3)} of the bound"),
+            ("utilization", _percent(self.measures.utilization, 1)),
+            ("prefill iterations", str(self.measures.prefill_iterations)),
+            ("decode rounds", str(self.measures.decode_rounds)),
+            ("KV peak", f"{self.measures.kv_peak} tokens"),
+            ("time", f"{self.seconds:.2f} s"),
+        ]
+
+    def summary(self) -> str:
+        """What was found, a line a figure."""
+        width = max(len(name) for name, _ in self.rows())
+        return "\n".join(f"{name:<{width}}  {text}" for name, text in self.rows())
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"Result({self.plan.objective} {_seconds(self.value)}, gap {_percent(self.gap, 3)}, {self.status})"
+
+
+def _seconds(value: float | None) -> str:
+    return "- s" if value is None else f"{value:.4f} s"
+
+
+def _percent(share: float | None, digits: int) -> str:
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
