@@ -17,6 +17,7 @@ import numpy as np
 
 from llmsched_mip import bounds
 from llmsched_mip.bounds import Bound
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods import METHODS
@@ -24,8 +25,8 @@ from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.user_model import solve_user_model
 from llmsched_mip.models import round_indexed
+from llmsched_mip.models.blocks import BuildStoppedError
 from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
-from llmsched_mip.models.linear import BuildStoppedError
 from llmsched_mip.plan import Plan
 from llmsched_mip.solvers import SolveResult, Status, solve, solve_with_cbc
 from llmsched_mip.solvers.highs import EXACT
@@ -67,18 +68,18 @@ class Setting:
     @classmethod
     def of(cls, search: Search) -> Setting:
         """Setting from the incumbent and the bounds of a search."""
-        instance, objective = search.instance, search.objective
+        instance = search.instance.with_objective(search.objective)
         if search.value is None:
             return cls(whole_horizon(instance), objective_bound=search.bound)
-        horizon = horizon_from_value(instance, objective, search.value)
+        horizon = horizon_from_value(instance, search.value)
         latest = None
-        if objective == "total_completion" and instance.n <= WINDOW_REQUESTS:
+        if instance.objective == "total_completion" and instance.n <= WINDOW_REQUESTS:
             latest = latest_completions(search)
         return cls(horizon, None, latest, search.bound)
 
     def sizes(self, search: Search) -> dict[str, int]:
         """Estimated columns and nonzeros of the model."""
-        return round_indexed.size(search.instance, search.objective, self.horizon)
+        return round_indexed.size(search.instance.with_objective(search.objective), self.horizon)
 
 
 def latest_completions(search: Search) -> FloatArray | None:
@@ -141,8 +142,8 @@ def small(search: Search) -> bool:
     """Whether the model is small enough to be worth a try before the heuristics."""
     if search.value is None:
         return False
-    horizon = horizon_from_value(search.instance, search.objective, search.value)
-    sizes = round_indexed.size(search.instance, search.objective, horizon)
+    instance = search.instance.with_objective(search.objective)
+    sizes = round_indexed.size(instance, horizon_from_value(instance, search.value))
     return sizes["nonzeros"] <= SMALL_NONZEROS
 
 
@@ -153,22 +154,21 @@ def solve_model(
     time_limit_s: float = math.inf,
 ) -> str | None:
     """Build and solve; why nothing came of it, or None."""
-    deadline = search.seconds + min(search.remaining, time_limit_s)
+    budget = Budget(min(search.remaining, time_limit_s), lambda: search.interrupted)
     try:
         model = round_indexed.build(
-            search.instance,
-            search.objective,
+            search.instance.with_objective(search.objective),
             horizon=setting.horizon,
             least=setting.least,
             objective_bound=setting.objective_bound,
             latest_s=setting.latest_s,
-            stop=lambda: search.interrupted or search.seconds > deadline,
+            budget=budget,
         )
     except BuildStoppedError:
         return "the time limit passed while it was built"
     known = math.inf if search.value is None else search.value
     started = search.plan is not None and round_indexed.start(model, search.plan)
-    limits: dict[str, Any] = {"time_limit_s": max(0.0, deadline - search.seconds), "threads": search.threads}
+    limits: dict[str, Any] = {"time_limit_s": budget.remaining, "threads": search.threads}
     limits["mip_rel_gap"] = search.gap_target
     if solver is solve:
         limits |= {"start": started, "stop": lambda: search.interrupted, "on_trace": _trace(search, known)}

@@ -7,8 +7,8 @@ Three neighbourhoods take turns, each with a size of its own:
 - *near* (local branching, Fischetti and Lodi 2003): every request may join one of the batches next to its own,
   at most a given number of them does.
 
-The part of the model that is left is `models.round_part`; the plan is its start solution, so HiGHS looks only for
-better ones.  What it finds is also tried with all batches shifted to the left.  A size grows while the sub-problems
+The part of the model that is left is `models.round_indexed.neighbourhood`; the plan is its start solution, so HiGHS
+looks only for better ones.  What it finds is also tried with all batches shifted to the left.  A size grows while the sub-problems
 are solved to optimality without an improvement, and shrinks when they are not solved in their share of the time.
 Only `evaluate` decides what is better: the sub-problem counts elapsed times to first order.
 """
@@ -26,8 +26,10 @@ from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.left_shift import left_shift
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models.round_indexed import Options, plan_from
-from llmsched_mip.models.round_part import Clock, Part, clock_of
-from llmsched_mip.models.round_rows import RoundRows
+from llmsched_mip.models.round_indexed.columns import Formulation
+from llmsched_mip.models.round_indexed.neighbourhood import Clock, Part, clock_of, formulate
+from llmsched_mip.models.round_indexed.sets import Starts
+from llmsched_mip.models.round_indexed.start_values import values_of
 from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 from llmsched_mip.plan import Plan
 from llmsched_mip.solvers import ArrayModel, SolveResult, Status, solve_arrays
@@ -83,7 +85,7 @@ class _Choice:
 
 class _Run:
     def __init__(self, search: Search, plan: Plan):
-        self.search, self.instance = search, search.instance
+        self.search, self.instance = search, search.instance.with_objective(search.objective)
         self.random = np.random.default_rng(search.seed)
         self.position = 0
         self.take(plan, search.value or 0.0)
@@ -203,7 +205,7 @@ class _Run:
         span = int(last.max()) + 2
         keys = np.unique((np.concatenate(i) * workers + np.concatenate(w)) * span + np.concatenate(t))
         kept = np.searchsorted(keys, (np.arange(instance.n) * workers + self.worker) * span + self.round)
-        columns = (keys // (span * workers), keys // span % workers, keys % span)
+        columns = Starts(keys // (span * workers), keys // span % workers, keys % span)
         iterations = [int(self.iteration[self.worker == v].max(initial=0)) + 1 for v in range(workers)]
         return Part(columns, iterations, self.clocks, kept, choice.moves), last
 
@@ -216,21 +218,20 @@ class _Run:
             own.exhausted = own.size <= 2.0
             own.size = max(2.0, own.size * SHRINK)
             return
-        rows = RoundRows(self.instance, search.objective, horizon, None, OPTIONS, None, part)
-        rows.state(None)
+        model = formulate(self.instance, horizon, OPTIONS, part)
         limit = min(max(LEAST_SECONDS, SHARE * search.time_limit_s), MOST_SECONDS, search.remaining)
-        result = self.solve(rows, limit)
+        result = self.solve(model, limit)
         better = False
         if result is not None and result.x is not None:
-            better = self.offer(plan_from(rows, result.x[rows.z]))
+            better = self.offer(plan_from(model, result.x[model.columns.z]))
         self.resize(own, choice, result, better)
 
-    def solve(self, rows: RoundRows, limit: float) -> SolveResult | None:
+    def solve(self, model: Formulation, limit: float) -> SolveResult | None:
         """HiGHS on the part, started from the plan."""
         if limit <= 0 or self.search.stop():
             return None
-        form = rows.form.matrix_form()
-        values = rows.values_of(self.starts)
+        form = model.form.matrix_form()
+        values = values_of(model, self.starts)
         start = None if values is None else {int(j): float(values[j]) for j in np.flatnonzero(form["integer"])}
         return solve_arrays(
             ArrayModel(**form),
@@ -251,7 +252,7 @@ class _Run:
         shifted = within_caps(instance, left_shift(instance, _merged(instance, starts_of(found))))
         best, value = None, self.value
         for starts in (starts_of(found), shifted):
-            plan = plan_of(instance, starts, "large-neighbourhood", search.objective)
+            plan = plan_of(instance, starts, "large-neighbourhood")
             own = evaluate(instance, plan).measures.objective(search.objective)
             if best is None or own < value:
                 best, value = plan, own
