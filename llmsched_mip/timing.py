@@ -9,9 +9,10 @@ All times are in seconds, all lengths in tokens, all functions accept scalars or
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,76 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 
+class Levels(NamedTuple):
+    """What one prefill iteration may cost apart from its prompt tokens: arrays over the levels, both increasing.
+
+    Parameters
+    ----------
+    seconds : float array, shape (L,)
+    tokens : float array, shape (L,)
+        Most prompt tokens in an iteration of each level; infinite where nothing limits it.
+    """
+
+    seconds: FloatArray
+    tokens: FloatArray
+
+
+class PrefillTime(ABC):
+    """How long a prefill iteration lasts: seconds of the first level that holds it, and a part for each token."""
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    affine: ClassVar[bool]
+    """Whether an iteration of any size lasts ``fixed_seconds + prompt_seconds(tokens)``."""
+
+    @property
+    @abstractmethod
+    def max_tokens(self) -> int | None:
+        """Most prompt tokens in one iteration, or None."""
+
+    @property
+    @abstractmethod
+    def fixed_seconds(self) -> float:
+        """Seconds that one more iteration costs; of levels an estimate for heuristics, which bounds do not use."""
+
+    @property
+    @abstractmethod
+    def token_seconds(self) -> float:
+        """Seconds of a prompt token in the largest iteration, without the base of an affine time."""
+
+    @property
+    def free(self) -> bool:
+        """Whether prefill takes no time."""
+        return self.token_seconds == 0 and self.fixed_seconds == 0
+
+    @abstractmethod
+    def seconds(self, tokens: Any) -> Any:
+        """Duration in seconds of an iteration over `tokens` prompt tokens; infinity above the last level."""
+
+    @abstractmethod
+    def levels(self, most_tokens: int | None = None) -> Levels:
+        """The levels that iterations of at most `most_tokens` can use, the last cut to it; affine: one, the base."""
+
+    @abstractmethod
+    def prompt_seconds(self, tokens: Any) -> Any:
+        """The part of the duration that is proportional to `tokens`, whatever iterations they are in."""
+
+    @abstractmethod
+    def scaled(self, exponent: int) -> PrefillTime:
+        """The same with all seconds multiplied by ``2**exponent``."""
+
+    @abstractmethod
+    def document(self) -> dict[str, Any]:
+        """As plain values, the way an instance file has it."""
+
+    def least_seconds(self, tokens: int) -> float:
+        """Seconds that prefill of `tokens` prompt tokens takes at least: one iteration of the first level."""
+        return float(self.levels().seconds[0] + self.prompt_seconds(tokens))
+
+
 @dataclass(frozen=True, slots=True)
-class AffinePrefill:
+class AffinePrefill(PrefillTime):
     """Prefill time ``base_s + per_token_s * tokens``; no largest batch."""
 
     base_s: float
@@ -28,14 +97,34 @@ class AffinePrefill:
 
     max_tokens = None
     kind = "affine"
+    affine = True
+
+    @property
+    def fixed_seconds(self) -> float:
+        return self.base_s
+
+    @property
+    def token_seconds(self) -> float:
+        return self.per_token_s
 
     def seconds(self, tokens: Any) -> Any:
-        """Duration in seconds of a prefill iteration over `tokens` prompt tokens."""
         return self.base_s + self.per_token_s * tokens
+
+    def levels(self, most_tokens: int | None = None) -> Levels:
+        return Levels(np.array([self.base_s]), np.array([math.inf if most_tokens is None else float(most_tokens)]))
+
+    def prompt_seconds(self, tokens: Any) -> Any:
+        return self.per_token_s * tokens
+
+    def scaled(self, exponent: int) -> AffinePrefill:
+        return AffinePrefill(_scaled(self.base_s, exponent), _scaled(self.per_token_s, exponent))
+
+    def document(self) -> dict[str, Any]:
+        return {"kind": self.kind, "base_s": float(self.base_s), "per_token_s": float(self.per_token_s)}
 
 
 @dataclass(frozen=True, slots=True)
-class LevelPrefill:
+class LevelPrefill(PrefillTime):
     """Prefill time by levels: the seconds of the first level that holds the batch.
 
     Parameters
@@ -50,22 +139,52 @@ class LevelPrefill:
     level_seconds: tuple[float, ...]
 
     kind = "levels"
+    affine = False
 
     @property
     def max_tokens(self) -> int:
         """Size of the last level in tokens: a larger batch is not allowed."""
         return self.tokens[-1]
 
+    @property
+    def fixed_seconds(self) -> float:
+        """The intercept of the least-squares line through the levels, between 0 and the first level."""
+        if len(self.tokens) == 1:
+            return self.level_seconds[0]
+        _, intercept = np.polyfit(self.tokens, self.level_seconds, 1)
+        return float(min(max(intercept, 0.0), self.level_seconds[0]))
+
+    @property
+    def token_seconds(self) -> float:
+        return self.level_seconds[-1] / self.tokens[-1]
+
     def seconds(self, tokens: Any) -> Any:
-        """Duration in seconds; infinity above the last level."""
         if isinstance(tokens, int):
             level = bisect_left(self.tokens, tokens)
             return self.level_seconds[level] if level < len(self.tokens) else math.inf
         durations = np.append(np.asarray(self.level_seconds, dtype=np.float64), math.inf)
         return durations[np.searchsorted(np.asarray(self.tokens), tokens)]
 
+    def levels(self, most_tokens: int | None = None) -> Levels:
+        seconds, tokens = np.array(self.level_seconds, dtype=np.float64), np.array(self.tokens, dtype=np.float64)
+        if most_tokens is None:
+            return Levels(seconds, tokens)
+        usable = int(np.searchsorted(tokens, most_tokens)) + 1
+        return Levels(seconds[:usable], np.minimum(tokens[:usable], most_tokens))
 
-PrefillTime = AffinePrefill | LevelPrefill
+    def prompt_seconds(self, tokens: Any) -> Any:
+        return 0.0 * tokens
+
+    def scaled(self, exponent: int) -> LevelPrefill:
+        return LevelPrefill(self.tokens, tuple(_scaled(seconds, exponent) for seconds in self.level_seconds))
+
+    def document(self) -> dict[str, Any]:
+        pairs = zip(self.tokens, self.level_seconds, strict=True)
+        return {"kind": self.kind, "levels": [{"tokens": int(t), "seconds": float(s)} for t, s in pairs]}
+
+
+def _scaled(seconds: float, exponent: int) -> float:
+    return math.ldexp(float(seconds), exponent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +199,16 @@ class DecodeTime:
     def per_request(self) -> DecodeTime:
         """The part that requests cause: the same without the base of a round."""
         return DecodeTime(0.0, self.per_sequence_s, self.per_kv_token_s)
+
+    def base_seconds(self, rounds: Any) -> Any:
+        """The part that rounds cause, however many requests decode in them."""
+        return self.base_s * rounds
+
+    def scaled(self, exponent: int) -> DecodeTime:
+        """The same with all seconds multiplied by ``2**exponent``."""
+        return DecodeTime(
+            *(_scaled(part, exponent) for part in (self.base_s, self.per_sequence_s, self.per_kv_token_s))
+        )
 
     def round_seconds(self, active: Any, kv: Any) -> Any:
         """Duration of one round with `active` requests that hold `kv` tokens in that round."""
@@ -193,17 +322,6 @@ def weighted_tail_seconds(
     return gamma * (whole * d - alpha * sum1 - c * sum2 / 2) + kappa * (whole * sum1 - alpha * sum2 - c * sum1**2 / 2)
 
 
-def fixed_prefill_seconds(prefill: PrefillTime) -> float:
-    """Seconds that one prefill iteration costs however small it is: the base, or of levels the intercept of the
-    least-squares line (an estimate for heuristics; bounds do not use it)."""
-    if isinstance(prefill, AffinePrefill):
-        return prefill.base_s
-    if len(prefill.tokens) == 1:
-        return prefill.level_seconds[0]
-    _, intercept = np.polyfit(prefill.tokens, prefill.level_seconds, 1)
-    return float(min(max(intercept, 0.0), prefill.level_seconds[0]))
-
-
 def seconds_at_best_rate(iteration_s: FloatArray) -> FloatArray:
     """Least seconds of k prompt tokens over any number of prefill iterations: k times the least ``iteration_s[m] / m``.
 
@@ -237,7 +355,5 @@ def work_seconds(
         rounds = np.maximum(rounds, volume / kv_capacity)
     if slots is None and kv_capacity is None:
         rounds = decode_tokens.astype(np.float64)
-    slope = (
-        prefill.per_token_s if isinstance(prefill, AffinePrefill) else prefill.level_seconds[-1] / prefill.tokens[-1]
-    )
-    return decode.base_s * rounds + decode_work_seconds(decode, decode_tokens, volume) + slope * prefill_tokens
+    prefill_s = prefill.token_seconds * prefill_tokens
+    return decode.base_s * rounds + decode_work_seconds(decode, decode_tokens, volume) + prefill_s

@@ -10,7 +10,7 @@ import numpy as np
 
 from llmsched_mip.bounds.limits import Limits, ceil_div, exact_sum
 from llmsched_mip.budget import Budget
-from llmsched_mip.timing import AffinePrefill, IntArray, LevelPrefill
+from llmsched_mip.timing import IntArray
 from llmsched_mip.tolerance import meets, rounded_down
 
 COVER_TIME_LIMIT_S = 5.0
@@ -57,40 +57,39 @@ def least_prefill(limits: Limits) -> tuple[float, dict[str, Any]]:
     with P ≥ `fewest_iterations`.  Levels: see `cover_seconds`.
     """
     prefill, tokens = limits.worker.prefill_time, exact_sum(limits.p)
-    if isinstance(prefill, AffinePrefill):
+    if prefill.affine:
         iterations = fewest_iterations(limits)
-        seconds = float(prefill.seconds(tokens)) + (iterations - 1) * prefill.base_s
+        seconds = float(prefill.seconds(tokens)) + (iterations - 1) * prefill.fixed_seconds
         return seconds, {"prefill_iterations": iterations, "prefill_s": seconds}
-    return cover_seconds(limits, prefill)
+    return cover_seconds(limits)
 
 
-def cover_demand(limits: Limits, prefill: LevelPrefill) -> tuple[list[int], list[int], list[int]]:
-    """Capacity, token demand and iteration demand of every level that a batch can use.
+def cover_demand(limits: Limits) -> tuple[tuple[float, ...], list[int], list[int], list[int]]:
+    """Seconds, capacity, token demand and iteration demand of every level that a batch can use.
 
     Level l holds at most min(tokens_l, batch_tokens).  Requests with p above level l - 1 are in iterations
     of level l or above, so these iterations cover the tokens of those requests, and are at least as many as
     `fewest_iterations` of them.
     """
-    usable = int(np.searchsorted(prefill.tokens, limits.batch_tokens, side="left")) + 1
-    capacity = [min(t, limits.batch_tokens) for t in prefill.tokens[:usable]]
-    below = [0, *prefill.tokens[: usable - 1]]
+    levels = limits.worker.prefill_time.levels(limits.batch_tokens)
+    capacity = levels.tokens.astype(np.int64).tolist()
+    below = [0, *capacity[:-1]]
     tokens, iterations = [], []
     for floor in below:
         large = limits.p > floor
         tokens.append(exact_sum(limits.p[large]))
         part = Limits(limits.worker, limits.p[large], limits.d[large])
         iterations.append(fewest_iterations(part) if large.any() else 0)
-    return capacity, tokens, iterations
+    return tuple(levels.seconds.tolist()), capacity, tokens, iterations
 
 
-def cover_seconds(limits: Limits, prefill: LevelPrefill) -> tuple[float, dict[str, Any]]:
+def cover_seconds(limits: Limits) -> tuple[float, dict[str, Any]]:
     """Least seconds of prefill iterations by levels: the covering MIP of `llmsched_mip.models.prefill_cover`.
 
     Proof.  Let z_l be the iterations of level l in a plan.  They cost Σ seconds_l z_l and meet every demand
     of `cover_demand`, so the optimum of the MIP, and any dual bound on it, is at most that cost.
     """
-    capacity, tokens, iterations = cover_demand(limits, prefill)
-    seconds = prefill.level_seconds[: len(capacity)]
+    seconds, capacity, tokens, iterations = cover_demand(limits)
     least, counts = _cover(seconds, tuple(capacity), tuple(tokens), tuple(iterations))
     return least, {"prefill_levels": counts, "prefill_s": least}
 

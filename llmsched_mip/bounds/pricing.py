@@ -41,7 +41,7 @@ import numpy as np
 
 from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.instance import Instance, Worker
-from llmsched_mip.timing import AffinePrefill, DecodeTime, FloatArray
+from llmsched_mip.timing import DecodeTime, FloatArray
 
 RESOURCES = ("slots", "kv")
 ROUNDING = 1e-13
@@ -70,13 +70,10 @@ class WorkerPrices:
 NOTHING = WorkerPrices(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def fixed_prefill(limits: Limits) -> list[tuple[int, float]]:
+def fixed_prefill(limits: Limits) -> list[tuple[float, float]]:
     """Pairs (N, s): an iteration that costs s seconds apart from per-token time holds at most N tokens."""
-    prefill, most = limits.worker.prefill_time, limits.batch_tokens
-    if isinstance(prefill, AffinePrefill):
-        return [(most, prefill.base_s)]
-    usable = int(np.searchsorted(prefill.tokens, most, side="left")) + 1
-    return [(min(t, most), s) for t, s in zip(prefill.tokens[:usable], prefill.level_seconds, strict=False)]
+    seconds, tokens = limits.worker.prefill_time.levels(limits.batch_tokens)
+    return list(zip(tokens.tolist(), seconds.tolist(), strict=True))
 
 
 def extreme_prices(limits: Limits, resource: str, tokens: float, count: float) -> WorkerPrices:
@@ -126,9 +123,7 @@ def _shrink(used: float, available: float) -> float:
 def priced_parts(limits: Limits, prices: WorkerPrices) -> tuple[FloatArray, FloatArray]:
     """Priced work (prefill, decode) of the requests of `limits`, each shape (m,), seconds."""
     p = limits.p.astype(np.float64)
-    prefill = prices.gamma * p + prices.delta
-    if isinstance(limits.worker.prefill_time, AffinePrefill):
-        prefill = prefill + prices.mu * AffinePrefill(0.0, limits.worker.prefill_time.per_token_s).seconds(p)
+    prefill = prices.gamma * p + prices.delta + prices.mu * limits.worker.prefill_time.prompt_seconds(p)
     return prefill, prices.round_share(limits.worker).run_seconds(limits.d, 1, limits.p)
 
 

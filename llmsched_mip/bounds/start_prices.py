@@ -29,7 +29,7 @@ from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
-from llmsched_mip.models.completion_windows import Windows, completion_windows
+from llmsched_mip.models.windows import Windows, completion_windows
 from llmsched_mip.timing import FloatArray, IntArray
 
 DEFAULT_TIME_LIMIT_S = 5.0

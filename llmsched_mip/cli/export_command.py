@@ -39,12 +39,12 @@ def export(
         raise InvalidInputError("--output", f"expected a name that ends in {console.one_of(FORMATS)}, got {output}")
     require_writable(output)
     instance = read_instance(instance_path)
-    built = _build(instance, model, objective_name(objective, instance))
+    built = _build(instance.with_objective(objective_name(objective, instance)), model)
     rows, columns, nonzeros = write_model(built, output)
     console.note(f"{output}: model {model}, {rows} rows, {columns} columns, {nonzeros} nonzeros")
 
 
-def _build(instance: Instance, model: str, objective: str) -> Any:
+def _build(instance: Instance, model: str) -> Any:
     """The model; what a list schedule needs bounds the rounds of the indexed ones."""
     from llmsched_mip.methods.full import MOST_NONZEROS
     from llmsched_mip.methods.lists import list_schedules
@@ -57,16 +57,16 @@ def _build(instance: Instance, model: str, objective: str) -> Any:
         return build_user_model(model, instance)[1]
     if model not in SIZES:
         return MODELS[model](instance)
-    with Search(instance.with_objective(objective), SECONDS) as search:
+    with Search(instance, SECONDS) as search:
         list_schedules(search)
     horizon = None
     if search.value is not None:
-        horizon = horizon_from_value(instance, objective, search.value * (1 + SLACK) + SLACK)
-    size = SIZES[model](instance, objective, horizon)
+        horizon = horizon_from_value(instance, search.value * (1 + SLACK) + SLACK)
+    size = SIZES[model](instance, horizon)
     if size["nonzeros"] > MOST_NONZEROS:
         raise InvalidInputError(
             "--model",
             f"{model} of this instance has about {size['columns']:,} columns and {size['nonzeros']:,} nonzeros, "
             f"at most {MOST_NONZEROS:,} are written",
         )
-    return MODELS[model](instance, objective, horizon=horizon)
+    return MODELS[model](instance, horizon=horizon)

@@ -36,7 +36,7 @@ from llmsched_mip.policies.base import Decision, Decode, Problem, WorkerView
 from llmsched_mip.policies.estimator import Estimator
 from llmsched_mip.policies.longest_first import LongestFirst
 from llmsched_mip.policies.queueing import Admission
-from llmsched_mip.timing import FloatArray, fixed_prefill_seconds, request_kv_peak, request_kv_volume
+from llmsched_mip.timing import FloatArray, request_kv_peak, request_kv_volume
 
 LOOKAHEAD = 48
 ENDGAME = 0.8
@@ -80,7 +80,7 @@ class Lagrangian(LongestFirst):
         self.settled = not self.by_arrival
         self.state = [
             _WorkerState(
-                fixed_prefill_seconds(worker.prefill_time),
+                worker.prefill_time.fixed_seconds,
                 1.0 if self.by_volume else _first_multiplier(problem, w),
                 SortedList(),
             )

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llmsched_mip.models import round_indexed
-from llmsched_mip.models.linear import LinearBlocks
+from llmsched_mip.models.blocks import LinearBlocks
 from llmsched_mip.solvers.arrays import ArrayModel, standard_form
 from llmsched_mip.solvers.highs import highs_model
 from llmsched_mip.workload import generate
@@ -77,7 +77,7 @@ def _measure(route: str, family: str, requests: int, seed: int) -> dict[str, Any
     instance = generate(family, requests, seed)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
-    blocks, _ = round_indexed.formulate(instance)
+    blocks = round_indexed.formulate(instance).form
     if route == "matrix":
         arrays = ArrayModel(**blocks.matrix_form())
         built = time.perf_counter()

@@ -76,7 +76,7 @@ def _row(
         "objective_bound": setting.objective_bound if "cut" in outside else None,
         "options": Options(**{name: name in switches or name in needed for name in SWITCHES}),
     }
-    model = round_indexed.build(instance, instance.objective, **arguments)
+    model = round_indexed.build(instance, **arguments)
     built = time.perf_counter() - began
     started = "start" in outside and search.plan is not None and round_indexed.start(model, search.plan)
     result = solve(model, start=started, load=False, budget=Budget(options.time_limit), threads=options.threads)

@@ -34,9 +34,8 @@ def started(instance, objective, best, plan):
     latest = (best - (weight * alone).sum()) / weight + alone
     model = stage_indexed.build(
         instance,
-        objective,
-        horizon=horizon_from_value(instance, objective, best),
-        objective_bound=bounds.best(bounds.compute(instance.with_objective(objective), Budget(1.0), names=QUICK)).value,
+        horizon=horizon_from_value(instance, best),
+        objective_bound=bounds.best(bounds.compute(instance, Budget(1.0), names=QUICK)).value,
         latest_s=latest if objective == "total_completion" else None,
     )
     return model, stage_indexed.start(model, plan)
@@ -68,7 +67,7 @@ def test_four_and_five_requests_against_enumeration(objective):
         assert not evaluation.violations, (seed, evaluation.violations)
         value = evaluation.measures.objective(objective)
         assert value >= best - slack, seed
-        if stage_indexed.exact(instance, objective):
+        if stage_indexed.exact(instance):
             assert value <= result.value + slack, seed
             if result.status is Status.OPTIMAL:
                 assert result.value == pytest.approx(best, abs=slack), seed
@@ -87,9 +86,7 @@ def test_the_start_is_the_plan(objective):
         instance = tiny_instance(seed, objective)
         plan = best_list(instance, objective)
         value = evaluate(instance, plan).measures.objective(objective)
-        model = stage_indexed.build(
-            instance, objective, horizon=horizon_from_value(instance, objective, value * (1 + 1e-6) + 1e-6)
-        )
+        model = stage_indexed.build(instance, horizon=horizon_from_value(instance, value * (1 + 1e-6) + 1e-6))
         if not stage_indexed.start(model, plan):
             continue
         for block in model.layout.form.variables:
@@ -101,7 +98,7 @@ def test_the_start_is_the_plan(objective):
         levels = any(isinstance(worker.prefill_time, LevelPrefill) for worker in instance.workers)
         if not levels:
             assert result.value <= value + 1e-5, seed
-        if stage_indexed.exact(instance, objective):
+        if stage_indexed.exact(instance):
             assert result.value >= value - 1e-5, seed
             checked += 1
     assert checked >= 8

@@ -44,7 +44,7 @@ def test_highs_and_cbc_read_the_same_optimum(model_file, ending, tmp_path):
             instance = tiny_instance(seed, objective)
             if instance.n > 2 or done >= 8:
                 continue
-            model = model_file.build(instance, objective)
+            model = model_file.build(instance)
             best = solve(model, threads=1).value
             path = tmp_path / f"m{ending}"
             write_model(model, path)

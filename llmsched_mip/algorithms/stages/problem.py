@@ -9,7 +9,7 @@ import numpy as np
 from llmsched_mip.instance import Instance
 from llmsched_mip.models.start_rounds import Start, plan_of
 from llmsched_mip.plan import Plan
-from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, request_kv_peak, seconds_at_best_rate
+from llmsched_mip.timing import FloatArray, IntArray, request_kv_peak, seconds_at_best_rate
 
 MOST_REQUESTS = 62
 MOST_TABLE = 4_000_000
@@ -81,10 +81,8 @@ class StageProblem:
         slots = min(worker.slots or instance.n, instance.n)
         prefill, decode = worker.prefill_time, worker.decode_time
         iteration_s = np.asarray(prefill.seconds(np.arange(tokens + 1)), dtype=np.float64)
-        affine = isinstance(prefill, AffinePrefill)
         peak = np.sort(request_kv_peak(p, d))[::-1][:slots].sum()
         binds = worker.kv_capacity is not None and peak > worker.kv_capacity
-        fixed = iteration_s[0] if affine else iteration_s[1:].min()
         own = cls(
             makespan,
             order,
@@ -97,8 +95,8 @@ class StageProblem:
             _tails(p, d, np.asarray(decode.round_seconds(1, p[:, None] + np.arange(1, d.max() + 1))) - decode.base_s),
             iteration_s,
             seconds_at_best_rate(iteration_s),
-            float(fixed),
-            iteration_s[p] - iteration_s[0] if affine else np.zeros(len(p)),
+            float(iteration_s[0]),
+            np.where(prefill.prompt_seconds(p) > 0, iteration_s[p] - iteration_s[0], 0.0),
             1.0 if makespan else float(r.weight[0]),
         )
         return own if own.depth * (own.n + 10) <= MOST_CELLS else None

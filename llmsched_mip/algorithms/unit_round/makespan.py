@@ -25,7 +25,7 @@ from llmsched_mip.algorithms.unit_round.exact import Memo, Proof
 from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.bounds.start_prices import price_paid
 from llmsched_mip.budget import Budget
-from llmsched_mip.models.completion_windows import Windows, completion_windows
+from llmsched_mip.models.windows import Windows, completion_windows
 from llmsched_mip.solvers import ArrayModel, solve_arrays
 from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray

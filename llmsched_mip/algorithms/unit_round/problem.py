@@ -8,7 +8,7 @@ import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan, Stage
-from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray
+from llmsched_mip.timing import FloatArray, IntArray
 
 # Rounds that the searches hold an array of, 160 MB.
 MOST_ROUNDS = 20_000_000
@@ -43,18 +43,16 @@ class UnitRounds:
         and no slots that could bind.  None too where `within_memory` does not hold.
         """
         worker, r = instance.workers[0], instance.requests
-        prefill, decode = worker.prefill_time, worker.decode_time
+        decode = worker.decode_time
         if (
             len(instance.workers) > 1
             or r.arrival_s.any()
-            or not isinstance(prefill, AffinePrefill)
-            or prefill.base_s > 0
-            or prefill.per_token_s > 0
+            or not worker.prefill_time.free
             or decode.per_sequence_s > 0
             or decode.per_kv_token_s > 0
             or decode.base_s <= 0
             or worker.kv_capacity is None
-            or worker.prefill_token_cap is not None
+            or worker.max_prefill_tokens is not None
             or (worker.slots is not None and worker.slots < instance.n)
         ):
             return None

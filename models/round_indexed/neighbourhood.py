@@ -4,13 +4,13 @@ The sub-problem of large neighbourhood search (Shaw 1998) and local branching (F
 variables and rows are those of `round_indexed`, except:
 
 Sets
-    S          only the starts that the caller gives, the plan's own among them
+    S          only the starts that the caller gives, the plan's among them
 Parameters, from the plan
     E_wt       end of round t, seconds, waits included;  beyond the last round a more each
     U_wt       Σ ω_i of the requests on w that complete in round t or later
     m          most requests that may leave their starts
 Constraints
-    near       Σ x[i,w,t] over the plan's own starts ≥ n - m                                       (local branching)
+    near       Σ x[i,w,t] over the plan's starts ≥ n - m                                           (local branching)
 Objective, total completion where times matter
     Σ_{(i,w,t) ∈ S} [ω_i E_w(t + d_i - 1) + per_token p_i U_wt + Σ_{k = 1..d_i} (b + c (p_i + k)) U_w(t+k-1)] x[i,w,t]
         + Σ_{w,t,q,l} s_l U_wt on[w,t,q,l]
@@ -27,18 +27,18 @@ a makespan with arrivals the waits are left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llmsched_mip.instance import Instance
-from llmsched_mip.models import round_times
-from llmsched_mip.models.linear import Terms
+from llmsched_mip.models.blocks import LinearBlocks, RowBlock, Terms
+from llmsched_mip.models.round_indexed.columns import Columns, Formulation, declare
+from llmsched_mip.models.round_indexed.rows import structure, symmetry
+from llmsched_mip.models.round_indexed.sets import Options, Sets, Starts
+from llmsched_mip.models.round_indexed.times import objective, time_rows
 from llmsched_mip.models.start_rounds import Start
-from llmsched_mip.timing import AffinePrefill, DecodeTime, FloatArray, IntArray, run_kv_peak
-
-if TYPE_CHECKING:
-    from llmsched_mip.models.round_rows import RoundRows
+from llmsched_mip.spans import within
+from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +63,9 @@ class Clock:
 def clock_of(instance: Instance, starts: list[Start], w: int) -> Clock:
     """Times of the rounds of worker w when the starts are executed as early as arrivals allow."""
     r, worker = instance.requests, instance.workers[w]
-    own = sorted(start for start in starts if start.worker == w)
-    i = np.array([start.request for start in own], dtype=np.int64)
-    t = np.array([start.round for start in own], dtype=np.int64) - 1
+    here = sorted(start for start in starts if start.worker == w)
+    i = np.array([start.request for start in here], dtype=np.int64)
+    t = np.array([start.round for start in here], dtype=np.int64) - 1
     d = r.decode_tokens[i]
     rounds = int((t + d).max(initial=0))
     row, made = _active(t, d)
@@ -74,7 +74,7 @@ def clock_of(instance: Instance, starts: list[Start], w: int) -> Clock:
     length = np.asarray(worker.decode_time.round_seconds(active, held), dtype=np.float64)
     unfinished = np.bincount(t + d - 1, weights=r.weight[i], minlength=rounds)[::-1].cumsum()[::-1]
     batches: dict[tuple[int, int], list[int]] = {}
-    for start in own:
+    for start in here:
         batches.setdefault((start.round - 1, start.iteration), []).append(start.request)
     end, now, before = np.empty(rounds), 0.0, 0
     for (first, _), batch in batches.items():
@@ -89,8 +89,7 @@ def clock_of(instance: Instance, starts: list[Start], w: int) -> Clock:
 
 def _active(t: IntArray, d: IntArray) -> tuple[IntArray, IntArray]:
     """All (round from 0, rounds made so far) of starts t with lengths d."""
-    span = np.repeat(np.cumsum(d) - d, d)
-    made = np.arange(len(span)) - span + 1
+    made = within(d) + 1
     return np.repeat(t, d) + made - 1, made
 
 
@@ -100,59 +99,62 @@ class Part:
 
     Parameters
     ----------
-    starts : three int arrays (i, w, t), sorted
-        S.
+    starts : Starts
+        S, sorted; its types are the requests i.
     iterations : sequence of int, shape (W,)
         Most iterations before one round, for each worker.
     clocks : list of Clock, one a worker
         Of the plan.
     kept : int array
-        Positions in `starts` of the plan's own.
+        Places in `starts` of the plan's.
     moves : int
         m; at least n: no row.
     """
 
-    starts: tuple[IntArray, IntArray, IntArray]
+    starts: Starts
     iterations: list[int]
     clocks: list[Clock]
     kept: IntArray
     moves: int
 
 
-def state(rows: RoundRows, part: Part) -> None:
-    """State the objective and the row `near`."""
-    if not rows.completion:
-        round_times._loads(rows)
-    elif rows.grid:
-        round_times._unit_completion(rows)
-    else:
-        _first_order(rows, part)
-    if part.moves < rows.instance.n:
-        near = Terms().add(0, rows.x[part.kept])
-        rows.form.add_rows("near", ["plan"], near, lower=float(rows.instance.n - part.moves))
+def formulate(instance: Instance, horizon: IntArray, options: Options, part: Part) -> Formulation:
+    """The model of a part; `options` leaves types apart, and windows around completions have no place in it."""
+    s = Sets(instance, horizon, options, part=part.starts, most_iterations=part.iterations)
+    form = LinearBlocks()
+    v, active = declare(s, form), s.active()
+    first_order = s.completion and not s.grid
+    form.objective, form.offset = (_first_order(s, v, part.clocks), 0.0) if first_order else objective(s, v)
+    form.add(*structure(s, v, active))
+    form.add(*([] if first_order else time_rows(s, v, active)), near(s, v, part), *symmetry(s, v))
+    return Formulation(s, v, form)
 
 
-def _first_order(rows: RoundRows, part: Part) -> None:
-    k, w, t, _ = rows.starts
-    _, it, _ = rows.iterations()
-    for v, (worker, clock) in enumerate(zip(rows.instance.workers, part.clocks, strict=True)):
-        most = int(rows.horizon[v])
-        late = worker.decode_time.run_seconds(np.arange(1, max(0, most - len(clock.end_s)) + 1), 0, 0)
+def near(s: Sets, v: Columns, part: Part) -> RowBlock | None:
+    """Σ x[i,w,t] over the plan's starts ≥ n - m."""
+    n = s.instance.n
+    if part.moves >= n:
+        return None
+    return RowBlock.of("near", ["plan"], Terms().add(0, v.x[part.kept]), lower=float(n - part.moves))
+
+
+def _first_order(s: Sets, v: Columns, clocks: list[Clock]) -> Terms:
+    """The objective around the plan, see the top of this file."""
+    terms, on = Terms(), s.switches.iteration
+    for w, (worker, clock, form) in enumerate(zip(s.instance.workers, clocks, s.prefill, strict=True)):
+        late = worker.decode_time.base_seconds(np.arange(1, max(0, int(s.horizon[w]) - len(clock.end_s)) + 1))
         end = np.concatenate((clock.end_s, clock.end_s[-1:].sum() + late))
-        unfinished = np.concatenate((clock.unfinished, np.zeros(len(late))))
-        own = np.flatnonzero(w == v)
-        p, d, first = rows.types.p[k[own]], rows.types.d[k[own]], t[own] - 1
-        cost = rows.types.weight[k[own]] * end[first + d - 1]
+        U = np.concatenate((clock.unfinished, np.zeros(len(late))))
+        here = np.flatnonzero(s.starts.w == w)
+        k, first = s.starts.k[here], s.starts.t[here] - 1
+        p, d = s.types.p[k], s.types.d[k]
+        cost = s.types.weight[k] * end[first + d - 1]
         row, made = _active(first, d)
-        decode = DecodeTime(0.0, worker.decode_time.per_sequence_s, worker.decode_time.per_kv_token_s)
-        share = decode.round_seconds(1, run_kv_peak(made, 1, np.repeat(p, d))) * unfinished[row]
-        cost += np.bincount(np.repeat(np.arange(len(own)), d), weights=share, minlength=len(own))
-        rows.form.minimise(rows.x[own], cost)
-        prefill = worker.prefill_time
-        if isinstance(prefill, AffinePrefill) and prefill.per_token_s:
-            members = np.flatnonzero(rows.members[1] == v)
-            mk, mt = rows.members[0][members], rows.members[2][members]
-            prompt_s = AffinePrefill(0.0, prefill.per_token_s).seconds(rows.types.p[mk])
-            rows.form.minimise(rows.z[members], prompt_s * unfinished[mt - 1])
-        mine = np.flatnonzero(rows.on_worker == v)
-        rows.form.minimise(rows.on[mine], rows.on_seconds[mine] * unfinished[it[rows.on_of[mine]] - 1])
+        share = worker.decode_time.per_request.round_seconds(1, run_kv_peak(made, 1, np.repeat(p, d))) * U[row]
+        cost += np.bincount(np.repeat(np.arange(len(here)), d), weights=share, minlength=len(here))
+        terms.add(0, v.x[here], cost)
+        members = np.flatnonzero(s.members.w == w)
+        terms.add(0, v.z[members], form.prompt_s[s.members.k[members]] * U[s.members.t[members] - 1])
+        switches = np.flatnonzero(s.iterations.w[on] == w)
+        terms.add(0, v.on[switches], s.switches.seconds[switches] * U[s.iterations.t[on[switches]] - 1])
+    return terms

@@ -61,8 +61,8 @@ def completion_windows(
         least = max(0, int((decode_tokens - before)[inside].min()))
         most = max(0, int(after[inside].max()))
         for reach in np.unique(np.linspace(min(least, most), most, REACHES).astype(np.int64)).tolist():
-            own_after = np.minimum(after, reach)
-            own_before = np.minimum(before, decode_tokens - reach)
-            if int((own_before + own_after >= 1).sum()) > m:
-                found.append(Windows(own_before, own_after, m))
+            afterwards = np.minimum(after, reach)
+            earlier = np.minimum(before, decode_tokens - reach)
+            if int((earlier + afterwards >= 1).sum()) > m:
+                found.append(Windows(earlier, afterwards, m))
     return found

@@ -7,7 +7,7 @@ blocks comes the Pyomo model, or (for the benchmark of the build alone) the bare
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ import pyomo.environ as pyo
 from pyomo.core.expr.numeric_expr import LinearExpression
 from scipy import sparse
 
+from llmsched_mip.budget import Budget
 from llmsched_mip.timing import FloatArray, IntArray
 
 INFINITY = float("inf")
@@ -24,7 +25,7 @@ POLLED_ROWS = 2000
 
 
 class BuildStoppedError(Exception):
-    """The caller asked to stop while a model was built."""
+    """The budget was spent while a model was built."""
 
 
 class Terms:
@@ -40,17 +41,33 @@ class Terms:
         return self
 
     def add_terms(self, other: Terms, row: IntArray, factor: float = 1.0) -> Terms:
-        """Add the terms of `other`, its row r moved to ``row[r]`` and multiplied by `factor`."""
-        for own, column, value in other.parts:
-            self.parts.append((row[own], column, factor * value))
+        """Add the terms of `other` times `factor`, row r moved to ``row[r]``, or left out where that is negative."""
+        for place, column, value in other.parts:
+            to = row[place]
+            keep = slice(None) if to.min(initial=0) >= 0 else to >= 0
+            self.parts.append((to[keep], column[keep], factor * value[keep]))
         return self
+
+    def scaled(self, factor: FloatArray) -> Terms:
+        """The terms with row r multiplied by ``factor[r]``."""
+        scaled = Terms()
+        for row, column, value in self.parts:
+            scaled.add(row, column, value * factor[row])
+        return scaled
 
     def matrix(self, rows: int, columns: int) -> Any:
         """The rows as a sparse CSR array, equal places summed."""
         if not self.parts:
             return sparse.csr_array((rows, columns))
-        row, column, value = (np.concatenate(own) for own in zip(*self.parts, strict=True))
+        row, column, value = (np.concatenate(part) for part in zip(*self.parts, strict=True))
         return sparse.csr_array((value, (row, column)), shape=(rows, columns))
+
+
+def places(chosen: IntArray, size: int) -> IntArray:
+    """Number of every one of `size` things among the chosen ones, -1 for the others: shape (size,)."""
+    place = np.full(size, -1, dtype=np.int64)
+    place[chosen] = np.arange(len(chosen))
+    return place
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +92,17 @@ class RowBlock:
     lower: FloatArray
     upper: FloatArray
 
+    @classmethod
+    def of(
+        cls, name: str, labels: Sequence[Any], terms: Terms, lower: Any = -INFINITY, upper: Any = INFINITY
+    ) -> RowBlock:
+        """A block of rows; the limits are broadcast."""
+        return cls(name, list(labels), terms, _each(lower, len(labels)), _each(upper, len(labels)))
+
+
+def _each(limit: Any, size: int) -> FloatArray:
+    return np.broadcast_to(np.asarray(limit, dtype=np.float64), (size,))
+
 
 @dataclass(eq=False)
 class LinearBlocks:
@@ -90,62 +118,61 @@ class LinearBlocks:
         self, name: str, labels: Sequence[Any], lower: Any = 0.0, upper: Any = INFINITY, integer: bool = False
     ) -> IntArray:
         """Add a block of variables; returns their columns, shape (len(labels),)."""
-        size = len(labels)
-        bounds = [np.broadcast_to(np.asarray(own, dtype=np.float64), (size,)) for own in (lower, upper)]
-        self.variables.append(VariableBlock(name, list(labels), self.columns, bounds[0], bounds[1], integer))
+        first, size = self.columns, len(labels)
+        self.variables.append(VariableBlock(name, list(labels), first, _each(lower, size), _each(upper, size), integer))
         self.columns += size
-        return np.arange(self.columns - size, self.columns, dtype=np.int64)
+        return np.arange(first, self.columns, dtype=np.int64)
 
-    def add_rows(
-        self, name: str, labels: Sequence[Any], terms: Terms, lower: Any = -INFINITY, upper: Any = INFINITY
-    ) -> None:
-        """Add a block of rows; nothing when it is empty."""
-        if len(labels):
-            bounds = [np.broadcast_to(np.asarray(own, dtype=np.float64), (len(labels),)) for own in (lower, upper)]
-            self.rows.append(RowBlock(name, list(labels), terms, bounds[0], bounds[1]))
+    def add(self, *blocks: RowBlock | None) -> None:
+        """Add blocks of rows, those that are there and not empty."""
+        self.rows += [block for block in blocks if block is not None and block.labels]
 
-    def minimise(self, columns: Any, costs: Any) -> None:
-        """Add to the objective."""
-        self.objective.add(0, columns, costs)
+    def cut(self, bound: float | None) -> RowBlock | None:
+        """`objective_cut`: the objective is at least a proven `bound`; None where there is no bound."""
+        if bound is None:
+            return None
+        slack = 1e-9 * max(1.0, abs(bound))
+        return RowBlock.of("objective_cut", ["bound"], self.objective, lower=bound - self.offset - slack)
 
     def set_integers(self, model: pyo.ConcreteModel, values: FloatArray) -> None:
         """Set the integer variables of the Pyomo model of these blocks, for a start; values by column."""
-        for own in self.variables:
-            if own.integer:
-                given = values[own.first : own.first + len(own.labels)].tolist()
-                for variable, value in zip(getattr(model, own.name).values(), given, strict=True):
+        for block in self.variables:
+            if block.integer:
+                given = values[block.first : block.first + len(block.labels)].tolist()
+                for variable, value in zip(getattr(model, block.name).values(), given, strict=True):
                     variable.set_value(round(value), skip_validation=True)
 
     def matrix_form(self) -> dict[str, Any]:
         """Arrays of the whole model by the names of `llmsched_mip.solvers.ArrayModel`."""
-        parts = [own.terms.matrix(len(own.labels), self.columns) for own in self.rows]
+        parts = [block.terms.matrix(len(block.labels), self.columns) for block in self.rows]
         return {
             "cost": self.objective.matrix(1, self.columns).toarray()[0],
             "matrix": sparse.csc_array(sparse.vstack(parts)) if parts else sparse.csc_array((0, self.columns)),
-            "row_lower": np.concatenate([own.lower for own in self.rows]) if self.rows else np.zeros(0),
-            "row_upper": np.concatenate([own.upper for own in self.rows]) if self.rows else np.zeros(0),
-            "lower": np.concatenate([own.lower for own in self.variables]),
-            "upper": np.concatenate([own.upper for own in self.variables]),
-            "integer": np.concatenate([np.full(len(own.labels), own.integer) for own in self.variables]),
+            "row_lower": np.concatenate([block.lower for block in self.rows]) if self.rows else np.zeros(0),
+            "row_upper": np.concatenate([block.upper for block in self.rows]) if self.rows else np.zeros(0),
+            "lower": np.concatenate([block.lower for block in self.variables]),
+            "upper": np.concatenate([block.upper for block in self.variables]),
+            "integer": np.concatenate([np.full(len(block.labels), block.integer) for block in self.variables]),
             "offset": self.offset,
         }
 
-    def pyomo(self, name: str, stop: Callable[[], bool] | None = None) -> pyo.ConcreteModel:
+    def pyomo(self, name: str, budget: Budget | None = None) -> pyo.ConcreteModel:
         """The Pyomo model: a Var and a Constraint for each block, under the block's name.
 
         Raises
         ------
         BuildStoppedError
-            `stop` turned true.
+            The budget is spent.
         """
         with _no_collection():
             model = pyo.ConcreteModel(name)
             columns = np.empty(self.columns, dtype=object)
-            for own in self.variables:
-                _poll(stop)
-                columns[own.first : own.first + len(own.labels)] = _pyomo_variables(model, own)
-            for block in self.rows:
-                _pyomo_rows(model, block, columns, stop)
+            for variables in self.variables:
+                _poll(budget)
+                last = variables.first + len(variables.labels)
+                columns[variables.first : last] = _pyomo_variables(model, variables)
+            for rows in self.rows:
+                _pyomo_rows(model, rows, columns, budget)
             cost = self.objective.matrix(1, self.columns)
             model.objective = pyo.Objective(
                 expr=LinearExpression(
@@ -158,8 +185,8 @@ class LinearBlocks:
         return model
 
 
-def _poll(stop: Callable[[], bool] | None) -> None:
-    if stop is not None and stop():
+def _poll(budget: Budget | None) -> None:
+    if budget is not None and budget.spent():
         raise BuildStoppedError
 
 
@@ -174,15 +201,15 @@ def _pyomo_variables(model: pyo.ConcreteModel, block: VariableBlock) -> list[Any
         domain = pyo.Binary if np.all(block.upper == 1) and np.all(block.lower == 0) else pyo.Integers
     variable = pyo.Var(getattr(model, f"{block.name}_index"), domain=domain)
     setattr(model, block.name, variable)
-    own = list(variable.values())
-    for data, lower, upper in zip(own, block.lower.tolist(), block.upper.tolist(), strict=True):
+    columns = list(variable.values())
+    for data, lower, upper in zip(columns, block.lower.tolist(), block.upper.tolist(), strict=True):
         if domain is not pyo.Binary:
             data.setlb(lower if lower > -INFINITY else None)
             data.setub(upper if upper < INFINITY else None)
-    return own
+    return columns
 
 
-def _pyomo_rows(model: pyo.ConcreteModel, block: RowBlock, columns: Any, stop: Callable[[], bool] | None) -> None:
+def _pyomo_rows(model: pyo.ConcreteModel, block: RowBlock, columns: Any, budget: Budget | None) -> None:
     matrix = block.terms.matrix(len(block.labels), len(columns))
     variables, values = columns[matrix.indices].tolist(), matrix.data.tolist()
     ends = matrix.indptr.tolist()
@@ -190,7 +217,7 @@ def _pyomo_rows(model: pyo.ConcreteModel, block: RowBlock, columns: Any, stop: C
     rules: dict[Any, Any] = {}
     for r, (label, (lower, upper)) in enumerate(zip(block.labels, limits, strict=True)):
         if r % POLLED_ROWS == 0:
-            _poll(stop)
+            _poll(budget)
         span = slice(ends[r], ends[r + 1])
         body = LinearExpression(constant=0, linear_coefs=values[span], linear_vars=variables[span])
         if lower == upper:

@@ -37,15 +37,15 @@ class RequestTypes:
         return len(self.p)
 
     @classmethod
-    def of(cls, instance: Instance, merge: bool, weighted: bool) -> RequestTypes:
-        """Group the requests of an instance; without `merge` each request is its own type."""
+    def of(cls, instance: Instance, merge: bool) -> RequestTypes:
+        """Group the requests of an instance; without `merge` each request is a type."""
         r = instance.requests
         keys = np.stack(
             [
                 r.prefill_tokens.astype(np.float64),
                 r.decode_tokens.astype(np.float64),
                 r.arrival_s,
-                r.weight if weighted else np.zeros(instance.n),
+                r.weight if instance.objective == "total_completion" else np.zeros(instance.n),
                 np.zeros(instance.n) if merge else np.arange(instance.n, dtype=np.float64),
             ],
             axis=1,
@@ -55,7 +55,7 @@ class RequestTypes:
         rank[np.argsort(first)] = np.arange(len(first))
         group, first = rank[group.ravel()], np.sort(first)
         order = np.argsort(group, kind="stable")
-        members = [own.tolist() for own in np.split(order, np.cumsum(np.bincount(group))[:-1])]
+        members = [part.tolist() for part in np.split(order, np.cumsum(np.bincount(group))[:-1])]
         return cls(
             r.prefill_tokens[first],
             r.decode_tokens[first],
@@ -65,7 +65,7 @@ class RequestTypes:
             instance.kv_volume[first],
             instance.fits_worker[first],
             members,
-            labels([r.id[own[0]] + (f"_x{len(own)}" if len(own) > 1 else "") for own in members]),
+            labels([r.id[part[0]] + (f"_x{len(part)}" if len(part) > 1 else "") for part in members]),
         )
 
     def identical(self) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from llmsched_mip.instance import Worker
-from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray
+from llmsched_mip.timing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,19 +24,16 @@ class PrefillForm:
         Seconds that a request of each type adds to its iteration.
     iterations : int
         Most iterations before one round that an optimal plan needs.
-    merged : bool
-        Whether two iterations that may be one are never better than that one.
     """
 
     seconds: FloatArray
     tokens: FloatArray
     prompt_s: FloatArray
     iterations: int
-    merged: bool
 
     @property
     def switched(self) -> bool:
-        """Whether an iteration needs a binary: it has a cost of its own or a limit."""
+        """Whether an iteration needs a binary: it has a cost or a limit."""
         return bool(self.seconds.any()) or bool(np.isfinite(self.tokens).any())
 
     def at_most(self, iterations: int) -> PrefillForm:
@@ -69,34 +66,16 @@ class PrefillForm:
         A + ⌊2 N / c0⌋ iterations precede a round; without arrivals (A = 1), at most max(1, ⌈2 N / c0⌉ - 1).  And
         none is empty: at most `served`.  An iteration without time can be repeated freely: one stands for all.
         """
-        limit = worker.max_prefill_tokens
-        if free_prefill(worker):
-            return cls(np.zeros(1), np.full(1, np.inf), np.zeros(len(p)), 1, True)
-        prefill = worker.prefill_time
-        if isinstance(prefill, AffinePrefill):
-            seconds = np.array([prefill.base_s])
-            # A cap beyond all prompts never binds, and as a coefficient it may be out of a solver's range.
-            beyond = limit is None or limit >= max(1, int((p * count).sum()))
-            tokens = np.array([np.inf if limit is None or beyond else float(limit)])
-            prompt_s = np.asarray(AffinePrefill(0.0, prefill.per_token_s).seconds(p), dtype=np.float64)
-        else:
-            assert limit is not None
-            keep = np.concatenate(([True], np.array(prefill.tokens[:-1]) < limit))
-            seconds = np.array(prefill.level_seconds)[keep]
-            tokens = np.minimum(np.array(prefill.tokens, dtype=np.float64)[keep], limit)
-            prompt_s = np.zeros(len(p))
-        mergeable = _mergeable(seconds, tokens)
+        limit, prefill = worker.max_prefill_tokens, worker.prefill_time
+        if prefill.free:
+            return cls(np.zeros(1), np.full(1, np.inf), np.zeros(len(p)), 1)
+        # A cap beyond all prompts never binds, and as a coefficient it may be out of a solver's range.
+        if prefill.affine and limit is not None and limit >= max(1, int((p * count).sum())):
+            limit = None
+        seconds, tokens = prefill.levels(limit)
         spans = len(np.unique(arrival_s[count > 0]))
-        most = _most(worker, p, count, served, mergeable, spans)
-        return cls(seconds, tokens, prompt_s, most, mergeable == tokens[-1])
-
-
-def free_prefill(worker: Worker) -> bool:
-    """Whether prefill iterations take no time, so that caps do not matter either."""
-    prefill = worker.prefill_time
-    if isinstance(prefill, AffinePrefill):
-        return prefill.base_s == 0 and prefill.per_token_s == 0
-    return prefill.level_seconds[-1] == 0
+        most = _most(worker, p, count, served, _mergeable(seconds, tokens), spans)
+        return cls(seconds, tokens, np.asarray(prefill.prompt_seconds(p), dtype=np.float64), most)
 
 
 def _mergeable(seconds: FloatArray, tokens: FloatArray) -> float:
