@@ -10,6 +10,7 @@ import lazy_loader
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from llmsched_mip import bounds
     from llmsched_mip.evaluation import Evaluation, evaluate
     from llmsched_mip.execution import replay
     from llmsched_mip.instance import Instance, Requests, Worker
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         "Requests",
         "Stage",
         "Worker",
+        "bounds",
         "deployment",
         "evaluate",
         "generate",
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,
+        submodules={"bounds"},
         submod_attrs={
             "evaluation": ["Evaluation", "evaluate"],
             "execution": ["replay"],

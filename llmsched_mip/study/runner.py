@@ -25,10 +25,10 @@ from llmsched_mip.methods import QUICK_BOUNDS, Event, SolveResult, solve
 from llmsched_mip.methods.estimates import solve_estimated
 from llmsched_mip.plan import Plan, relative_gap
 from llmsched_mip.study.cases import Case, Row
+from llmsched_mip.study.layout import FAILED, NO_PLAN
 
 PACKAGES = ("highspy", "numpy", "scipy", "numba", "pyomo", "pulp", "pandas")
 MOST_TRACE_POINTS = 200
-FAILED, NO_PLAN = "failed", "no plan"
 MEASURES = ("makespan", "total_completion", "mean_latency", "p99_latency", "utilization")
 COUNTS = ("prefill_iterations", "decode_rounds", "kv_peak")
 

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from llmsched_mip.console import emit, table
+from llmsched_mip.cli.console import emit, table
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = str(ROOT / "instances" / "tiny" / "slots.json")

@@ -19,10 +19,10 @@ from small_studies import command, same_results, start, wait_for_share, write_st
 import llmsched_mip.study.runner as runner
 from llmsched_mip import read_plan, write_instance
 from llmsched_mip.cli import main
+from llmsched_mip.cli.progress import PlainProgress
 from llmsched_mip.study import read_ledger
 from llmsched_mip.study.cases import read_study
 from llmsched_mip.study.engines import ENGINES
-from llmsched_mip.study.progress import PlainProgress
 from llmsched_mip.study.run import run_study
 from llmsched_mip.study.runner import run_case
 from llmsched_mip.workload import generate

@@ -1,0 +1,44 @@
+"""`llmsched bound`: the proven lower bounds of an instance."""
+
+from __future__ import annotations
+
+import llmsched_mip
+from llmsched_mip import errors
+from llmsched_mip.cli import console
+from llmsched_mip.cli.arguments import AsJson, InstancePath, ObjectiveName, TimeLimit, at_least, objective_name
+from llmsched_mip.errors import SchedulingError
+
+
+def bound(
+    instance_path: InstancePath,
+    objective: ObjectiveName = None,
+    time_limit: TimeLimit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print every proven lower bound and say which one binds."""
+    at_least("--time-limit", time_limit, 0.0)
+    instance = llmsched_mip.read_instance(instance_path)
+    chosen = objective_name(objective, instance)
+    failures: dict[str, Exception] = {}
+    found = llmsched_mip.bounds.compute(instance, chosen, time_limit, failed=failures.__setitem__)
+    for name, error in failures.items():
+        console.note(f"llmsched bound: {name} failed and was left out: {errors.error_text(error)}")
+    if not found:
+        raise SchedulingError(f"{instance.name}: no bound could be computed")
+    binding = llmsched_mip.bounds.best(found)
+    if as_json:
+        values = {proven.name: proven.value for proven in found}
+        console.emit_json({"instance": instance.name, "objective": chosen, "bounds": values, "best": binding.value})
+        return
+    rows = [
+        [
+            proven.name + (" *" if proven is binding else ""),
+            console.seconds_text(proven.value),
+            f"{proven.seconds:.3f}",
+            console.proof_text(proven.certificate),
+        ]
+        for proven in sorted(found, key=lambda proven: -proven.value)
+    ]
+    console.emit(f"{console.instance_text(instance)}, objective {chosen}")
+    console.emit(console.table(rows, ["bound", "seconds", "time s", "certificate"]))
+    console.emit(f"{binding.name} binds: {chosen} ≥ {console.seconds_text(binding.value)} s")
