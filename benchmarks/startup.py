@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llmsched_mip.cli.console import emit, table
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TINY = str(ROOT / "instances" / "tiny" / "slots.json")
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
