@@ -41,7 +41,7 @@ def write_boxes(
 ) -> None:
     """Write a box (range, quartiles, median) for each label, a point where all its values are one, to `path`.
 
-    `marks` are vertical lines, named under the title.
+    `marks` are vertical lines, named under the picture.
     """
     figure = Figure(figsize=(7.6, 1.2 + 0.28 * (len(groups) + len(marks))), layout="constrained")
     axes = figure.add_subplot(xlabel=x_label)
@@ -59,9 +59,9 @@ def write_boxes(
     axes.set_yticks(range(len(groups)), list(groups))
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.grid(axis="x", color="#dddddd")
-    figure.suptitle(title, x=0.02, ha="left")
+    axes.set_title(title, loc="left")
     if marks:
-        figure.legend(loc="outside upper left", frameon=False, fontsize="small")
+        figure.legend(loc="outside lower left", frameon=False, fontsize="small")
     _write(figure, path)
 
 
