@@ -134,8 +134,8 @@ def _print(title: str, rows: dict[str, list[Row]], bound: float, count: int, thr
     table = Table(title=f"{title}: means over {count}, bound {bound:.2f} s")
     for column in ("rule", "makespan s", "utilization %", "gap closure %", "gap to bound %", "evictions", "replay ms"):
         table.add_column(column, justify="left" if column == "rule" else "right")
-    for name, own in rows.items():
-        mean = Row(*(fmean(values) for values in zip(*own, strict=True)))
+    for name, run in rows.items():
+        mean = Row(*(fmean(values) for values in zip(*run, strict=True)))
         table.add_row(
             name,
             f"{mean.makespan:.2f}",

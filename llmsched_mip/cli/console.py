@@ -98,7 +98,7 @@ class SolveLog:
 def solve_document(plan: Plan, failures: Iterable[Failure] = ()) -> dict[str, Any]:
     """The JSON object of `solve`; `failures` are the parts that failed on the way."""
     keys = ("instance", "objective", "method", "status", "value", "bound", "gap", "bounds", "seconds")
-    return {**{key: getattr(plan, key) for key in keys}, "failures": [own._asdict() for own in failures]}
+    return {**{key: getattr(plan, key) for key in keys}, "failures": [failure._asdict() for failure in failures]}
 
 
 def no_plan_document(instance: str, objective: str, method: str, bounds: dict[str, float]) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def measures_table(measures: Measures, more: Sequence[Sequence[str]] = ()) -> st
         ["utilization", percent_text(measures.utilization, 2)],
     ]
     if len(measures.worker_utilization) > 1:
-        rows += [[f"  {name}", percent_text(own, 2)] for name, own in measures.worker_utilization.items()]
+        rows += [[f"  {name}", percent_text(share, 2)] for name, share in measures.worker_utilization.items()]
     rows += [
         ["prefill iterations", str(measures.prefill_iterations)],
         ["decode rounds", str(measures.decode_rounds)],

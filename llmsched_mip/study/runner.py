@@ -94,8 +94,8 @@ def now() -> str:
 def error_text(error: BaseException) -> str:
     """An error as one line, its class in front where it is not one of ours."""
     text = " ".join(str(error).split())
-    own = type(error).__module__.startswith("llmsched_mip")
-    return text if own and text else f"{type(error).__name__}: {text}".rstrip(": ")
+    ours = type(error).__module__.startswith("llmsched_mip")
+    return text if ours and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 @cache
@@ -206,7 +206,7 @@ class _Run:
 
     def _against(self, value: float | None) -> dict[str, Any]:
         """Value, best bound and gap, the bound never above the value by rounding."""
-        name = max(self.bounds, key=lambda own: self.bounds[own], default=None)
+        name = max(self.bounds, key=lambda bound_name: self.bounds[bound_name], default=None)
         bound = None if name is None else self.bounds[name]
         gap = None
         if value is not None and bound is not None:

@@ -65,14 +65,14 @@ def test_hundred_cases(tmp_path):
     page = hundred_cases._page(frame, "cases", "how")
     found = [row for row in cells(page) if row[0] in _study.ROWS]
     assert [row[0] for row in found] == list(_study.ROWS) * 3
-    own = frame[(frame["row"] == "hybrid") & (frame["lengths"] == "known")]
+    runs = frame[(frame["row"] == "hybrid") & (frame["lengths"] == "known")]
     base = frame[(frame["row"] == "fcfs") & (frame["lengths"] == "known")]
     mean, spread = map(float, found[3][1].split(" ± "))
-    assert mean == pytest.approx(own["makespan"].mean(), abs=0.006)
-    assert spread == pytest.approx(own["makespan"].std(), abs=0.006)
-    difference = 100 * (own["utilization"].to_numpy() - base["utilization"].to_numpy())
+    assert mean == pytest.approx(runs["makespan"].mean(), abs=0.006)
+    assert spread == pytest.approx(runs["makespan"].std(), abs=0.006)
+    difference = 100 * (runs["utilization"].to_numpy() - base["utilization"].to_numpy())
     assert float(found[3][5].split(" ± ")[0]) == pytest.approx(difference.mean(), abs=0.006)
-    better = int(np.sum(own["makespan"].to_numpy() < base["makespan"].to_numpy()))
+    better = int(np.sum(runs["makespan"].to_numpy() < base["makespan"].to_numpy()))
     assert found[3][6] == f"{better} of 6"
     assert re.fullmatch(r"[\d.]+e-\d\d", found[3][7])
     ElementTree.parse(tmp_path / "results" / "cases.svg")
