@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import llmsched_mip
+from llmsched_mip import workload
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import Output, at_least, listed, require_known
 from llmsched_mip.io.storage import require_writable
@@ -43,16 +44,7 @@ def import_(
     at_least("--limit", limit, 1)
     at_least("--slots", slots, 1, MOST_LIMIT)
     require_writable(output)
-    instance = IMPORTERS[trace_format](
-        trace,
-        worker,
-        name=name,
-        limit=limit,
-        slots=slots,
-        prefill_column=prefill_column,
-        decode_column=decode_column,
-        arrival_column=None if backlog else arrival_column,
-        id_column=id_column,
-    )
+    columns = workload.Columns(prefill_column, decode_column, None if backlog else arrival_column, id_column)
+    instance = IMPORTERS[trace_format](trace, worker, columns, name=name, limit=limit, slots=slots)
     llmsched_mip.write_instance(instance, output)
     console.note(f"{output}: {console.instance_text(instance)}")
