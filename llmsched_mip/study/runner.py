@@ -26,10 +26,10 @@ from llmsched_mip.methods.estimates import solve_estimated
 from llmsched_mip.plan import Plan, relative_gap
 from llmsched_mip.result import Event, Result
 from llmsched_mip.study.cases import Case, Row
+from llmsched_mip.study.layout import FAILED, NO_PLAN
 
 PACKAGES = ("highspy", "numpy", "scipy", "numba", "pyomo", "pulp", "pandas")
 MOST_TRACE_POINTS = 200
-FAILED, NO_PLAN = "failed", "no plan"
 MEASURES = ("makespan", "total_completion", "mean_latency", "p99_latency", "utilization")
 COUNTS = ("prefill_iterations", "decode_rounds", "kv_peak")
 
@@ -95,8 +95,8 @@ def now() -> str:
 def error_text(error: BaseException) -> str:
     """An error as one line, its class in front where it is not one of ours."""
     text = " ".join(str(error).split())
-    own = type(error).__module__.startswith("llmsched_mip")
-    return text if own and text else f"{type(error).__name__}: {text}".rstrip(": ")
+    ours = type(error).__module__.startswith("llmsched_mip")
+    return text if ours and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 @cache
@@ -211,7 +211,7 @@ class _Run:
 
     def _against(self, value: float | None) -> dict[str, Any]:
         """Value, best bound and gap, the bound never above the value by rounding."""
-        name = max(self.bounds, key=lambda own: self.bounds[own], default=None)
+        name = max(self.bounds, key=lambda bound_name: self.bounds[bound_name], default=None)
         bound = None if name is None else self.bounds[name]
         gap = None
         if value is not None and bound is not None:

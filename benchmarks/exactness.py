@@ -47,10 +47,10 @@ def main() -> None:
             print(f"skipped {folder}: no table of proven values there", file=sys.stderr)
             continue
         for objective in ("total_completion", "makespan"):
-            own = [entry for entry in entries if entry.objective == objective]
-            table, broken = _table(own)
+            chosen = [entry for entry in entries if entry.objective == objective]
+            table, broken = _table(chosen)
             wrong += broken
-            parts += [f"## {folder}, {objective}: {len(own)} instances", table] if own else []
+            parts += [f"## {folder}, {objective}: {len(chosen)} instances", table] if chosen else []
     if parts:
         intro = (
             "Lengths known. *feasible*: the plan of the replay has no violation in `evaluate`. *below*: plans "

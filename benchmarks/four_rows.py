@@ -39,17 +39,17 @@ def _page(frame: pd.DataFrame, name: str, how: str) -> Path:
     base = frame.loc["fcfs"]
     rows = []
     for label in _study.ROWS:
-        own = frame.loc[label]
-        closed = (base["value"] - own["value"]) / (base["value"] - own["bound"])
+        run = frame.loc[label]
+        closed = (base["value"] - run["value"]) / (base["value"] - run["bound"])
         rows.append(
             [
                 label,
-                f"{own['makespan']:.2f}",
-                f"{100 * own['utilization']:.1f} %",
-                f"{100 * own['gap']:.2f} %",
+                f"{run['makespan']:.2f}",
+                f"{100 * run['utilization']:.1f} %",
+                f"{100 * run['gap']:.2f} %",
                 f"{100 * closed:.1f} %",
-                f"{own['prefill_iterations']:.0f}",
-                f"{own['decode_rounds']:.0f}",
+                f"{run['prefill_iterations']:.0f}",
+                f"{run['decode_rounds']:.0f}",
                 *PUBLISHED.get(label, ("-", "-", "-")),
             ]
         )

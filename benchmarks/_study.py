@@ -38,8 +38,8 @@ def study_file(name: str, folder: Path, seeds: int | None = None) -> Path:
 
 def command(path: Path, folder: Path, jobs: int) -> list[str]:
     """The command that runs a study, or continues it."""
-    own = [sys.executable, "-m", "llmsched_mip.cli", "study", str(path), "--out", str(folder), "--jobs", str(jobs)]
-    return [*own, "--resume"]
+    program = [sys.executable, "-m", "llmsched_mip.cli", "study", str(path)]
+    return [*program, "--out", str(folder), "--jobs", str(jobs), "--resume"]
 
 
 def run(path: Path, folder: Path, jobs: int) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The command `llmsched study`: runs a study, or exports its ledger."""
+"""`llmsched study`: runs a study, or exports its ledger."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
-from llmsched_mip import console
+from llmsched_mip import study as studies
+from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import at_least, require_known
+from llmsched_mip.cli.progress import watcher
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_THREADS
+from llmsched_mip.study.engines import ENGINES
 
 
 def study(
@@ -42,24 +45,16 @@ def study(
     if study_path is not None:
         _run(study_path, folder, resume, engine_name, jobs, scheduler)
     if export:
-        from llmsched_mip.study.export import export_study
-
-        for path in export_study(folder):
+        for path in studies.export_study(folder):
             console.note(f"wrote {path}")
 
 
 def _run(path: Path, folder: Path, resume: bool, engine_name: str, jobs: int | None, scheduler: str | None) -> None:
-    require_known("--engine", engine_name, "study.engines", "ENGINES")
-    from llmsched_mip.study.cases import read_study
-    from llmsched_mip.study.engines import ENGINES
-    from llmsched_mip.study.progress import watcher
-    from llmsched_mip.study.run import run_study
-    from llmsched_mip.study.summary import summary_table
-
+    require_known("--engine", engine_name, ENGINES)
     engine = ENGINES[engine_name](jobs=jobs, scheduler=scheduler)
-    definition = read_study(path)
+    definition = studies.read_study(path)
     try:
-        done = run_study(definition, folder, engine, watcher(), resume)
+        done = studies.run_study(definition, folder, engine, watcher(), resume)
     except KeyboardInterrupt:
         again = ["llmsched", "study", str(path), "--out", str(folder), "--resume"]
         if engine_name != "local":
@@ -69,4 +64,25 @@ def _run(path: Path, folder: Path, resume: bool, engine_name: str, jobs: int | N
         console.note(f"llmsched study: what was recorded is kept; continue with: {shlex.join(again)}")
         raise
     console.note(f"{folder}: {done.recorded} of {done.total} cases recorded, {done.new} by this run")
-    console.emit(summary_table(folder))
+    console.emit(_summary_table(folder))
+
+
+def _summary_table(folder: Path) -> str:
+    """A line for each row of the study, objective and time limit."""
+    head = ["row", "lengths", "objective", "limit s", "results", "failed", "mean value", "mean gap", "utilization"]
+    lines = [
+        [
+            str(line.row),
+            str(line.lengths),
+            str(line.objective),
+            f"{line.time_limit_s:g}",
+            str(line.results),
+            str(line.failed),
+            console.seconds_text(line.value),
+            console.percent_text(line.gap, 3),
+            console.percent_text(line.utilization),
+            console.seconds_text(line.seconds),
+        ]
+        for line in studies.summary(folder).itertuples()
+    ]
+    return console.table(lines, [*head, "mean seconds"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from llmsched_mip import Instance
 from llmsched_mip.bounds import BOUNDS, Bound, best
 from llmsched_mip.budget import Budget
+from llmsched_mip.workload import deployment
 
 RESULTS = Path("docs/results")
 CAPACITY = 16_492
@@ -38,8 +39,6 @@ def run_with(command: str, began: float) -> str:
 
 def in_unit_rounds(instance: Instance, capacity: int = CAPACITY) -> Instance:
     """The same lengths in the unit-round model with `capacity` KV tokens and no slots."""
-    from llmsched_mip.workload import deployment
-
     return replace(
         instance, workers=(replace(deployment("unit-round"), kv_capacity=capacity),), objective="total_completion"
     )

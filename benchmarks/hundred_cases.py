@@ -82,8 +82,8 @@ def _page(frame: pd.DataFrame, name: str, how: str) -> Path:
         rows = frame[frame["lengths"] == lengths]
         parts += [f"## {heading}\n", _table(rows)]
         for label in _study.ROWS:
-            own = rows[rows["row"] == label]
-            groups[f"{label}, {lengths}"] = (100 * (own["makespan"] / own["bound"] - 1)).tolist()
+            runs = rows[rows["row"] == label]
+            groups[f"{label}, {lengths}"] = (100 * (runs["makespan"] / runs["bound"] - 1)).tolist()
     page = _results.write_page(f"{name}.md", parts)
     title = f"Total time of 1319 requests on 200 slots over its lower bound, {seeds} cases"
     svg = _results.RESULTS / f"{name}.svg"
@@ -95,24 +95,24 @@ def _table(rows: pd.DataFrame) -> str:
     base = rows[rows["row"] == "fcfs"].sort_values("seed")
     lines = []
     for label in _study.ROWS:
-        own = rows[rows["row"] == label].sort_values("seed")
-        lines.append([label, *_measures(own, base), *(_compared(own, base) if label != "fcfs" else ["-"] * 4)])
+        runs = rows[rows["row"] == label].sort_values("seed")
+        lines.append([label, *_measures(runs, base), *(_compared(runs, base) if label != "fcfs" else ["-"] * 4)])
     head = ["row", "time s", "utilization %", "gap %", "closed %", "utilization - fcfs, points", "better"]
     return _results.markdown_table([*head, "p of time", "p of utilization"], lines)
 
 
-def _measures(own: pd.DataFrame, base: pd.DataFrame) -> list[str]:
+def _measures(runs: pd.DataFrame, base: pd.DataFrame) -> list[str]:
     return [
-        _spread(own["makespan"], 2),
-        _spread(100 * own["utilization"], 2),
-        _spread(100 * own["gap"], 2),
-        _spread(100 * _study.closure(own, base), 1),
+        _spread(runs["makespan"], 2),
+        _spread(100 * runs["utilization"], 2),
+        _spread(100 * runs["gap"], 2),
+        _spread(100 * _study.closure(runs, base), 1),
     ]
 
 
-def _compared(own: pd.DataFrame, base: pd.DataFrame) -> list[str]:
-    time_ = paired(base["makespan"], own["makespan"])
-    utilization = paired(100 * base["utilization"], 100 * own["utilization"], less_is_better=False)
+def _compared(runs: pd.DataFrame, base: pd.DataFrame) -> list[str]:
+    time_ = paired(base["makespan"], runs["makespan"])
+    utilization = paired(100 * base["utilization"], 100 * runs["utilization"], less_is_better=False)
     return [
         f"{utilization.mean:+.2f} ± {utilization.deviation:.2f}",
         f"{time_.better} of {time_.pairs}",

@@ -21,7 +21,7 @@ from llmsched_mip.methods.lists import places
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
-from llmsched_mip.workload import deployment, generate, import_csv
+from llmsched_mip.workload import Columns, deployment, generate, import_csv
 from llmsched_mip.workload.predictions import with_intervals
 
 FAMILIES = ("gsm8k-65b", "gsm8k-opt66b-a100")
@@ -69,8 +69,8 @@ def _real(options: argparse.Namespace) -> None:
         instance = import_csv(
             REAL_LENGTHS,
             deployment(name),
+            Columns(decode="decode_175b_verification"),
             slots=slots,
-            decode_column="decode_175b_verification",
             name=f"gsm8k-real-{name}",
         )
         case = with_intervals(instance, INTERVAL_RATIO, 0)
@@ -134,8 +134,8 @@ def _print(title: str, rows: dict[str, list[Row]], bound: float, count: int, thr
     table = Table(title=f"{title}: means over {count}, bound {bound:.2f} s")
     for column in ("rule", "makespan s", "utilization %", "gap closure %", "gap to bound %", "evictions", "replay ms"):
         table.add_column(column, justify="left" if column == "rule" else "right")
-    for name, own in rows.items():
-        mean = Row(*(fmean(values) for values in zip(*own, strict=True)))
+    for name, run in rows.items():
+        mean = Row(*(fmean(values) for values in zip(*run, strict=True)))
         table.add_row(
             name,
             f"{mean.makespan:.2f}",

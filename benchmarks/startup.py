@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from llmsched_mip.console import emit, table
+from llmsched_mip.cli.console import emit, table
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TINY = str(ROOT / "instances" / "tiny" / "slots.json")
 COMMANDS = {
     "python -c pass": ["-c", "pass"],

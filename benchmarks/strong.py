@@ -21,24 +21,24 @@ from llmsched_mip.timing import run_kv_peak
 
 def plain_model(problem: UnitRounds, horizon: int) -> ArrayModel:
     """x_is = 1 when request i starts at round s; each once, KV in every round, nothing else."""
-    own, last = problem, horizon - problem.d + 1
-    request = np.repeat(np.arange(own.n), last)
+    last = horizon - problem.d + 1
+    request = np.repeat(np.arange(problem.n), last)
     start = within(last)
-    length = own.d[request]
+    length = problem.d[request]
     column = np.repeat(np.arange(len(request)), length)
     age = within(length) + 1
-    rows = np.concatenate((request, own.n + start[column] + age - 1))
-    held = run_kv_peak(age, 1, own.p[request[column]]).astype(float)
+    rows = np.concatenate((request, problem.n + start[column] + age - 1))
+    held = run_kv_peak(age, 1, problem.p[request[column]]).astype(float)
     matrix = sparse.csc_array(
         (np.concatenate((np.ones(len(request)), held)), (rows, np.concatenate((np.arange(len(request)), column)))),
-        shape=(own.n + horizon, len(request)),
+        shape=(problem.n + horizon, len(request)),
     )
     count = len(request)
     return ArrayModel(
-        own.weight[request] * (start + length),
+        problem.weight[request] * (start + length),
         matrix,
-        np.concatenate((np.ones(own.n), np.full(horizon, -np.inf))),
-        np.concatenate((np.ones(own.n), np.full(horizon, float(own.capacity)))),
+        np.concatenate((np.ones(problem.n), np.full(horizon, -np.inf))),
+        np.concatenate((np.ones(problem.n), np.full(horizon, float(problem.capacity)))),
         np.zeros(count),
         np.ones(count),
         np.ones(count, dtype=bool),
@@ -73,7 +73,7 @@ def _row(name: str, options: argparse.Namespace, table: Table) -> None:
     cells = [name, f"{plan.claims.value:g}", plan.claims.status, f"{seconds:.2f}"]
     if options.plain_limit:
         # The horizon is generous to the textbook model: the end of the best plan is not known to it beforehand.
-        horizon = int(sum(int(own.rounds.sum()) for own in plan.workers) * 1.2)
+        horizon = int(sum(int(worker_plan.rounds.sum()) for worker_plan in plan.workers) * 1.2)
         result: SolveResult = solve_arrays(
             plain_model(problem, horizon), threads=1, budget=Budget(options.plain_limit), mip_abs_gap=0.99
         )

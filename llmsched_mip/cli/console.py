@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tabulate import tabulate
+
 from llmsched_mip.io import streams
 
 if TYPE_CHECKING:
@@ -39,18 +41,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def table(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None) -> str:
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
     """Aligned text columns, the first to the left, numbers to the right."""
-    whole = [list(head), *rows] if head else list(rows)
-    widths = [max(len(row[k]) for row in whole) for k in range(len(whole[0]))]
-    right = [all(_numeric(row[k]) for row in rows) for k in range(len(widths))]
-    lines = [
-        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)).rstrip()
-        for row in whole
-    ]
-    if head:
-        lines.insert(1, "  ".join("-" * w for w in widths))
-    return "\n".join(lines)
+    sides = ["right" if all(map(_numeric, column)) else "left" for column in zip(*rows, strict=True)]
+    form = "simple" if head else "plain"
+    text = tabulate(rows, head, form, disable_numparse=True, colalign=sides, preserve_whitespace=True)
+    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def _numeric(cell: str) -> bool:
@@ -129,7 +125,7 @@ def measures_table(measures: Measures, more: Sequence[Sequence[str]] = ()) -> st
         ["utilization", percent_text(measures.utilization, 2)],
     ]
     if len(measures.worker_utilization) > 1:
-        rows += [[f"  {name}", percent_text(own, 2)] for name, own in measures.worker_utilization.items()]
+        rows += [[f"  {name}", percent_text(share, 2)] for name, share in measures.worker_utilization.items()]
     rows += [
         ["prefill iterations", str(measures.prefill_iterations)],
         ["decode rounds", str(measures.decode_rounds)],

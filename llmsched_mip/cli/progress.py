@@ -5,12 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llmsched_mip import console
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from llmsched_mip.cli import console
 from llmsched_mip.io import streams
-from llmsched_mip.study.cases import Case
-from llmsched_mip.study.runner import FAILED, RowResult
+from llmsched_mip.study.layout import FAILED
+
+if TYPE_CHECKING:
+    from llmsched_mip.study.cases import Case
+    from llmsched_mip.study.runner import RowResult
 
 
 class Counts:
@@ -32,9 +39,9 @@ class Counts:
         self.done += 1
         self.new += 1
         self.failed += any(result.columns["status"] == FAILED for result in results)
-        own = least_gap(results)
-        if own is not None and (self.best is None or own < self.best):
-            self.best = own
+        gap = least_gap(results)
+        if gap is not None and (self.best is None or gap < self.best):
+            self.best = gap
 
     @property
     def running(self) -> int:
@@ -101,9 +108,6 @@ class LiveProgress:
     """A bar and a line on a terminal."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
         self.counts = Counts()
         terminal: Any = streams.Unfailing(sys.stderr)
         columns = (SpinnerColumn(), BarColumn(bar_width=30), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -123,8 +127,6 @@ class LiveProgress:
 
     def finished(self, case: Case, results: list[RowResult]) -> None:
         """See `Watcher`."""
-        from rich.markup import escape
-
         self.counts.add(results)
         for result in results:
             if result.columns["status"] == FAILED:
@@ -133,8 +135,6 @@ class LiveProgress:
         self._show()
 
     def _show(self) -> None:
-        from rich.markup import escape
-
         self._display.update(
             self._task, description=escape(self.counts.text()), total=self.counts.total, completed=self.counts.done
         )

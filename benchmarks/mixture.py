@@ -58,20 +58,20 @@ def _table(family: str, count: int, seeds: int, bound_seconds: float) -> list[st
                 continue
             seconds[policy].append(time.perf_counter() - began)
             values[policy][seed] = outcome.measures.total_completion
-        shown = {policy: f"{own[seed]:.4g}" for policy, own in values.items() if seed in own}
+        shown = {policy: f"{by_seed[seed]:.4g}" for policy, by_seed in values.items() if seed in by_seed}
         print(count, seed, f"bound {bounds[seed].value:.4g}", shown, file=sys.stderr, flush=True)
     rows = []
-    for policy, own in values.items():
-        over = [own[seed] / bounds[seed].value for seed in own]
-        wins = sum(all(own[seed] < values[base][seed] for base in BASELINES) for seed in own)
+    for policy, by_seed in values.items():
+        over = [by_seed[seed] / bounds[seed].value for seed in by_seed]
+        wins = sum(all(by_seed[seed] < values[base][seed] for base in BASELINES) for seed in by_seed)
         rows.append(
             [
                 policy,
-                f"{own[0]:.4g}",
-                f"{fmean(own.values()):.4g}",
+                f"{by_seed[0]:.4g}",
+                f"{fmean(by_seed.values()):.4g}",
                 f"{fmean(over):.3f}",
                 f"{max(over):.3f}",
-                "-" if policy in BASELINES else f"{wins} of {len(own)}",
+                "-" if policy in BASELINES else f"{wins} of {len(by_seed)}",
                 f"{fmean(seconds[policy]):.2f}",
             ]
         )

@@ -107,15 +107,15 @@ def _scalar(blocks: LinearBlocks) -> pyo.ConcreteModel:
     """The model as one would type it: scalar variables, a rule for each row, a Python sum of products in it."""
     model = pyo.ConcreteModel("scalar")
     columns: list[Any] = []
-    for own in blocks.variables:
-        limits = dict(zip(own.labels, zip(own.lower.tolist(), own.upper.tolist(), strict=True), strict=True))
+    for block in blocks.variables:
+        limits = dict(zip(block.labels, zip(block.lower.tolist(), block.upper.tolist(), strict=True), strict=True))
         variable = pyo.Var(
-            own.labels,
-            domain=pyo.Integers if own.integer else pyo.Reals,
+            block.labels,
+            domain=pyo.Integers if block.integer else pyo.Reals,
             bounds=lambda _, *label, limits=limits: limits[label if len(label) > 1 else label[0]],
         )
-        setattr(model, own.name, variable)
-        columns += [variable[label] for label in own.labels]
+        setattr(model, block.name, variable)
+        columns += [variable[label] for label in block.labels]
     for block in blocks.rows:
         matrix = block.terms.matrix(len(block.labels), blocks.columns)
         number = {label: r for r, label in enumerate(block.labels)}

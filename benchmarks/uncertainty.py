@@ -80,9 +80,9 @@ def _section(family: str, count: int, seeds: int, timed: bool, shown: dict[str, 
         print(family, "timed" if timed else "unit rounds", f"seed {seed} done", file=sys.stderr, flush=True)
     rows = []
     for policy in policies:
-        own = [runs[policy, kind] for kind in shown.values()]
-        overflow = max(run.overflow for each in own for run in each)
-        rows.append([policy, *(_cell(each, count) for each in own), overflow])
+        replays = [runs[policy, kind] for kind in shown.values()]
+        overflow = max(run.overflow for each in replays for run in each)
+        rows.append([policy, *(_cell(each, count) for each in replays), overflow])
     header = ["policy", *shown, "KV overflow"]
     model = "times of Llama-2-70B on 2 A100, 256 slots" if timed else "unit rounds, no slots"
     title = f"## {family}, {model}" + (", predictions that miss" if shown is MISSES else "")
