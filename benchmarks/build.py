@@ -20,6 +20,7 @@ from typing import Any
 import highspy
 import numpy as np
 import pyomo.environ as pyo
+from _figures import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -45,17 +46,28 @@ def main() -> None:
         return
     table = Table("requests", "route", "rows", "columns", "nonzeros", "build s", "hand-over s", "ratio", "peak MB")
     for requests in options.requests:
-        runs = {route: _best(route, requests, options) for route in ROUTES}
+        runs = {route: _best(route, requests, options.family, options.seed, options.repeat) for route in ROUTES}
         least = sum(runs["matrix"][key] for key in ("build_s", "handover_s"))
         for route, run in runs.items():
             table.add_row(*_cells(requests, route, run, least))
     Console(width=110).print(table)
 
 
-def _best(route: str, requests: int, options: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--route", route, "--family", options.family]
-    command += ["--requests", str(requests), "--seed", str(options.seed)]
-    runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(options.repeat)]
+def figures() -> list[Figure]:
+    """For the table of results by version: 20 requests."""
+    best = {route: _best(route, 20, "kv-uniform", 1, 3) for route in ROUTES}
+    seconds = {route: run["build_s"] + run["handover_s"] for route, run in best.items()}
+    what = "round_indexed, 20 requests of kv-uniform, {}"
+    return [
+        Figure(what.format(route), seconds[route], "the same as a matrix", seconds[route] / seconds["matrix"])
+        for route in ("blocks", "scalar")
+    ]
+
+
+def _best(route: str, requests: int, family: str, seed: int, repeat: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--route", route, "--family", family]
+    command += ["--requests", str(requests), "--seed", str(seed)]
+    runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(repeat)]
     return min(runs, key=lambda run: run["build_s"] + run["handover_s"])
 
 

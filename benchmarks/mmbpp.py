@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from _figures import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -42,6 +43,15 @@ def main() -> None:
     except SchedulingError as error:
         print(f"benchmark mmbpp: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def figures() -> list[Figure]:
+    """For the table of results by version: 150 lengths in 20 bins, 10 s for HiGHS."""
+    lengths, bins = sample(1, 150), 20
+    options = argparse.Namespace(time_limit=10.0, threads=1)
+    packed, modelled = _pack(lengths, bins, 10.0), _highs(lengths, bins, options, start=True)
+    what = f"pack, 150 lengths in 20 bins, {packed.status}"
+    return [Figure(what, packed.seconds, f"HiGHS, {modelled.status}", packed.seconds / modelled.seconds)]
 
 
 def _arguments() -> argparse.Namespace:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from _figures import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -46,6 +47,18 @@ def main() -> None:
     except SchedulingError as error:
         print(f"benchmark replay: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def figures() -> list[Figure]:
+    """For the table of results by version: four policies on gsm8k-65b."""
+    instance = read_instance("instances/gsm8k-65b.json")
+    plain_s, _ = _timed(3, lambda: round_by_round(instance))
+    plan = _replayed(instance, "longest-first").to_plan(instance)
+    found = []
+    for policy in ("fcfs", "svf", "plan", "lagrangian"):
+        seconds, _ = _timed(3, lambda policy=policy: _replayed(instance, policy, plan))  # type: ignore[misc]
+        found.append(Figure(f"{policy} on gsm8k-65b", seconds, "a plain loop of fcfs", seconds / plain_s))
+    return found
 
 
 def _small(table: Table, instance: Instance, repeat: int) -> None:

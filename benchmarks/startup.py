@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from _figures import Figure
+
 from llmsched_mip.cli.console import emit, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,12 +42,24 @@ def run(arguments: list[str]) -> tuple[float, float]:
     return time.perf_counter() - began, usage.ru_maxrss / 1024
 
 
+def fastest(runs: int) -> dict[str, tuple[float, float]]:
+    """Seconds and peak memory (MB) of the fastest of some runs of each command."""
+    return {name: min(run(arguments) for _ in range(runs)) for name, arguments in COMMANDS.items()}
+
+
+def figures() -> list[Figure]:
+    """For the table of results by version."""
+    least = {name: seconds for name, (seconds, _) in fastest(3).items()}
+    numpy_s = least["import numpy"]
+    return [Figure(name, s, "import numpy", s / numpy_s) for name, s in least.items() if name.startswith("llmsched")]
+
+
 def main() -> None:
     """Print the table: the fastest of some runs each, and its ratio to importing numpy."""
     parser = argparse.ArgumentParser(prog="scripts/benchmark startup", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=5, help="runs of each command, the fastest counts (default 5)")
     options = parser.parse_args()
-    least = {name: min(run(arguments) for _ in range(options.runs)) for name, arguments in COMMANDS.items()}
+    least = fastest(options.runs)
     numpy_s = least["import numpy"][0]
     rows = [
         [name, f"{seconds:.2f}", f"{seconds / numpy_s:.1f}", f"{megabytes:.0f}"]

@@ -138,8 +138,3 @@ def proof_text(certificate: dict[str, Any]) -> str:
     """The counts and names of a certificate in a few words."""
     parts = [f"{key.replace('_', ' ')} {v}" for key, v in certificate.items() if isinstance(v, int | str)]
     return ", ".join(parts)
-
-
-def one_of(names: Iterable[str]) -> str:
-    """Names for a message."""
-    return ", ".join(names)

@@ -29,9 +29,7 @@ def export(
     if not model.endswith(".py"):
         require_known("--model", model, MODELS)
     if output.suffix not in solvers.FORMATS:
-        raise InvalidInputError(
-            "--output", f"expected a name that ends in {console.one_of(solvers.FORMATS)}, got {output}"
-        )
+        raise InvalidInputError("--output", f"expected a name that ends in {', '.join(solvers.FORMATS)}, got {output}")
     require_writable(output)
     instance = llmsched_mip.read_instance(instance_path)
     built = methods.model_for_export(instance.with_objective(objective_name(objective, instance)), model)

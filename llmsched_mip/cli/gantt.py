@@ -26,7 +26,7 @@ def gantt(
 ) -> None:
     """Draw a plan: a lane a slot, a bar a request, prefill iterations, KV use and slots over time."""
     if output.suffix not in PICTURES:
-        raise InvalidInputError("--output", f"expected a name that ends in {console.one_of(PICTURES)}, got {output}")
+        raise InvalidInputError("--output", f"expected a name that ends in {', '.join(PICTURES)}, got {output}")
     require_writable(output)
     plan, instance = report.read_plan_and_instance(
         plan_path, report.Instances([] if instance_path is None else [instance_path])

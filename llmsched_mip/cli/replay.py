@@ -54,7 +54,7 @@ def replay(
     require_known("--policy", base, POLICIES)
     require_option(policy)
     if lengths not in LENGTHS:
-        raise InvalidInputError("--lengths", f"expected one of {console.one_of(LENGTHS)}, got {lengths!r}")
+        raise InvalidInputError("--lengths", f"expected one of {', '.join(LENGTHS)}, got {lengths!r}")
     at_least("--seed", seed, 0)
     require_writable(events)
     instance = llmsched_mip.read_instance(instance_path)

@@ -62,10 +62,10 @@ def _format(form: str | None, output: Path | None) -> str:
     known = tuple(FORMATS.values())
     if form is not None:
         if form not in known:
-            raise InvalidInputError("--format", f"expected one of {console.one_of(known)}, got {form!r}")
+            raise InvalidInputError("--format", f"expected one of {', '.join(known)}, got {form!r}")
         return form
     if output is None:
         raise InvalidInputError("--output", "a file is missing, e.g. -o report.html; tables alone: --format md")
     if output.suffix not in FORMATS:
-        raise InvalidInputError("--output", f"expected a name that ends in {console.one_of(FORMATS)}, got {output}")
+        raise InvalidInputError("--output", f"expected a name that ends in {', '.join(FORMATS)}, got {output}")
     return FORMATS[output.suffix]

@@ -136,7 +136,7 @@ def _end(target: Path) -> str:
 
 def _synchronise(path: Path) -> None:
     """Have the content on the disk, or an error, before the name stands for it."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

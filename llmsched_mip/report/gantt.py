@@ -103,7 +103,8 @@ def _worker_document(
     requests_here, lane = requests_here[order], lane[order]
 
     def seconds(values: FloatArray) -> list[float]:
-        return np.round(values, digits).tolist()
+        rounded: list[float] = np.round(values, digits).tolist()
+        return rounded
 
     return {
         "name": worker.name,

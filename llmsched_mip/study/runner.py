@@ -15,7 +15,7 @@ import numpy as np
 
 from llmsched_mip import clock
 from llmsched_mip.bounds import compute
-from llmsched_mip.errors import NoPlanError
+from llmsched_mip.errors import NoPlanError, error_text
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import replay
 from llmsched_mip.instance import Instance
@@ -90,13 +90,6 @@ def failed_case(case: Case, error: str, started: str | None = None) -> list[RowR
 def now() -> str:
     """Time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def error_text(error: BaseException) -> str:
-    """An error as one line, its class in front where it is not one of ours."""
-    text = " ".join(str(error).split())
-    ours = type(error).__module__.startswith("llmsched_mip")
-    return text if ours and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 @cache
