@@ -8,8 +8,9 @@ Three neighbourhoods take turns, each with a size of its own:
   at most a given number of them does.
 
 The part of the model that is left is `models.round_indexed.neighbourhood`; the plan is its start solution, so HiGHS
-looks only for better ones.  What it finds is also tried with all batches shifted to the left.  A size grows while the sub-problems
-are solved to optimality without an improvement, and shrinks when they are not solved in their share of the time.
+looks only for better ones.  What it finds is also tried with all batches shifted to the left.  A size grows while the
+sub-problems are solved to optimality without an improvement, and shrinks when they are not solved in their share of
+the time.
 Only `evaluate` decides what is better: the sub-problem counts elapsed times to first order.
 """
 
