@@ -283,16 +283,15 @@ def rounds_within_volume(prefill_tokens: int, volume: int) -> int:
 
 
 def conserved_seconds(
-    prefill: AffinePrefill, decode: DecodeTime, prefill_tokens: IntArray, decode_tokens: IntArray
+    prefill: PrefillTime, decode: DecodeTime, prefill_tokens: IntArray, decode_tokens: IntArray
 ) -> float:
     """The part of a one-worker backlog makespan that no plan can change (conserved-work identity).
 
     ``per_token Σp + b Σd + c Σ(p_i d_i + d_i (d_i + 1) / 2)``; what a plan decides is `varying_seconds`.
     """
     volume = float(np.sum(request_kv_volume(prefill_tokens, decode_tokens), dtype=np.float64))
-    return prefill.per_token_s * float(np.sum(prefill_tokens, dtype=np.float64)) + decode_work_seconds(
-        decode, float(np.sum(decode_tokens, dtype=np.float64)), volume
-    )
+    prompt_s = prefill.prompt_seconds(float(np.sum(prefill_tokens, dtype=np.float64)))
+    return float(prompt_s + decode_work_seconds(decode, float(np.sum(decode_tokens, dtype=np.float64)), volume))
 
 
 def decode_work_seconds(decode: DecodeTime, decode_tokens: Any, kv_volume: Any) -> Any:
@@ -319,7 +318,8 @@ def weighted_tail_seconds(
     gamma, kappa = share.round_seconds(1, p), share.per_kv_token_s
     sum1, sum2 = d * (d + 1) / 2, d * (d + 1) * (2 * d + 1) / 6
     whole = alpha * (d + 0.5) + c * sum1
-    return gamma * (whole * d - alpha * sum1 - c * sum2 / 2) + kappa * (whole * sum1 - alpha * sum2 - c * sum1**2 / 2)
+    fixed, growing = whole * d - alpha * sum1 - c * sum2 / 2, whole * sum1 - alpha * sum2 - c * sum1**2 / 2
+    return np.asarray(gamma * fixed + kappa * growing)
 
 
 def seconds_at_best_rate(iteration_s: FloatArray) -> FloatArray:
@@ -344,7 +344,7 @@ def work_seconds(
 ) -> FloatArray:
     """Seconds of a full worker that each request takes, shape (n,): an estimate for placing requests.
 
-    Its share of the decode rounds by slots or by KV volume, whichever is more, its own decode terms, and its
+    Its share of the decode rounds by slots or by KV volume, whichever is more, its decode terms, and its
     prompt at the slope of the prefill time.
     """
     volume = request_kv_volume(prefill_tokens, decode_tokens)
@@ -355,5 +355,5 @@ def work_seconds(
         rounds = np.maximum(rounds, volume / kv_capacity)
     if slots is None and kv_capacity is None:
         rounds = decode_tokens.astype(np.float64)
-    prefill_s = prefill.token_seconds * prefill_tokens
-    return decode.base_s * rounds + decode_work_seconds(decode, decode_tokens, volume) + prefill_s
+    decode_s = decode.base_seconds(rounds) + decode_work_seconds(decode, decode_tokens, volume)
+    return np.asarray(decode_s + prefill.token_seconds * prefill_tokens)

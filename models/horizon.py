@@ -87,7 +87,7 @@ def alone_seconds(instance: Instance) -> FloatArray:
         p, d = r.prefill_tokens, r.decode_tokens
         seconds = worker.prefill_time.seconds(p) + worker.decode_time.run_seconds(d, 1, p)
         least = np.where(fits, np.minimum(least, seconds), least)
-    return r.arrival_s + least
+    return np.asarray(r.arrival_s + least)
 
 
 def _latest_completion(instance: Instance, value: float) -> float:

@@ -82,6 +82,8 @@ from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_c
 from llmsched_mip.plan import Plan
 from llmsched_mip.timing import FloatArray, IntArray
 
+__all__ = ["Options", "build", "extract", "formulate", "plan_from", "size", "start"]
+
 
 def build(
     instance: Instance,

@@ -258,7 +258,7 @@ class Sets:
 
     @cached_property
     def _first_round(self) -> IntArray:
-        return np.cumsum(self.horizon) - self.horizon
+        return np.asarray(np.cumsum(self.horizon) - self.horizon)
 
     @cached_property
     def _first_iteration(self) -> IntArray:
@@ -338,7 +338,7 @@ class Sets:
     @cached_property
     def least_extra_s(self) -> FloatArray:
         """Least that the seconds beyond the bases of rounds can be when k completes: shape (K,)."""
-        return np.maximum(self.work_s.min(axis=0), 0.0)
+        return np.asarray(np.maximum(self.work_s.min(axis=0), 0.0))
 
     # -- names ------------------------------------------------------------------------------------------------------
 

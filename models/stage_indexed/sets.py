@@ -80,7 +80,7 @@ class Sets:
     @cached_property
     def fitting(self) -> IntArray:
         """n_w: requests that fit each worker, shape (W,)."""
-        return self.instance.fits_worker.sum(axis=0).astype(np.int64)
+        return np.asarray(self.instance.fits_worker.sum(axis=0), dtype=np.int64)
 
     @cached_property
     def K(self) -> IntArray:

@@ -109,7 +109,7 @@ def _kv_instance() -> Instance:
 
 
 def _example(root) -> str:
-    text = (root / "docs" / "models.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "models.md").read_text(encoding="utf-8").partition("## Your own model")[2]
     return re.search(r"```python\n(.*?)```", text, re.S).group(1)
 
 
