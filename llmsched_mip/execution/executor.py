@@ -21,7 +21,7 @@ from llmsched_mip.execution.slot_timetable import SlotTimetable
 from llmsched_mip.execution.slots import SlotPool
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Schedule, WorkerTotals, measure
-from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Wait, WorkerView
+from llmsched_mip.policies.protocol import Decode, Evict, Policy, Prefill, Wait, WorkerView
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
 
 NEVER = float("inf")

@@ -34,8 +34,8 @@ from llmsched_mip.methods.unit_round import unit_round
 from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan
-from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.lagrangian import Lagrangian
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.solvers.cbc import require_cbc
 
 SOLVERS = ("highs", "cbc")

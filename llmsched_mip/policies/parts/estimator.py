@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.instance import MAX_TOKENS
-from llmsched_mip.policies.base import Lengths, Problem, WorkerView
+from llmsched_mip.policies.protocol import Lengths, Problem, WorkerView
 from llmsched_mip.timing import FloatArray, IntArray
 
 PRIOR_MEAN = 256
