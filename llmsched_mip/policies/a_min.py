@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from llmsched_mip.policies.parts.admission import fixed_admission
-from llmsched_mip.policies.parts.backlog import Backlog
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.estimator import FixedEstimator, visible_interval
 from llmsched_mip.policies.parts.list_scheduling import ListScheduling
-from llmsched_mip.policies.protocol import Decision, Evict, Policy, Problem, WorkerView
+from llmsched_mip.policies.protocol import Decision, Evict, Problem, WorkerView
 
 
-class AMin(Policy):
+class AMin(BacklogPolicy):
     """Estimate max(l, tokens so far); admit greedily by ascending estimate; on overflow evict by ascending estimate
     (Chen, Ye and Zhou, arXiv 2508.14544: log-competitive).
 
@@ -31,14 +31,6 @@ class AMin(Policy):
             problem, lambda i, number: (estimate[i], number), estimator, admission, keeps_place=False
         )
         self.scheduling = ListScheduling(self.backlog)
-
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request; after an eviction with its raised estimate."""
-        self.backlog.arrived(request)
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Free the KV that was set aside."""
-        self.backlog.completed(request, length, view)
 
     def decide(self, view: WorkerView) -> Decision:
         """Evict what overflows the next round, then prefill what fits, else decode."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from sortedcontainers import SortedList
 
 from llmsched_mip.policies.parts.admission import fixed_admission
-from llmsched_mip.policies.parts.backlog import Backlog
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.estimator import FixedEstimator, visible_interval
-from llmsched_mip.policies.protocol import Decision, Decode, Evict, Policy, Problem, Wait, WorkerView, prompt_tokens
+from llmsched_mip.policies.protocol import Decision, Decode, Evict, Problem, Wait, WorkerView, prompt_tokens
 from llmsched_mip.timing import request_kv_volume, rounds_within_volume
 
 
-class GeometricSlicing(Policy):
+class GeometricSlicing(BacklogPolicy):
     """Run every request for a slice; one that is not complete at its end is evicted and waits for a slice of twice
     the size.  Looks at no lengths, whatever is visible, and never overflows the KV cache.
 
@@ -48,13 +48,9 @@ class GeometricSlicing(Policy):
         """Ascending phase, then slice, then order of arrival."""
         return self.phase[request], self.slice[request], number
 
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request; after an eviction for its next slice."""
-        self.backlog.arrived(request)
-
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Forget the slice."""
-        self.backlog.completed(request, length, view)
+        super().completed(request, length, view)
         self._forget(request, view)
 
     def _forget(self, request: int, view: WorkerView) -> None:

@@ -29,7 +29,7 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian_published import PublishedLagrangian
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.admission import Admission
-from llmsched_mip.policies.parts.backlog import Backlog
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting, offline_dual
 from llmsched_mip.policies.parts.mixed_order import MixedOrder
@@ -55,7 +55,7 @@ def variant(option: str) -> type[PublishedLagrangian]:
     return PublishedLagrangian
 
 
-class Lagrangian(Policy):
+class Lagrangian(BacklogPolicy):
     """Requests in the order of the plan (without one: longest expected first), prefilled when priced idle time is
     worth the stall.
 
@@ -92,17 +92,17 @@ class Lagrangian(Policy):
 
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
-        self.backlog.arrived(request)
+        super().arrived(request, time)
         self.outlook.arrived(request)
 
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length."""
-        self.backlog.completed(request, length, view)
+        super().completed(request, length, view)
         self.outlook.stopped(request, view)
 
     def evict(self, view: WorkerView) -> list[int]:
         """The request that started last, of several the last to arrive."""
-        victims = self.backlog.evict(view)
+        victims = super().evict(view)
         for i in victims:
             self.outlook.stopped(i, view)
         return victims

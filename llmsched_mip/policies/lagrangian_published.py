@@ -14,17 +14,17 @@ statement leaves these two details open, and what J is where slots have no limit
 from __future__ import annotations
 
 from llmsched_mip.policies.parts import keys
-from llmsched_mip.policies.parts.backlog import Backlog
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import offline_dual
 from llmsched_mip.policies.parts.plan_times import start_order
-from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
+from llmsched_mip.policies.protocol import Decision, Decode, Problem, WorkerView, decode_or_wait
 
 LEARNING = 0.1
 ROUNDING = 1e-9
 
 
-class PublishedLagrangian(Policy):
+class PublishedLagrangian(BacklogPolicy):
     """Requests in the order of the plan (without one: longest expected first), prefilled when the priced idle time
     since the last prefill is worth the stall.
 
@@ -41,18 +41,6 @@ class PublishedLagrangian(Policy):
             key = lambda request, _: place[request]  # noqa: E731
         self.backlog = Backlog(problem, key, estimator)
         self.cycle = [_Cycle(offline_dual(problem, w)) for w in range(len(problem.workers))]
-
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request."""
-        self.backlog.arrived(request)
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Learn the length."""
-        self.backlog.completed(request, length, view)
-
-    def evict(self, view: WorkerView) -> list[int]:
-        """The request that started last, of several the last to arrive."""
-        return self.backlog.evict(view)
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill now, or decode until the idle time is worth it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmsched_mip.policies.parts.backlog import Backlog
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.queue import by_arrival
-from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView, decode_or_wait
+from llmsched_mip.policies.protocol import Decision, Problem, WorkerView, decode_or_wait
 
 
-class IdleThreshold(Policy):
+class IdleThreshold(BacklogPolicy):
     """Prefill in the order of a list as soon as `idle` slots are free (or nothing is active).
 
     Parameters
@@ -27,18 +27,6 @@ class IdleThreshold(Policy):
         self.idle = idle
         key = by_arrival if order is None else lambda request, number: order[request]
         self.backlog = Backlog(problem, key, skip=skip)
-
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request."""
-        self.backlog.arrived(request)
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Learn the length and free the KV that was set aside."""
-        self.backlog.completed(request, length, view)
-
-    def evict(self, view: WorkerView) -> list[int]:
-        """The request that started last, of several the last to arrive."""
-        return self.backlog.evict(view)
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill when enough slots are idle, else decode."""

@@ -19,7 +19,7 @@ from llmsched_mip.policies.protocol import VISIBILITY, Lengths, Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.workload import generate
 
-ONLINE = tuple(name for name in POLICIES if name != "plan")
+ONLINE = (*(name for name in POLICIES if name != "plan"), "lagrangian:published")
 KNOWN_ONLY = ("h-sf",)
 RESTARTS = ("geometric-slicing",)
 RELAXED = ("sorted-lp", "lp-swap")

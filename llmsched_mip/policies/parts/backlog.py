@@ -8,7 +8,7 @@ from itertools import islice
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.queue import Key, WaitingQueue
-from llmsched_mip.policies.protocol import Prefill, Problem, WorkerView, prompt_tokens
+from llmsched_mip.policies.protocol import Policy, Prefill, Problem, WorkerView, prompt_tokens
 
 LOOKAHEAD = 100
 
@@ -97,3 +97,21 @@ class Backlog:
             return None
         first = next(self.candidates(view), None)
         return None if first is None else self.admission[view.index].rounds_to_wait(view, first)
+
+
+class BacklogPolicy(Policy):
+    """A policy whose requests wait in a backlog; what is left to say is what it decides."""
+
+    backlog: Backlog
+
+    def arrived(self, request: int, time: float) -> None:
+        """Queue the request."""
+        self.backlog.arrived(request)
+
+    def completed(self, request: int, length: int, view: WorkerView) -> None:
+        """Learn the length and free the KV that was set aside."""
+        self.backlog.completed(request, length, view)
+
+    def evict(self, view: WorkerView) -> list[int]:
+        """The request that started last, of several the last to arrive."""
+        return self.backlog.evict(view)

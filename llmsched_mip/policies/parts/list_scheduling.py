@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from llmsched_mip.policies.parts.backlog import Backlog
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.ranking import Ranking
-from llmsched_mip.policies.protocol import Decision, Decode, Policy, WorkerView, decode_or_wait
+from llmsched_mip.policies.protocol import Decision, Decode, WorkerView, decode_or_wait
 
 
-class ListScheduling(Policy):
+class ListScheduling(BacklogPolicy):
     """Prefill as soon as a slot is free; stop at the first request of the queue that does not fit.
 
     Parameters
@@ -21,18 +21,6 @@ class ListScheduling(Policy):
 
     def __init__(self, backlog: Backlog, ranking: Ranking | None = None, overtaking: bool = True):
         self.backlog, self.ranking, self.overtaking = backlog, ranking, overtaking
-
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request; after an eviction it goes back to its old place."""
-        self.backlog.arrived(request)
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Learn the length and free the KV that was set aside."""
-        self.backlog.completed(request, length, view)
-
-    def evict(self, view: WorkerView) -> list[int]:
-        """The request that started last, of several the last to arrive."""
-        return self.backlog.evict(view)
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill what fits, else decode until the next completion or until the first of the queue fits."""
