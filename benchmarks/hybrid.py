@@ -19,7 +19,7 @@ from llmsched_mip.execution import Executor, Outcome, replay
 from llmsched_mip.methods import solve
 from llmsched_mip.methods.lists import places
 from llmsched_mip.plan import Plan
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.workload import Columns, deployment, generate, import_csv
 from llmsched_mip.workload.predictions import with_intervals

@@ -23,7 +23,7 @@ from llmsched_mip.errors import SchedulingError
 from llmsched_mip.execution import Executor, Outcome
 from llmsched_mip.instance import Worker
 from llmsched_mip.policies import POLICIES, make_policy
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.workload import generate
 
 Result = TypeVar("Result")

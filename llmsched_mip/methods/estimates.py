@@ -9,8 +9,8 @@ import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Claims, Plan
-from llmsched_mip.policies.base import Lengths
-from llmsched_mip.policies.estimator import Estimator
+from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.protocol import Lengths
 
 
 def estimated(instance: Instance, visible: str) -> Instance:

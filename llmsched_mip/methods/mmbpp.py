@@ -17,8 +17,8 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import joined, part, split_requests
 from llmsched_mip.plan import Plan
-from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.clients import Clients
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.timing import IntArray
 
 THRESHOLDS = (1, 2, 3, 5, 8, 13, 21, 34)

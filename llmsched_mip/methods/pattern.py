@@ -23,7 +23,7 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import joined, part, split_requests
 from llmsched_mip.methods.start_model import LengthClasses, StartModel, build
 from llmsched_mip.plan import Plan
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.timetable import Timetable
 from llmsched_mip.solvers.highs import solve_arrays
 from llmsched_mip.timing import IntArray

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from llmsched_mip.algorithms.unit_round.loads import add, earliest
+from llmsched_mip.unit_loads import add, earliest
 
 T_NOW, DEPTH, NODES, ENTRIES = 0, 1, 2, 3
 LONGEST_CHAIN = 256

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.solvers import ArrayModel, solve_arrays
 from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray, request_kv_volume
 
@@ -45,8 +46,6 @@ def mean_start_rounds(
     InvalidInputError
         More requests than a relaxation of 16 intervals can hold within its limits of size.
     """
-    from llmsched_mip.solvers import ArrayModel, solve_arrays
-
     n = len(prompts)
     step = _interval(lengths, int(_batches(prompts, lengths, capacity, slots).sum()))
     # A batch may begin only with an interval, so each takes whole ones.

@@ -163,35 +163,32 @@ class WorkerView:
 
 
 class Policy(Protocol):
-    """An online decision rule."""
+    """An online decision rule; a class that names it as its base takes over the last two as they are."""
 
     def arrived(self, request: int, time: float) -> None:
         """Note that `request` may now be prefilled (on its arrival, and again after an eviction)."""
 
+    def decide(self, view: WorkerView) -> Decision:
+        """Say what the worker of `view` runs next."""
+        ...
+
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Note that `request` has made its last token, the `length`-th, on the worker of `view`."""
 
-    def decide(self, view: WorkerView) -> Decision:
-        """Say what the worker of `view` runs next."""
-
     def evict(self, view: WorkerView) -> list[int]:
-        """Name active requests to evict because one more round would overflow the KV cache."""
+        """Name active requests to evict because one more round would overflow the KV cache.
 
-
-class PolicyBase:
-    """Defaults of the callbacks: evict the request that started last (least work lost)."""
-
-    def __init__(self, problem: Problem):
-        self.problem = problem
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Nothing to note by default."""
-
-    def evict(self, view: WorkerView) -> list[int]:
-        """The request that started last; of several the one that stands last in the instance."""
+        By default the one that started last (least work lost); of several the one that stands last in the instance.
+        """
         return [max(view.started, key=lambda i: (view.started[i], i))]
+
+
+def decode_or_wait(view: WorkerView, wake: bool) -> Decision:
+    """Decode on until the next completion, or wait where nothing is active."""
+    return Decode(None, wake) if view.started else Wait()
 
 
 def prompt_tokens(problem: Problem) -> list[int]:
     """Prompt lengths as Python integers: scalar access to a list is much faster than to an array."""
-    return problem.prefill_tokens.tolist()
+    prompts: list[int] = problem.prefill_tokens.tolist()
+    return prompts

@@ -210,7 +210,8 @@ class _Table:
 
     def until(self, rounds: int) -> list[int]:
         """Requests with a finish of at most `rounds`."""
-        return self._request[self._begin : self._place(rounds, "right")].tolist()
+        overdue: list[int] = self._request[self._begin : self._place(rounds, "right")].tolist()
+        return overdue
 
     def admits(self, start: int, prompt: int, length: int) -> bool:
         """The check against every finish up to the candidate's own."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmsched_mip.policies.base import Lengths, WorkerView
-from llmsched_mip.policies.estimator import OVERRUN, PRIOR_MEAN, Estimator
+from llmsched_mip.policies.parts.estimator import OVERRUN, PRIOR_MEAN, Estimator
+from llmsched_mip.policies.protocol import Lengths, WorkerView
 from llmsched_mip.timing import FloatArray, IntArray
 
 ATOMS = 64

@@ -1,29 +1,13 @@
-"""Shared by policies that take waiting requests in an order: the queue and the choice of a batch that fits."""
+"""What fits a worker now, and will fit it until all that runs has ended."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Any
-
-from sortedcontainers import SortedList
+from collections.abc import Iterable
 
 from llmsched_mip.instance import Worker
-from llmsched_mip.policies.base import (
-    Decision,
-    Decode,
-    PolicyBase,
-    Prefill,
-    Problem,
-    Wait,
-    WorkerView,
-    prompt_tokens,
-)
-from llmsched_mip.policies.estimator import Estimator
-from llmsched_mip.policies.profile import KVProfile
-
-LOOKAHEAD = 100
+from llmsched_mip.policies.parts.estimator import Estimator, FixedEstimator
+from llmsched_mip.policies.parts.kv_profile import KVProfile
+from llmsched_mip.policies.protocol import Problem, WorkerView, prompt_tokens
 
 
 class Admission:
@@ -136,84 +120,7 @@ class FixedAdmission(Admission):
         """Nothing to do."""
 
 
-class QueuePolicy(PolicyBase, ABC):
-    """A policy with one queue for all workers; a subclass gives the key of a request and says when to prefill."""
-
-    skip = False
-
-    def __init__(self, problem: Problem):
-        super().__init__(problem)
-        self.prompts = prompt_tokens(problem)
-        self.estimator = Estimator(problem.lengths)
-        self.admission = [Admission(w, self.estimator, self.prompts) for w in problem.workers]
-        self.queue: SortedList[tuple[Any, int]] = SortedList()
-        self.sequence: dict[int, int] = {}
-        self.keys: dict[int, Any] = {}
-        self.unfit: list[set[int]] = [set() for _ in problem.workers]
-
-    @abstractmethod
-    def key(self, request: int, sequence: int) -> Any:
-        """Place in the queue, smallest first; `sequence` counts the arrivals."""
-
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request; after an eviction it goes back to its old place."""
-        if request not in self.keys:
-            self.sequence[request] = len(self.sequence)
-            self.keys[request] = self.key(request, self.sequence[request])
-            self._note_unfit(request)
-        self.queue.add((self.keys[request], request))
-
-    def _note_unfit(self, request: int) -> None:
-        """With several workers, note where a request can never run: it must not block that worker's queue."""
-        if len(self.admission) > 1:
-            for w, admission in enumerate(self.admission):
-                if not admission.fits_alone(request):
-                    self.unfit[w].add(request)
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Learn the length and free the KV that was set aside."""
-        self.estimator.observe(length)
-        self.admission[view.index].released(request)
-
-    def evict(self, view: WorkerView) -> list[int]:
-        """The request that started last (least work lost), of several the last to arrive; alone, it can never run on
-        this worker."""
-        victims = [max(view.started, key=lambda i: (view.started[i], self.sequence[i]))]
-        if view.active == 1:
-            self.unfit[view.index].update(victims)
-        for i in victims:
-            self.admission[view.index].released(i)
-        return victims
-
-    def candidates(self, view: WorkerView) -> Iterator[int]:
-        """Waiting requests in the order of the queue, without those that can never run on this worker."""
-        unfit = self.unfit[view.index]
-        waiting = islice(self.queue, LOOKAHEAD + view.free_slots) if self.skip else self.queue
-        return (i for _, i in waiting if i not in unfit)
-
-    def choose(self, view: WorkerView) -> list[int]:
-        """A batch that fits now, not yet taken from the queue."""
-        if not self.queue or view.free_slots == 0:
-            return []
-        return self.admission[view.index].batch(view, self.candidates(view), self.skip)
-
-    def take(self, batch: list[int]) -> Prefill:
-        """Take the batch from the queue and prefill it."""
-        keys, queue = self.keys, self.queue
-        if len(batch) == 1 and queue[0][1] == batch[0]:
-            del queue[0]
-        else:
-            for i in batch:
-                queue.remove((keys[i], i))
-        return Prefill(batch)
-
-    def otherwise(self, view: WorkerView, wake: bool) -> Decision:
-        """Decode on, or wait where nothing is active."""
-        return Decode(None, wake) if view.started else Wait()
-
-    def until_the_first_fits(self, view: WorkerView) -> int | None:
-        """Rounds after which the first of the queue will fit without any completion; None: not so, or no slot."""
-        if not view.started or not view.free_slots or not self.queue:
-            return None
-        first = next(self.candidates(view), None)
-        return None if first is None else self.admission[view.index].rounds_to_wait(view, first)
+def fixed_admission(problem: Problem, estimator: FixedEstimator) -> list[Admission]:
+    """`FixedAdmission` for every worker."""
+    prompts = prompt_tokens(problem)
+    return [FixedAdmission(worker, estimator, prompts) for worker in problem.workers]

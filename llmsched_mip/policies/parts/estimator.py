@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.instance import MAX_TOKENS
-from llmsched_mip.policies.base import Lengths, Problem, WorkerView
+from llmsched_mip.policies.protocol import Lengths, Problem, WorkerView
 from llmsched_mip.timing import FloatArray, IntArray
 
 PRIOR_MEAN = 256
@@ -27,8 +27,8 @@ class Estimator:
 
     def __init__(self, lengths: Lengths):
         self.visible = lengths.visible
-        self.lower = None if lengths.lower is None else lengths.lower.tolist()
-        self.upper = None if lengths.upper is None else lengths.upper.tolist()
+        self.lower: list[int] | None = None if lengths.lower is None else lengths.lower.tolist()
+        self.upper: list[int] | None = None if lengths.upper is None else lengths.upper.tolist()
         self.low, self.high = lengths.lower, lengths.upper
         self.seen = _Seen()
 
@@ -61,7 +61,8 @@ class Estimator:
     def _residual_mean(self, made: int) -> int:
         count, tokens = self.seen.above(made)
         if count:
-            return max(made + 1, round(tokens / count))
+            mean: float = tokens / count
+            return max(made + 1, round(mean))
         return max(PRIOR_MEAN, 2 * made)
 
     def remaining(self, view: WorkerView) -> tuple[FloatArray, FloatArray]:
