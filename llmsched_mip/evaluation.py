@@ -54,14 +54,14 @@ def evaluate(instance: Instance, plan: Plan) -> Evaluation:
     schedule = Schedule(np.full(n, -1), np.full(n, -1), *(np.full(n, np.nan) for _ in range(4)))
     violations: list[Violation] = unsound
     totals: list[WorkerTotals] = []
-    by_name = {own.name: own for own in plan.workers}
+    by_name = {stages.name: stages for stages in plan.workers}
     violations += _worker_names(instance, plan)
     for w, worker in enumerate(instance.workers):
-        own = by_name.get(worker.name)
-        if own is None or len(own) == 0:
+        stages = by_name.get(worker.name)
+        if stages is None or len(stages) == 0:
             totals.append(WorkerTotals(worker.name, 0.0, 0, 0, 0))
             continue
-        timeline = _Timeline(instance, worker, own)
+        timeline = _Timeline(instance, worker, stages)
         violations += timeline.violations
         totals.append(timeline.totals())
         timeline.fill(schedule, w)
@@ -74,25 +74,26 @@ def evaluate(instance: Instance, plan: Plan) -> Evaluation:
 def worker_usage(instance: Instance, plan: Plan) -> list[WorkerUsage]:
     """Slots and KV cache over time, one entry for every worker of a feasible `plan` that has stages."""
     workers = {worker.name: worker for worker in instance.workers}
-    return [_Timeline(instance, workers[own.name], own).usage() for own in plan.workers if len(own)]
+    return [_Timeline(instance, workers[stages.name], stages).usage() for stages in plan.workers if len(stages)]
 
 
 def _worker_names(instance: Instance, plan: Plan) -> list[Violation]:
     known = {worker.name for worker in instance.workers}
     found = []
-    for k, own in enumerate(plan.workers):
-        if own.name not in known:
-            found.append(Violation("worker", f"worker {own.name!r} is not in the instance", own.name))
-        if own.name in {other.name for other in plan.workers[:k]}:
-            found.append(Violation("worker", f"worker {own.name!r} stands twice in the plan", own.name))
+    names = [stages.name for stages in plan.workers]
+    for k, name in enumerate(names):
+        if name not in known:
+            found.append(Violation("worker", f"worker {name!r} is not in the instance", name))
+        if name in names[:k]:
+            found.append(Violation("worker", f"worker {name!r} stands twice in the plan", name))
     return found
 
 
 def _served_once(instance: Instance, plan: Plan) -> list[Violation]:
     counts = np.zeros(instance.n, dtype=np.int64)
-    for own in plan.workers:
-        known = (own.requests >= 0) & (own.requests < instance.n)
-        np.add.at(counts, own.requests[known], 1)
+    for stages in plan.workers:
+        known = (stages.requests >= 0) & (stages.requests < instance.n)
+        np.add.at(counts, stages.requests[known], 1)
     ids = instance.requests.id
     return [
         Violation("request", f"request {ids[i]!r} appears {counts[i]} times, expected once", request=ids[i])
@@ -108,21 +109,21 @@ class _Timeline:
     stage borders) the active set does not change, so a segment's duration is a closed form.
     """
 
-    def __init__(self, instance: Instance, worker: Worker, own: WorkerPlan):
-        self.instance, self.worker, self.own = instance, worker, own
+    def __init__(self, instance: Instance, worker: Worker, stages: WorkerPlan):
+        self.instance, self.worker, self.stages = instance, worker, stages
         self.violations: list[Violation] = []
-        stage_of = np.repeat(np.arange(len(own)), np.diff(own.offsets))
-        known = (own.requests >= 0) & (own.requests < instance.n)
+        stage_of = np.repeat(np.arange(len(stages)), np.diff(stages.offsets))
+        known = (stages.requests >= 0) & (stages.requests < instance.n)
         self.position = np.flatnonzero(known)
-        self.stage, self.request = stage_of[known], own.requests[known]
+        self.stage, self.request = stage_of[known], stages.requests[known]
         self.p = instance.requests.prefill_tokens[self.request]
         self.d = instance.requests.decode_tokens[self.request]
-        rounds = np.maximum(own.rounds, 0)
+        rounds = np.maximum(stages.rounds, 0)
         self.border = np.concatenate(([0], np.cumsum(rounds)))
         self.start = self.border[self.stage]
         self.end = self.start + self.d
         self._segments()
-        self._stages()
+        self._stage_times()
         self._check(stage_of)
 
     def _segments(self) -> None:
@@ -143,15 +144,15 @@ class _Timeline:
         self.segment_s = self.worker.decode_time.run_seconds(self.rounds, self.active, self.kv_before)
         self.decoded_s = np.concatenate(([0.0], np.cumsum(self.segment_s)))
 
-    def _stages(self) -> None:
+    def _stage_times(self) -> None:
         """Start and prefill end of every stage; a stage waits for its arrivals and its `not_before_s`."""
-        count, requests = len(self.own), self.instance.requests
+        count, requests = len(self.stages), self.instance.requests
         self.tokens = np.bincount(self.stage, weights=self.p, minlength=count).astype(np.int64)
         self.prefill_s = np.asarray(self.worker.prefill_time.seconds(self.tokens), dtype=np.float64)
         ready = np.zeros(count)
         np.maximum.at(ready, self.stage, requests.arrival_s[self.request])
-        if self.own.not_before_s is not None:
-            ready = np.maximum(ready, self.own.not_before_s)
+        if self.stages.not_before_s is not None:
+            ready = np.maximum(ready, self.stages.not_before_s)
         decode_s = np.diff(self.decoded_s[np.searchsorted(self.boundary, self.border)])
         elapsed = np.concatenate(([0.0], np.cumsum(self.prefill_s + decode_s)))
         with np.errstate(invalid="ignore"):
@@ -168,7 +169,7 @@ class _Timeline:
             into, self.active[segment], self.kv_before[segment]
         )
         begin = self.decoded_s[np.searchsorted(self.boundary, self.border[stage])]
-        return self.decode_start_s[stage] + (decoded - begin)
+        return np.asarray(self.decode_start_s[stage] + (decoded - begin))
 
     def fill(self, schedule: Schedule, w: int) -> None:
         """Write the times of this worker's requests; of two appearances of a request the first counts."""
@@ -177,8 +178,8 @@ class _Timeline:
         first = first[schedule.worker[self.request[first]] < 0]
         request = self.request[first]
         schedule.worker[request] = w
-        if self.own.slots is not None:
-            schedule.slot[request] = self.own.slots[self.position[first]]
+        if self.stages.slots is not None:
+            schedule.slot[request] = self.stages.slots[self.position[first]]
         schedule.prefill_start_s[request] = self.stage_start_s[self.stage[first]]
         schedule.decode_start_s[request] = self.decode_start_s[self.stage[first]]
         for into, rounds in (
@@ -193,7 +194,7 @@ class _Timeline:
         stage = self._stage_of_segment()
         first = np.searchsorted(self.boundary, self.border[stage])
         begin = self.decode_start_s[stage] + (self.decoded_s[:-1] - self.decoded_s[first])
-        prefills, runs = np.zeros(len(self.own), dtype=np.int64), np.zeros(len(self.rounds), dtype=np.int64)
+        prefills, runs = np.zeros(len(self.stages), dtype=np.int64), np.zeros(len(self.rounds), dtype=np.int64)
 
         def both(of_prefills: Any, of_runs: Any) -> Any:
             return np.concatenate((of_prefills, of_runs))[order]
@@ -213,24 +214,24 @@ class _Timeline:
 
     def totals(self) -> WorkerTotals:
         """Totals of the worker; duration × requests served for its utilization."""
-        served = np.bincount(self.stage, minlength=len(self.own))
+        served = np.bincount(self.stage, minlength=len(self.stages))
         busy = float(np.sum(self.prefill_s * served) + np.sum(self.segment_s * self.active))
         peak = max(int(self.kv_peak.max(initial=0)), int(self.prefill_kv.max(initial=0)))
-        return WorkerTotals(self.worker.name, busy, len(self.own), int(self.border[-1]), peak)
+        return WorkerTotals(self.worker.name, busy, len(self.stages), int(self.border[-1]), peak)
 
     def _add(self, kind: str, stage: Any, message: str, request: str | None = None) -> None:
         where = f"worker {self.worker.name!r}, stage {stage}: "
         self.violations.append(Violation(kind, where + message, self.worker.name, int(stage), request))
 
     def _check(self, stage_of: IntArray) -> None:
-        own, ids = self.own, self.instance.requests.id
-        known = (own.requests >= 0) & (own.requests < self.instance.n)
+        stages, ids = self.stages, self.instance.requests.id
+        known = (stages.requests >= 0) & (stages.requests < self.instance.n)
         for position in np.flatnonzero(~known).tolist():
-            name = own.unknown.get(position, str(own.requests[position]))
+            name = stages.unknown.get(position, str(stages.requests[position]))
             self._add("request", stage_of[position], f"request {name!r} is not in the instance", name)
-        for k in np.flatnonzero(own.rounds < 0):
-            self._add("rounds", k, f"rounds {own.rounds[k]}, expected ≥ 0")
-        for k in np.flatnonzero(np.diff(own.offsets) == 0):
+        for k in np.flatnonzero(stages.rounds < 0):
+            self._add("rounds", k, f"rounds {stages.rounds[k]}, expected ≥ 0")
+        for k in np.flatnonzero(np.diff(stages.offsets) == 0):
             self._add("request", k, "no requests; a prefill iteration needs at least one")
         cap = self.worker.max_prefill_tokens
         if cap is not None:
@@ -254,7 +255,7 @@ class _Timeline:
 
     def _check_kv(self) -> None:
         """KV held and requests active at every prefill iteration and in every round."""
-        count = len(self.own)
+        count = len(self.stages)
         done_order = np.argsort(self.end, kind="stable")
         done = np.searchsorted(self.end[done_order], self.border[:-1], side="right")
         offset = self.p - self.start
@@ -276,10 +277,10 @@ class _Timeline:
                 self._add("slots", k, f"{served[k]} requests active, {slots} slots")
 
     def _check_slots(self) -> None:
-        limit, slots, ids = self.worker.slots, self.own.slots, self.instance.requests.id
+        limit, slots, ids = self.worker.slots, self.stages.slots, self.instance.requests.id
         if limit is None:
             if slots is not None and (slots >= 0).any():
-                k = int(np.searchsorted(self.own.offsets, np.argmax(slots >= 0), side="right") - 1)
+                k = int(np.searchsorted(self.stages.offsets, np.argmax(slots >= 0), side="right") - 1)
                 self._add("slots", k, "slots given for a worker that has no slot limit, expected null")
             return
         if slots is None:

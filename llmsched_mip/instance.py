@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
-from llmsched_mip.limits import MOST_LIMIT
+from llmsched_mip.limits import MOST_LIMIT, finite
 from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
 from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.timing import (
@@ -28,6 +28,7 @@ from llmsched_mip.timing import (
     PrefillTime,
     request_kv_peak,
     request_kv_volume,
+    work_seconds,
 )
 from llmsched_mip.values import is_integer, require_text
 
@@ -70,6 +71,18 @@ class Worker:
     def kind(self) -> tuple[Any, ...]:
         """All but the name: workers of one kind can stand for each other."""
         return self.prefill_time, self.decode_time, self.slots, self.kv_capacity, self.prefill_token_cap
+
+    def most_slots(self, requests: int) -> int:
+        """Most of so many requests in decode at once: finite, and no more than there are."""
+        return finite(self.slots, requests)
+
+    def most_kv(self, tokens: int) -> int:
+        """KV tokens that can be held, of `tokens` that could ever be: finite, never more than these."""
+        return finite(self.kv_capacity, tokens)
+
+    def most_prefill(self, tokens: int) -> int:
+        """Prompt tokens of one prefill iteration, of `tokens` that there are: finite, never more than these."""
+        return finite(self.max_prefill_tokens, tokens)
 
     def fits(self, prefill_tokens: IntArray, decode_tokens: IntArray) -> np.ndarray:
         """Whether each request alone fits: shape (n,), bool."""
@@ -134,8 +147,8 @@ class Requests:
         try:
             "".join(self.id).encode()
         except (TypeError, UnicodeEncodeError):
-            for k, own in enumerate(self.id):
-                require_text(f"requests.id[{k}]", own)
+            for k, text in enumerate(self.id):
+                require_text(f"requests.id[{k}]", text)
         for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
             values = getattr(self, name)
             if values is not None:
@@ -255,7 +268,24 @@ class Instance:
     @cached_property
     def kv_volume(self) -> IntArray:
         """KV token-rounds vol_i of each request: shape (n,)."""
-        return request_kv_volume(self.requests.prefill_tokens, self.requests.decode_tokens)
+        return np.asarray(request_kv_volume(self.requests.prefill_tokens, self.requests.decode_tokens))
+
+    @cached_property
+    def work_seconds(self) -> FloatArray:
+        """About how long request i takes of a full worker w: shape (n, W), seconds, infinite where it does not fit."""
+        r = self.requests
+        columns = [
+            work_seconds(
+                worker.prefill_time,
+                worker.decode_time,
+                r.prefill_tokens,
+                r.decode_tokens,
+                worker.slots,
+                worker.kv_capacity,
+            )
+            for worker in self.workers
+        ]
+        return np.where(self.fits_worker, np.stack(columns, axis=1), np.inf)
 
     @cached_property
     def digest(self) -> str:
@@ -306,7 +336,7 @@ class Instance:
 
 
 def _limits(worker: Worker) -> str:
-    kv, prefill = ("no limit" if own is None else own for own in (worker.kv_capacity, worker.max_prefill_tokens))
+    kv, prefill = ("no limit" if most is None else most for most in (worker.kv_capacity, worker.max_prefill_tokens))
     return f"worker {worker.name!r} holds kv_capacity {kv}, prefill tokens in one iteration {prefill}"
 
 

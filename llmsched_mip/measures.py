@@ -76,7 +76,7 @@ class WorkerTotals:
 class Measures:
     """Measures of a schedule; times in seconds, `utilization` null without slots.
 
-    `utilization` is over the slots of all workers; `worker_utilization` has each worker's own over the same
+    `utilization` is over the slots of all workers; `worker_utilization` is that of each worker over the same
     makespan.
     """
 

@@ -22,7 +22,6 @@ from llmsched_mip.bounds.alone import alone_seconds
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.plan import Plan, WorkerPlan
-from llmsched_mip.timing import work_seconds
 
 LAST_COMPLETION_EXPONENT = 9
 
@@ -86,24 +85,25 @@ class NormalForm:
 
     def plan_of_original(self, plan: Plan) -> Plan:
         """A plan for the normal form as one for the original."""
-        workers = tuple(self._moved(own, self.time_exponent, self.shift_s) for own in plan.workers)
+        workers = tuple(_moved(stages, self.time_exponent, self.shift_s) for stages in plan.workers)
         return replace(plan, workers=workers, instance_digest=self.original.digest)
 
     def plan_of_normal_form(self, plan: Plan) -> Plan:
         """A plan for the original as one for the normal form."""
-        workers = tuple(self._moved(own, -self.time_exponent, -self.shift_s) for own in plan.workers)
+        workers = tuple(_moved(stages, -self.time_exponent, -self.shift_s) for stages in plan.workers)
         digest = plan.instance_digest
         return replace(
             plan, workers=workers, instance_digest=self.instance.digest if digest == self.original.digest else digest
         )
 
-    def _moved(self, own: WorkerPlan, exponent: int, shift: float) -> WorkerPlan:
-        """The stages with `not_before_s` in the other unit: shifted before it is scaled up, after it is scaled down."""
-        if own.not_before_s is None:
-            return own
-        times = own.not_before_s
-        moved = np.ldexp(times, exponent) + shift if shift >= 0 else np.ldexp(times + shift, exponent)
-        return replace(own, not_before_s=np.maximum(moved, 0.0))
+
+def _moved(stages: WorkerPlan, exponent: int, shift: float) -> WorkerPlan:
+    """The stages with `not_before_s` in the other unit: shifted before it is scaled up, after it is scaled down."""
+    times = stages.not_before_s
+    if times is None:
+        return stages
+    moved = np.ldexp(times, exponent) + shift if shift >= 0 else np.ldexp(times + shift, exponent)
+    return replace(stages, not_before_s=np.maximum(moved, 0.0))
 
 
 def _exponent(value: float) -> int:
@@ -113,12 +113,7 @@ def _exponent(value: float) -> int:
 
 def _work_seconds(instance: Instance) -> float:
     """About how long all the work takes when it is shared among the workers, seconds."""
-    r = instance.requests
-    least = np.full(instance.n, np.inf)
-    for worker, fits in zip(instance.workers, instance.fits_worker.T, strict=True):
-        times = worker.prefill_time, worker.decode_time
-        seconds = work_seconds(*times, r.prefill_tokens, r.decode_tokens, worker.slots, worker.kv_capacity)
-        least = np.where(fits, np.minimum(least, seconds), least)
+    least = instance.work_seconds.min(axis=1)
     return max(float(alone_seconds(instance).max()), float(least.sum()) / len(instance.workers))
 
 

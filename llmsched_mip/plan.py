@@ -165,7 +165,7 @@ class Plan:
     def of(cls, instance: Instance, method: str, stages: Sequence[Sequence[Stage]]) -> Plan:
         """Make a plan for the instance's objective, without claims, from the stages of every worker."""
         workers = tuple(
-            WorkerPlan.from_stages(worker.name, list(own)) for worker, own in zip(instance.workers, stages, strict=True)
+            WorkerPlan.from_stages(worker.name, here) for worker, here in zip(instance.workers, stages, strict=True)
         )
         return cls(instance.name, instance.digest, instance.objective, method, workers)
 

@@ -41,7 +41,7 @@ METHODS: Registry[Callable[[Search], None]] = Registry(
     {
         "auto": "portfolio:auto",
         "branch-and-bound": "portfolio:branch_and_bound_or_auto",
-        "full": "full:full",
+        "full": "portfolio:full_or_auto",
         "large-neighbourhood": "portfolio:large_neighbourhood_or_auto",
         "lists": "lists:list_schedules",
         "mmbpp": "mmbpp:mmbpp",

@@ -26,16 +26,16 @@ def construct(search: Search) -> None:
     """
     if search.plan is not None:
         return
-    own = UnitRounds.of(search.instance)
-    if own is not None:
-        search.offer(own.plan(search.instance, "mc-sf", shortest_first(own)))
-    if own is None or search.instance.objective == "makespan":
+    unit_rounds = UnitRounds.of(search.instance)
+    if unit_rounds is not None:
+        search.offer(unit_rounds.plan(search.instance, "mc-sf", shortest_first(unit_rounds)))
+    if unit_rounds is None or search.instance.objective == "makespan":
         list_schedules(search)
     if search.instance.objective == "makespan":
         if not search.budget.spent():
             mmbpp(search)
         return
-    if own is None:
+    if unit_rounds is None:
         kv_policies(search)
     annealed_starts(search)
 
@@ -67,13 +67,14 @@ def annealed_starts(search: Search) -> None:
         and len(instance.workers) == 1
         and not r.arrival_s.any()
         and worker.max_prefill_tokens is None
-        and (worker.slots is None or worker.slots >= instance.n)
+        and worker.most_slots(instance.n) == instance.n
     )
     if not applies or worker.kv_capacity is None or search.budget.spent():
         return
-    own = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
-    if not own.within_memory:
+    unit_rounds = UnitRounds(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, 1.0)
+    if not unit_rounds.within_memory:
         search.note("annealed starts left out: too many rounds")
         return
-    found = anneal(own, shortest_first(own), search.budget.slice(MOST_SECONDS, SHARE), search.seed)
-    search.offer(own.plan(instance, "annealed starts", found))
+    budget = search.budget.slice(MOST_SECONDS, SHARE)
+    found = anneal(unit_rounds, shortest_first(unit_rounds), budget, search.seed)
+    search.offer(unit_rounds.plan(instance, "annealed starts", found))

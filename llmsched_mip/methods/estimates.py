@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.methods.portfolio import solve
 from llmsched_mip.plan import Claims, Plan
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.protocol import Lengths
+from llmsched_mip.timing import request_kv_peak
 
 
 def estimated(instance: Instance, visible: str) -> Instance:
@@ -29,10 +31,10 @@ def estimated(instance: Instance, visible: str) -> Instance:
     """
     estimator = Estimator(Lengths.of(instance, visible))
     lengths = np.array([estimator.length(i) for i in range(instance.n)], dtype=np.int64)
-    capacities = [worker.kv_capacity for worker in instance.workers]
-    if None not in capacities:
-        room = max(c for c in capacities if c is not None) - instance.requests.prefill_tokens
-        lengths = np.minimum(lengths, np.maximum(room, 1))
+    prompts = instance.requests.prefill_tokens
+    largest = int(request_kv_peak(prompts, lengths).max())
+    room = max(worker.most_kv(largest) for worker in instance.workers) - prompts
+    lengths = np.minimum(lengths, np.maximum(room, 1))
     return instance.with_requests(replace(instance.requests, decode_tokens=lengths))
 
 
@@ -50,7 +52,5 @@ def solve_estimated(instance: Instance, visible: str, **options: Any) -> Plan:
     options
         Those of `llmsched_mip.methods.solve`.
     """
-    from llmsched_mip.methods import solve
-
     plan = solve(estimated(instance, visible), **options).plan
     return replace(plan, instance=instance.name, instance_digest=instance.digest, claims=Claims())

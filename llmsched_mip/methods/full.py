@@ -20,7 +20,6 @@ from llmsched_mip.bounds import Bound
 from llmsched_mip.budget import Budget
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.evaluation import evaluate
-from llmsched_mip.methods import METHODS
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.user_model import solve_user_model
@@ -30,7 +29,7 @@ from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
 from llmsched_mip.plan import Plan
 from llmsched_mip.solvers import SolveResult, Status, solve, solve_with_cbc
 from llmsched_mip.solvers.highs import EXACT
-from llmsched_mip.solvers.result import TracePoint
+from llmsched_mip.solvers.result import Solver, TracePoint
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.tolerance import at_most, meets, rounded_down
 
@@ -102,21 +101,16 @@ def latest_completions(search: Search) -> FloatArray | None:
     return latest
 
 
-def full(search: Search) -> None:
-    """Offer the constructed plans, then solve the round-indexed model; in place of too large a model, `auto`.
-
-    `auto` then has the parts of the same model that are small enough: `large_neighbourhood`.
-    """
+def full(search: Search) -> str | None:
+    """Offer the constructed plans, then solve the round-indexed model; why it was left out, or None."""
     construct(search)
     if search.budget.spent():
-        return
+        return None
     setting = Setting.of(search)
     reason = too_large(search, setting)
     if reason is None and not search.budget.spent():
         reason = solve_model(search, setting, search.budget)
-    if reason is not None:
-        search.note(f"full model left out: {reason}; going on with auto")
-        METHODS["auto"](search)
+    return reason
 
 
 def too_large(search: Search, setting: Setting) -> str | None:
@@ -150,7 +144,7 @@ def solve_model(
     search: Search,
     setting: Setting,
     budget: Budget,
-    solver: Callable[..., SolveResult] = solve,
+    solver: Solver = solve,
 ) -> str | None:
     """Build and solve; why nothing came of it, or None."""
     try:

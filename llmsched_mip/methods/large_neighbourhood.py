@@ -74,6 +74,10 @@ class _Neighbourhood:
     size: float
     exhausted: bool = False
 
+    def shrink(self) -> None:
+        """A smaller size, at least 2."""
+        self.size = max(2.0, self.size * SHRINK)
+
 
 @dataclass(frozen=True, eq=False)
 class _Choice:
@@ -92,11 +96,7 @@ class _Run:
         self.position = 0
         self.take(plan, search.value or 0.0)
         first = min(self.instance.n, FIRST_SIZE)
-        self.neighbourhoods = [
-            _Neighbourhood(self.window, first),
-            _Neighbourhood(self.related, first),
-            _Neighbourhood(self.near, first),
-        ]
+        self.neighbourhoods = [_Neighbourhood(choose, first) for choose in (self.window, self.related, self.near)]
 
     def take(self, plan: Plan, value: float) -> None:
         """Go on from this plan."""
@@ -115,11 +115,11 @@ class _Run:
 
     def run(self) -> None:
         turn = 0
-        while not self.search.budget.spent() and not all(own.exhausted for own in self.neighbourhoods):
-            own = self.neighbourhoods[turn % len(self.neighbourhoods)]
+        while not self.search.budget.spent() and not all(each.exhausted for each in self.neighbourhoods):
+            neighbourhood = self.neighbourhoods[turn % len(self.neighbourhoods)]
             turn += 1
-            if not own.exhausted:
-                self.improve(own)
+            if not neighbourhood.exhausted:
+                self.improve(neighbourhood)
 
     # -- neighbourhoods -----------------------------------------------------------------------------------------
 
@@ -159,9 +159,9 @@ class _Run:
 
     def thinned(self, w: int, rounds: IntArray, most: int) -> IntArray:
         """About `most` of these neighbouring rounds: those where a batch starts or a request has ended, then any."""
-        own = self.worker == w
-        ended = self.round[own] + self.instance.requests.decode_tokens[own]
-        events = np.unique(np.concatenate((self.round[own], ended)))
+        here = self.worker == w
+        ended = self.round[here] + self.instance.requests.decode_tokens[here]
+        events = np.unique(np.concatenate((self.round[here], ended)))
         events = events[(events >= rounds[0]) & (events <= rounds[-1])]
         if len(events) > most:
             return np.sort(self.random.choice(events, most, replace=False))
@@ -176,7 +176,7 @@ class _Run:
         return _Choice(np.arange(self.instance.n), None, size, False)
 
     def near_rounds(self, w: int, i: int) -> IntArray:
-        """Rounds of batches on worker w around the start of request i, and where its own batch could begin earlier."""
+        """Rounds of batches on worker w around the start of request i, and where its batch could begin earlier."""
         batches = np.unique(self.round[self.worker == w])
         if not len(batches):
             return np.ones(1, dtype=np.int64)
@@ -191,7 +191,7 @@ class _Run:
         instance, workers = self.instance, len(self.clocks)
         r, d = instance.requests, instance.requests.decode_tokens
         last = np.array([len(clock.end_s) for clock in self.clocks], dtype=np.int64)
-        if self.search.instance.objective == "total_completion":
+        if instance.objective == "total_completion":
             last += int(d[choice.free].max()) // 2
         last = np.maximum(last, 1 if workers == 1 else int(d.max()))
         i, w, t = [np.arange(instance.n)], [self.worker], [self.round]
@@ -211,14 +211,14 @@ class _Run:
         iterations = [int(self.iteration[self.worker == v].max(initial=0)) + 1 for v in range(workers)]
         return Part(columns, iterations, self.clocks, kept, choice.moves), last
 
-    def improve(self, own: _Neighbourhood) -> None:
+    def improve(self, neighbourhood: _Neighbourhood) -> None:
         """Solve one part and keep what is better."""
         search = self.search
-        choice = own.choose(max(2, min(int(own.size), self.instance.n)))
+        choice = neighbourhood.choose(max(2, min(int(neighbourhood.size), self.instance.n)))
         part, horizon = self.part(choice)
         if int(self.instance.requests.decode_tokens[part.starts[0]].sum()) > MOST_CELLS:
-            own.exhausted = own.size <= 2.0
-            own.size = max(2.0, own.size * SHRINK)
+            neighbourhood.exhausted = neighbourhood.size <= 2.0
+            neighbourhood.shrink()
             return
         model = formulate(self.instance, horizon, OPTIONS, part)
         budget = search.budget.slice(min(max(LEAST_SECONDS, SHARE * search.budget.seconds), MOST_SECONDS))
@@ -226,7 +226,7 @@ class _Run:
         better = False
         if result is not None and result.x is not None:
             better = self.offer(plan_from(model, result.x[model.columns.z]))
-        self.resize(own, choice, result, better)
+        self.resize(neighbourhood, choice, result, better)
 
     def solve(self, model: Formulation, budget: Budget) -> SolveResult | None:
         """HiGHS on the part, started from the plan."""
@@ -254,9 +254,9 @@ class _Run:
         best, value = None, self.value
         for starts in (starts_of(found), shifted):
             plan = plan_of(instance, starts, "large-neighbourhood")
-            own = evaluate(instance, plan).measures.objective(instance.objective)
-            if best is None or own < value:
-                best, value = plan, own
+            executed = evaluate(instance, plan).measures.objective(instance.objective)
+            if best is None or executed < value:
+                best, value = plan, executed
         assert best is not None
         better = value < self.value * (1 - 1e-9)
         if value <= self.value:
@@ -264,17 +264,18 @@ class _Run:
             self.take(best, value)
         return better
 
-    def resize(self, own: _Neighbourhood, choice: _Choice, result: SolveResult | None, better: bool) -> None:
+    def resize(self, neighbourhood: _Neighbourhood, choice: _Choice, result: SolveResult | None, better: bool) -> None:
         """Grow after a solved part without an improvement, shrink after one that was not solved."""
         if result is None or better:
             for other in self.neighbourhoods:
                 other.exhausted = other.exhausted and not better
             return
         if result.status in (Status.OPTIMAL, Status.GAP_LIMIT, Status.INFEASIBLE):
-            own.exhausted = choice.whole or (choice.rounds is None and own.size >= self.instance.n)
-            own.size = min(self.instance.n, own.size * GROW)
+            all_moves = choice.rounds is None and neighbourhood.size >= self.instance.n
+            neighbourhood.exhausted = choice.whole or all_moves
+            neighbourhood.size = min(self.instance.n, neighbourhood.size * GROW)
         else:
-            own.size = max(2.0, own.size * SHRINK)
+            neighbourhood.shrink()
 
 
 def _merged(instance: Instance, starts: list[Start]) -> list[Start]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.models.start_rounds import Start
-from llmsched_mip.timing import IntArray, run_kv_peak
+from llmsched_mip.timing import IntArray, request_kv_peak, run_kv_peak
 
 MOST_CELLS = 20_000_000
 
@@ -21,33 +21,31 @@ def left_shift(instance: Instance, starts: list[Start]) -> list[Start]:
     """
     shifted: list[Start] = []
     for w in range(len(instance.workers)):
-        shifted += _one_worker(instance, w, sorted(own for own in starts if own.worker == w))
+        shifted += _one_worker(instance, w, sorted(start for start in starts if start.worker == w))
     return shifted
 
 
 def _one_worker(instance: Instance, w: int, starts: list[Start]) -> list[Start]:
     r, worker = instance.requests, instance.workers[w]
-    grouped = [[s.request for s in own] for _, own in groupby(starts, key=lambda s: (s.round, s.iteration))]
-    longest = [int(r.decode_tokens[batch].max()) for batch in grouped]
+    batches = [[s.request for s in batch] for _, batch in groupby(starts, key=lambda s: (s.round, s.iteration))]
+    longest = [int(r.decode_tokens[batch].max()) for batch in batches]
     size = 2 + sum(longest)
-    if max([size, *(len(batch) * own for batch, own in zip(grouped, longest, strict=True))]) > MOST_CELLS:
+    if max([size, *(len(batch) * rounds for batch, rounds in zip(batches, longest, strict=True))]) > MOST_CELLS:
         return starts
     held, active = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    slots = np.iinfo(np.int64).max if worker.slots is None else worker.slots
-    capacity = np.iinfo(np.int64).max if worker.kv_capacity is None else worker.kv_capacity
+    slots = worker.most_slots(instance.n)
+    capacity = worker.most_kv(int(request_kv_peak(r.prefill_tokens, r.decode_tokens).sum()))
     found: list[Start] = []
     earliest, before, iteration = 1, 0, 0
-    for _, group in groupby(starts, key=lambda start: (start.round, start.iteration)):
-        batch = list(group)
-        members = [start.request for start in batch]
-        kv, count = _profile(r.prefill_tokens[members], r.decode_tokens[members])
+    for batch in batches:
+        kv, count = _profile(r.prefill_tokens[batch], r.decode_tokens[batch])
         t = earliest
         while np.any(held[t : t + len(kv)] + kv > capacity) or np.any(active[t : t + len(kv)] + count > slots):
             t += 1
         held[t : t + len(kv)] += kv
         active[t : t + len(kv)] += count
         iteration = iteration + 1 if t == before else 0
-        found += [Start(w, t, iteration, i) for i in members]
+        found += [Start(w, t, iteration, i) for i in batch]
         earliest = before = t
     return found
 

@@ -6,16 +6,18 @@ wait; it is chosen by executing the plan with several and keeping the best.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from llmsched_mip import clock
 from llmsched_mip.algorithms.packing import pack
 from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.bounds.limits import Limits
-from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
+from llmsched_mip.methods.executed import Executed, executed
 from llmsched_mip.methods.search import Search
-from llmsched_mip.methods.split import joined, part, split_requests
+from llmsched_mip.methods.split import planned_apart
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.clients import Clients
 from llmsched_mip.policies.protocol import Problem
@@ -28,25 +30,17 @@ PACKING_SECONDS = 10.0
 def mmbpp(search: Search) -> None:
     """Offer the MMBPP plan; with one worker the packing bound is added too.
 
-    Several workers: the requests are given to workers first (`split_requests`), each worker has its own MMBPP.
+    Several workers: the requests are given to workers first (`split_requests`), each worker has an MMBPP for itself.
     """
     instance = search.instance
-    parts: list[tuple[IntArray, Plan | None]] = []
-    if len(instance.workers) == 1:
-        plan = client_plan(search, instance)
-        if plan is not None:
-            search.offer(plan)
-        return
-    for w, requests in enumerate(split_requests(instance)):
-        plan = client_plan(search, part(instance, w, requests)) if len(requests) else None
-        if plan is None and len(requests):
-            return
-        parts.append((requests, plan))
-    search.offer(joined(instance, "mmbpp", parts))
+    plan_of = partial(client_plan, search)
+    plan = plan_of(instance) if len(instance.workers) == 1 else planned_apart(instance, "mmbpp", plan_of)
+    if plan is not None:
+        search.offer(plan)
 
 
-def client_plan(search: Search, instance: Instance) -> Plan | None:
-    """Best plan of a one-worker instance over the thresholds; None when interrupted before the first."""
+def client_plan(search: Search, instance: Instance) -> Plan:
+    """Best plan of a one-worker instance over the thresholds."""
     began = clock.now()
     clients = Limits.of(instance, 0).slots
     lengths = instance.requests.decode_tokens
@@ -68,17 +62,12 @@ def client_lists(instance: Instance, assignment: IntArray, clients: int) -> list
     return lists
 
 
-def best_threshold(search: Search, instance: Instance, lists: list[list[int]]) -> Plan | None:
+def best_threshold(search: Search, instance: Instance, lists: list[list[int]]) -> Plan:
     """Execute the client lists with every threshold; the plan with the least value."""
-    best: tuple[float, Plan] | None = None
     problem = Problem.of(instance, "known")
+    runs: list[Executed] = []
     for idle in THRESHOLDS:
-        executor = Executor(instance, Clients(problem, lists, idle))
-        executor.run()
-        outcome = executor.outcome("mmbpp", 0.0)
-        value = outcome.measures.objective(instance.objective)
-        if best is None or value < best[0]:
-            best = value, outcome.to_plan(instance, "mmbpp")
+        runs.append(executed(instance, "mmbpp", Clients(problem, lists, idle)))
         if search.budget.spent():
             break
-    return None if best is None else best[1]
+    return min(runs, key=lambda run: run.value).plan

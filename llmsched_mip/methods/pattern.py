@@ -11,16 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
-from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
+from llmsched_mip.methods.executed import Executed, executed
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
-from llmsched_mip.methods.split import joined, part, split_requests
+from llmsched_mip.methods.split import parts, planned_apart
 from llmsched_mip.methods.start_model import LengthClasses, StartModel, build
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies.protocol import Problem
@@ -38,6 +39,7 @@ KV_MARGIN = 0.01
 LP_OPTIONS = {"presolve": "off", "simplex_strategy": 4}
 MOST_STARTS = 160
 NEEDS = "it takes a backlog, prefill iterations and rounds with a fixed cost, and slots or a KV capacity"
+NOTHING = "no pattern was found"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class PatternSearch:
         self.budget = budget or Budget()
         worker, requests = instance.workers[0], instance.requests
         self.random = np.random.default_rng(seed)
-        self.slots = min(worker.slots or instance.n, instance.n)
+        self.slots = worker.most_slots(instance.n)
         self.kv_capacity = None if worker.kv_capacity is None else int(worker.kv_capacity * (1 - KV_MARGIN))
         self.requests = requests
         self.classes = LengthClasses.of(requests.prefill_tokens, requests.decode_tokens, COARSE)
@@ -218,77 +220,71 @@ def pattern(search: Search) -> str | None:
     apply, or None.
     """
     instance = search.instance
-    if search.instance.objective != "makespan":
+    if instance.objective != "makespan":
         return "it takes the makespan"
     if search.plan is None:
         list_schedules(search)
     if len(instance.workers) == 1:
         if not applies(instance):
             return NEEDS
-        made = 0
-        for plan in pattern_plans(search, instance, 1.0):
-            made += 1
-            search.offer(plan)
-        return None if made else "no pattern was found"
-    parts: list[tuple[IntArray, Plan | None]] = []
-    for w, requests in enumerate(split_requests(instance)):
-        own = part(instance, w, requests) if len(requests) else None
-        if own is not None and not applies(own):
-            return NEEDS
-        plans = [] if own is None else list(pattern_plans(search, own, 1 / len(instance.workers)))
-        if own is not None and not plans:
-            return "no pattern was found"
-        best = min(plans, key=lambda plan: evaluate(own, plan).measures.makespan) if own is not None else None
-        parts.append((requests, best))
-    search.offer(joined(instance, "pattern", parts))
+        offered = [search.offer(plan) for plan in pattern_plans(search, instance, 1.0)]
+        return None if offered else NOTHING
+    if not all(applies(part) for _, part in parts(instance) if part is not None):
+        return NEEDS
+    plan = planned_apart(instance, "pattern", partial(best_of_part, search))
+    if plan is None:
+        return NOTHING
+    search.offer(plan)
     return None
+
+
+def best_of_part(search: Search, instance: Instance) -> Plan | None:
+    """The best plan from patterns of one worker's part, in that worker's share of the time left."""
+    plans = pattern_plans(search, instance, 1 / len(search.instance.workers))
+    return min(plans, key=lambda plan: evaluate(instance, plan).measures.makespan, default=None)
 
 
 def pattern_plans(search: Search, instance: Instance, share: float) -> Iterator[Plan]:
     """Search coarse, then finer, then solve in integers, execute and polish; `share` of the time that is left."""
     left = search.budget.remaining * share
-    own = PatternSearch(instance, search.seed, search.budget)
-    value, found = own.run(search.budget.slice(COARSE_SHARE * left))
+    patterns = PatternSearch(instance, search.seed, search.budget)
+    value, found = patterns.run(search.budget.slice(COARSE_SHARE * left))
     if not math.isfinite(value):
         return
-    own.refine(MEDIUM)
-    _, found = own.improve(own.value(found), found, search.budget.slice(FINE_SHARE * left), FINE_TRIALS)
+    patterns.refine(MEDIUM)
+    _, found = patterns.improve(patterns.value(found), found, search.budget.slice(FINE_SHARE * left), FINE_TRIALS)
     problem = Problem.of(instance, "known")
     seconds = INTEGER_SHARE * left / len(MARGINS)
-    best: tuple[float, Batches, Plan] | None = None
+    best: tuple[Executed, Batches] | None = None
     for margin in MARGINS:
         if search.interrupted:
             return
         longer = replace(found, horizon=found.horizon + margin)
-        timetable = own.timetable(longer, search.budget.slice(seconds))
+        timetable = patterns.timetable(longer, search.budget.slice(seconds))
         if timetable is None:
             continue
         for early in (False, True):
-            value, plan = executed(instance, Timetable(problem, *timetable, early))
-            yield plan
-            if best is None or value < best[0]:
-                best = value, timetable, plan
+            run = executed(instance, "pattern", Timetable(problem, *timetable, early))
+            yield run.plan
+            if best is None or run.value < best[0].value:
+                best = run, timetable
     if best is not None:
-        yield polished(instance, problem, best, search.budget.slice(POLISH_SHARE * left), own.random)
+        yield polished(instance, *best, search.budget.slice(POLISH_SHARE * left), patterns.random)
 
 
 def polished(
-    instance: Instance,
-    problem: Problem,
-    best: tuple[float, Batches, Plan],
-    budget: Budget,
-    random: np.random.Generator,
+    instance: Instance, best: Executed, timetable: Batches, budget: Budget, random: np.random.Generator
 ) -> Plan:
     """Merge neighbouring batches, move due rounds and swap requests as long as the executed value falls."""
-    value, (batches, due), plan = best
+    problem = Problem.of(instance, "known")
     for _ in range(POLISH_TRIALS):
-        if budget.spent() or len(batches) < 2:
+        if budget.spent() or len(timetable[0]) < 2:
             break
-        trial = _changed(batches, due, random)
-        other, candidate = executed(instance, Timetable(problem, *trial, early=True))
-        if other <= value:
-            value, (batches, due), plan = other, trial, candidate
-    return plan
+        trial = _changed(*timetable, random)
+        run = executed(instance, "pattern", Timetable(problem, *trial, early=True))
+        if run.value <= best.value:
+            best, timetable = run, trial
+    return best.plan
 
 
 def _changed(batches: list[list[int]], due: list[int], random: np.random.Generator) -> Batches:
@@ -307,11 +303,3 @@ def _changed(batches: list[list[int]], due: list[int], random: np.random.Generat
         if batches[k] and len(batches[k]) > 1:
             batches[near].append(batches[k].pop(int(random.integers(len(batches[k])))))
     return batches, due
-
-
-def executed(instance: Instance, policy: Timetable) -> tuple[float, Plan]:
-    """Makespan and plan of a timetable when executed."""
-    executor = Executor(instance, policy)
-    executor.run()
-    outcome = executor.outcome("pattern", 0.0)
-    return outcome.measures.makespan, outcome.to_plan(instance, "pattern")

@@ -72,6 +72,14 @@ def online(search: Search) -> None:
         search.run_policy(f"{search.plan.method}, lagrangian", Lagrangian(problem))
 
 
+def full_or_auto(search: Search) -> None:
+    """The full MIP; in place of too large a model `auto`, which has parts of it that are small enough."""
+    reason = full(search)
+    if reason is not None:
+        search.note(f"full model left out: {reason}; going on with auto")
+        auto(search)
+
+
 def or_auto(name: str, method: Callable[[Search], str | None]) -> Callable[[Search], None]:
     """The method alone; where it returns why it does not apply, a note of that, and `auto` in the time left."""
 
@@ -208,7 +216,7 @@ def _with_solver(method: str, solver: str) -> Callable[[Search], None]:
         raise InvalidInputError("solver", f"goes with method full, not with {method}")
     if solver == "cbc":
         require_cbc()
-    return full if solver == "highs" else partial(solve_with, name=solver)
+    return full_or_auto if solver == "highs" else partial(solve_with, name=solver)
 
 
 def _check(method: str, gap: float) -> None:

@@ -12,8 +12,8 @@ from llmsched_mip.bounds import Bound
 from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidPlanError, error_text
 from llmsched_mip.evaluation import evaluate
-from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
+from llmsched_mip.methods.executed import executed
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan, relative_gap
 from llmsched_mip.policies.protocol import Policy
@@ -126,10 +126,7 @@ class Search:
 
     def run_policy(self, name: str, policy: Policy) -> bool:
         """Execute a policy with known lengths and offer what ran as a plan."""
-        executor = Executor(self.instance, policy)
-        executor.run()
-        outcome = executor.outcome(name, 0.0)
-        return self.offer(outcome.to_plan(self.instance, name))
+        return self.offer(executed(self.instance, name, policy).plan)
 
     def raise_bounds(self, bounds: Iterable[Bound]) -> None:
         """Add proven bounds."""

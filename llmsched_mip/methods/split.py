@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan, WorkerPlan
-from llmsched_mip.timing import FloatArray, IntArray, work_seconds
+from llmsched_mip.timing import IntArray
 
 
 def split_requests(instance: Instance) -> list[IntArray]:
@@ -16,7 +17,7 @@ def split_requests(instance: Instance) -> list[IntArray]:
 
     The work of a request is its share of a full worker's time; one that fits only some workers goes to these.
     """
-    work = _work(instance)
+    work = instance.work_seconds
     load = np.zeros(len(instance.workers))
     chosen = np.empty(instance.n, dtype=np.int64)
     finite = np.where(np.isfinite(work), work, -1.0)
@@ -27,35 +28,24 @@ def split_requests(instance: Instance) -> list[IntArray]:
     return [np.flatnonzero(chosen == w) for w in range(len(instance.workers))]
 
 
-def _work(instance: Instance) -> FloatArray:
-    """Seconds of a full worker that each request takes, shape (n, W); infinite where it does not fit."""
-    requests = instance.requests
-    columns = []
-    for w, worker in enumerate(instance.workers):
-        seconds = work_seconds(
-            worker.prefill_time,
-            worker.decode_time,
-            requests.prefill_tokens,
-            requests.decode_tokens,
-            worker.slots,
-            worker.kv_capacity,
-        )
-        columns.append(np.where(instance.fits_worker[:, w], seconds, np.inf))
-    return np.stack(columns, axis=1)
+def parts(instance: Instance) -> list[tuple[IntArray, Instance | None]]:
+    """For every worker its requests, and the instance of that worker alone with them; None where it has none."""
+    return [
+        (requests, replace(instance.take(requests), workers=(worker,)) if len(requests) else None)
+        for worker, requests in zip(instance.workers, split_requests(instance), strict=True)
+    ]
 
 
-def part(instance: Instance, w: int, requests: IntArray) -> Instance:
-    """The instance of worker w alone with the given requests."""
-    return replace(instance.take(requests), workers=(instance.workers[w],))
-
-
-def joined(instance: Instance, method: str, parts: list[tuple[IntArray, Plan | None]]) -> Plan:
-    """Put the plans of the parts together; request indices are mapped back."""
-    workers = []
-    for worker, (requests, plan) in zip(instance.workers, parts, strict=True):
-        if plan is None:
-            workers.append(WorkerPlan.from_stages(worker.name, []))
+def planned_apart(instance: Instance, method: str, plan_of: Callable[[Instance], Plan | None]) -> Plan | None:
+    """The plans that `plan_of` makes of each worker's part, as one plan of the whole; None where a part has none."""
+    stages = []
+    for worker, (requests, part) in zip(instance.workers, parts(instance), strict=True):
+        if part is None:
+            stages.append(WorkerPlan.from_stages(worker.name, []))
             continue
-        own = plan.workers[0]
-        workers.append(replace(own, requests=requests[own.requests]))
-    return Plan(instance.name, instance.digest, instance.objective, method, tuple(workers))
+        plan = plan_of(part)
+        if plan is None:
+            return None
+        alone = plan.workers[0]
+        stages.append(replace(alone, requests=requests[alone.requests]))
+    return Plan(instance.name, instance.digest, instance.objective, method, tuple(stages))

@@ -70,8 +70,8 @@ class _Run:
     def take_plan(self) -> None:
         """Go on from the plan of the search."""
         if self.search.plan is not None:
-            for own in starts_of(self.search.plan):
-                self.starts[own.request] = own.round - 1
+            for start in starts_of(self.search.plan):
+                self.starts[start.request] = start.round - 1
 
     def raise_bound(self, name: str, rounds: float, began: float) -> None:
         value = rounds * self.problem.round_s
@@ -87,12 +87,12 @@ class _Run:
 
     def price(self, seconds: float) -> None:
         """Find prices."""
-        own = self.problem
-        horizon = int((self.starts + own.d).max()) + 1
-        if self.search.budget.spent() or own.n * horizon > MOST_STARTS:
+        problem = self.problem
+        horizon = int((self.starts + problem.d).max()) + 1
+        if self.search.budget.spent() or problem.n * horizon > MOST_STARTS:
             return
         began = clock.now()
-        self.prices = ascend(own, horizon, own.value(self.starts), self.search.budget.slice(seconds))
+        self.prices = ascend(problem, horizon, problem.value(self.starts), self.search.budget.slice(seconds))
         self.raise_bound("start_prices", self.prices.proven, began)
 
     def prove(self, seconds: float) -> None:
@@ -108,12 +108,13 @@ class _Run:
 
     def prove_makespan(self) -> None:
         """Refute deadlines until one is met."""
-        own, search = self.problem, self.search
-        if search.budget.spent() or own.n > MOST_REQUESTS or int((self.starts + own.d).max()) * own.n > MOST_ROWS:
+        problem, search = self.problem, self.search
+        rows = int((self.starts + problem.d).max()) * problem.n
+        if search.budget.spent() or problem.n > MOST_REQUESTS or rows > MOST_ROWS:
             return
         began = clock.now()
-        least = math.ceil((search.bound or 0.0) / own.round_s - 1e-9)
-        for proof in prove_makespan(own, self.starts, least, search.budget):
-            if search.value is None or proof.value * own.round_s < search.value:
+        least = math.ceil((search.bound or 0.0) / problem.round_s - 1e-9)
+        for proof in prove_makespan(problem, self.starts, least, search.budget):
+            if search.value is None or proof.value * problem.round_s < search.value:
                 self.offer("unit-round", proof.starts.copy())
             self.raise_bound("deadlines", proof.bound, began)

@@ -13,7 +13,7 @@ from scipy import sparse
 from llmsched_mip import clock
 from llmsched_mip.budget import Budget
 from llmsched_mip.errors import SchedulingError
-from llmsched_mip.solvers.arrays import ArrayModel, cost_exponent, in_unit, standard_form, tells_apart
+from llmsched_mip.solvers.arrays import ArrayModel, PyomoForm, cost_exponent, in_unit, standard_form, tells_apart
 from llmsched_mip.solvers.result import Seconds, SolveResult, Status
 
 if TYPE_CHECKING:
@@ -63,12 +63,11 @@ def solve_with_cbc(
         CBC is not available.
     """
     began = clock.now()
-    form = None if isinstance(model, ArrayModel) else standard_form(model)
-    if form is None and not isinstance(model, ArrayModel):
-        return _infeasible(clock.now() - began, None)
-    arrays = model if isinstance(model, ArrayModel) else form.model  # type: ignore[union-attr]
-    if not _consistent(arrays):
-        return _infeasible(clock.now() - began, arrays)
+    form = PyomoForm(model, [], []) if isinstance(model, ArrayModel) else standard_form(model)
+    if form is None or not _consistent(form.model):
+        bound = -math.inf if form is not None and form.model.maximise else math.inf
+        seconds, message = Seconds(clock.now() - began, 0.0, 0.0), "a constraint without variables cannot hold"
+        return SolveResult.without_solution(Status.INFEASIBLE, bound, seconds, message)
     solver = pulp.PULP_CBC_CMD(
         msg=log,
         timeLimit=None if budget is None or math.isinf(budget.seconds) else budget.remaining,
@@ -78,9 +77,18 @@ def solve_with_cbc(
         options=list(EXACT),
     )
     require_cbc()
+    result = _run(form.model, solver, began, mip_rel_gap)
+    result = replace(result, columns=form.columns, rows=form.rows)
+    if load and form.columns:
+        result.load()
+    return result
+
+
+def _run(model: ArrayModel, solver: pulp.PULP_CBC_CMD, began: float, mip_rel_gap: float) -> SolveResult:
+    """Hand the model over in a unit that suits CBC's tolerances, run it, and read what came out."""
     built = clock.now()
-    unit = cost_exponent(arrays)
-    arrays = in_unit(arrays, unit)
+    unit = cost_exponent(model)
+    arrays = in_unit(model, unit)
     problem, variables = _problem(_with_two_costs(arrays))
     handed = clock.now()
     try:
@@ -90,12 +98,7 @@ def solve_with_cbc(
     seconds = Seconds(built - began, handed - built, clock.now() - handed)
     result = _read(problem, variables[: arrays.matrix.shape[1]], arrays, mip_rel_gap, seconds)
     value = None if result.value is None else math.ldexp(result.value, unit)
-    result = replace(result, value=value, bound=math.ldexp(result.bound, unit))
-    if form is not None:
-        result = replace(result, columns=form.columns, rows=form.rows)
-        if load:
-            result.load()
-    return result
+    return replace(result, value=value, bound=math.ldexp(result.bound, unit))
 
 
 def _consistent(arrays: ArrayModel) -> bool:
@@ -105,12 +108,6 @@ def _consistent(arrays: ArrayModel) -> bool:
     empty = np.diff(matrix.indptr) == 0
     rows_hold = ((arrays.row_lower <= 0) & (arrays.row_upper >= 0))[empty].all()
     return bool(rows_hold and (arrays.lower <= arrays.upper).all())
-
-
-def _infeasible(build_s: float, arrays: ArrayModel | None) -> SolveResult:
-    bound = -math.inf if arrays is not None and arrays.maximise else math.inf
-    message, seconds = "a constraint without variables cannot hold", Seconds(build_s, 0.0, 0.0)
-    return SolveResult(Status.INFEASIBLE, None, bound, None, None, None, seconds, message=message)
 
 
 def _with_two_costs(arrays: ArrayModel) -> ArrayModel:
@@ -193,18 +190,19 @@ def _read(
     worst = math.inf if arrays.maximise else -math.inf
     message = f"{pulp.LpStatus[problem.status]}, {pulp.LpSolution[problem.sol_status]}"
     if problem.status == pulp.LpStatusInfeasible or problem.sol_status == pulp.LpSolutionInfeasible:
-        return SolveResult(Status.INFEASIBLE, None, -worst, None, None, None, seconds, message=message)
+        return SolveResult.without_solution(Status.INFEASIBLE, -worst, seconds, message)
     if problem.status == pulp.LpStatusUnbounded or problem.sol_status == pulp.LpSolutionUnbounded:
-        return SolveResult(Status.UNBOUNDED, None, worst, None, None, None, seconds, message=message)
+        return SolveResult.without_solution(Status.UNBOUNDED, worst, seconds, message)
     if problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
         status = Status.TIME_LIMIT_NO_INCUMBENT if problem.status == pulp.LpStatusNotSolved else Status.ERROR
-        return SolveResult(status, None, worst, None, None, None, seconds, message=message)
+        return SolveResult.without_solution(status, worst, seconds, message)
     # A variable that stands nowhere comes back without a value.
     x = np.array([np.nan if variable.varValue is None else variable.varValue for variable in variables])
     x = np.where(np.isnan(x), np.clip(0.0, arrays.lower, arrays.upper), x)
     value = float(arrays.cost @ x + arrays.offset)
+    status, bound = Status.OPTIMAL, value
     if problem.sol_status == pulp.LpSolutionIntegerFeasible:
-        return SolveResult(Status.TIME_LIMIT_INCUMBENT, value, worst, x, None, None, seconds, message=message)
-    if (mip_rel_gap > 0 and arrays.integer.any()) or not tells_apart(arrays, value):
-        return SolveResult(Status.GAP_LIMIT, value, worst, x, None, None, seconds, message=message)
-    return SolveResult(Status.OPTIMAL, value, value, x, None, None, seconds, message=message)
+        status, bound = Status.TIME_LIMIT_INCUMBENT, worst
+    elif (mip_rel_gap > 0 and arrays.integer.any()) or not tells_apart(arrays, value):
+        status, bound = Status.GAP_LIMIT, worst
+    return SolveResult(status, value, bound, x, None, None, seconds, message=message)

@@ -73,9 +73,9 @@ def solve(
         Whether to write the incumbent into the variables; without an incumbent they keep their values.
     budget : Budget
         Wall time for everything, the standard form included; interrupted, the run ends as interrupted.  Ctrl-C does
-        the same.  HiGHS polls its clock at its own pace; the
-        driver watches it too, at every interrupt callback.  Between two callbacks nothing can stop it, and
-        inside one LP or one sub-MIP of the branch and bound HiGHS makes none.
+        the same.  HiGHS polls its clock at a pace that it chooses; the driver watches it too, at every interrupt
+        callback.  Between two callbacks nothing can stop it, and inside one LP or one sub-MIP of the branch and
+        bound HiGHS makes none.
     mip_rel_gap, mip_abs_gap : float
         Stop when the gap, relative to the incumbent's value or absolute, is at most this; default 0.
     threads : int, optional
@@ -97,15 +97,15 @@ def solve(
     InvalidInputError
         The model is not linear, an option is unknown to HiGHS or has a wrong value.
     """
-    own = Limits(**limits)
+    checked = Limits(**limits)
     began = clock.now()
     form = standard_form(model)
     build = clock.now() - began
     if form is None:
         message = "a constraint without variables cannot hold"
-        return _nothing(Status.INFEASIBLE, math.inf, Seconds(build, 0.0, 0.0), message)
+        return SolveResult.without_solution(Status.INFEASIBLE, math.inf, Seconds(build, 0.0, 0.0), message)
     values = _start_values(form, start)
-    result = _Highs(form.model, own).run(values)
+    result = _Highs(form.model, checked).run(values)
     result = replace(result, columns=form.columns, rows=form.rows, seconds=result.seconds._replace(build=build))
     if load:
         result.load()
@@ -126,10 +126,6 @@ def _start_values(form: PyomoForm, start: Mapping[Any, float] | bool) -> dict[in
 
     given = start if isinstance(start, ComponentMap) else ComponentMap(start.items())
     return {k: float(given[v]) for k, v in enumerate(form.columns) if v in given}
-
-
-def _nothing(status: Status, bound: float, seconds: Seconds, message: str) -> SolveResult:
-    return SolveResult(status, None, bound, None, None, None, seconds, message=message)
 
 
 def highs_model(model: ArrayModel) -> highspy.HighsLp:
@@ -183,7 +179,9 @@ class _Highs:
         if left <= 0 and not start:
             worst = math.inf if self.model.maximise else -math.inf
             seconds = Seconds(0.0, handover, 0.0)
-            return _nothing(Status.TIME_LIMIT_NO_INCUMBENT, worst, seconds, "no time left for the solver")
+            return SolveResult.without_solution(
+                Status.TIME_LIMIT_NO_INCUMBENT, worst, seconds, "no time left for the solver"
+            )
         self._set("time_limit", left if clock.is_real() else math.inf)
         self._run_solver()
         if self.highs.getModelStatus() == Ended.kUnboundedOrInfeasible:
@@ -300,9 +298,9 @@ class _Highs:
         worst = math.inf if self.model.maximise else -math.inf
         nowhere = Seconds(0.0, 0.0, 0.0)
         if ended == Ended.kInfeasible:
-            return _nothing(Status.INFEASIBLE, -worst, nowhere, message)
+            return SolveResult.without_solution(Status.INFEASIBLE, -worst, nowhere, message)
         if ended == Ended.kUnbounded:
-            return _nothing(Status.UNBOUNDED, worst, nowhere, message)
+            return SolveResult.without_solution(Status.UNBOUNDED, worst, nowhere, message)
         known = info.valid and ended != Ended.kNotset and not self.costless
         incumbent = known and info.primal_solution_status == FEASIBLE_POINT
         value = float(info.objective_function_value) if incumbent else None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from llmsched_mip.timing import FloatArray
 
 if TYPE_CHECKING:
+    import pyomo.environ as pyo
     from pyomo.common.collections import ComponentMap
+
+    from llmsched_mip.budget import Budget
 
 
 class Status(Enum):
@@ -89,6 +92,11 @@ class SolveResult:
     columns: list[Any] = field(default_factory=list)
     rows: list[Any] = field(default_factory=list)
 
+    @classmethod
+    def without_solution(cls, status: Status, bound: float, seconds: Seconds, message: str) -> SolveResult:
+        """A run that ended without an incumbent."""
+        return cls(status, None, bound, None, None, None, seconds, message=message)
+
     @property
     def gap(self) -> float:
         """|value - bound| / |value|; infinite without an incumbent or a bound, 0 when both are 0."""
@@ -109,6 +117,21 @@ class SolveResult:
         if self.x is not None:
             for variable, value in zip(self.columns, self.x.tolist(), strict=True):
                 variable.set_value(value if variable.is_continuous() else round(value), skip_validation=True)
+
+
+class Solver(Protocol):
+    """The way to a solver: `highs.solve` and `cbc.solve_with_cbc`, each with more options than these."""
+
+    def __call__(
+        self,
+        model: pyo.ConcreteModel,
+        *,
+        budget: Budget = ...,
+        mip_rel_gap: float = ...,
+        threads: int | None = ...,
+        load: bool = ...,
+    ) -> SolveResult:
+        """Solve a linear Pyomo model within the budget and, with `load`, write the incumbent into its variables."""
 
 
 def _pairs(rows: list[Any], duals: FloatArray) -> list[tuple[Any, float]]:

@@ -142,3 +142,19 @@ def test_claims_of_a_plan():
     assert (closed.status, closed.bound, closed.gap) == ("optimal", 8.0, 0.0)
     assert plan.with_claims(8.0, {}, 1.0).claims.gap is None
     assert relative_gap(0.0, 0.0) == 0.0
+
+
+def test_limits_asked_of_a_worker_are_finite_and_no_more_than_needed():
+    assert (WORKER.most_slots(7), WORKER.most_kv(90), WORKER.most_prefill(40)) == (7, 90, 40)
+    limited = Worker("w1", LevelPrefill((16, 32), (1.0, 2.0)), DecodeTime(1.0), slots=3, kv_capacity=50)
+    assert (limited.most_slots(7), limited.most_kv(90), limited.most_prefill(40)) == (3, 50, 32)
+    assert (limited.most_slots(2), limited.most_kv(20), limited.most_prefill(8)) == (2, 20, 8)
+
+
+def test_work_of_requests_is_infinite_where_they_do_not_fit():
+    small = Worker("w1", AffinePrefill(1.0, 0.1), DecodeTime(1.0), kv_capacity=9)
+    seconds = Instance("two", requests(), [WORKER, small]).work_seconds
+    assert seconds.shape == (2, 2)
+    assert np.isfinite(seconds).tolist() == [[True, True], [True, False]]
+    # Alone on the first worker: its rounds and the slope of its prompt.
+    assert seconds[:, 0].tolist() == [5 + 0.1 * 3, 6 + 0.1 * 4]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.models.start_rounds import Start, plan_of
 from llmsched_mip.plan import Plan
 from llmsched_mip.timing import FloatArray, IntArray, request_kv_peak, seconds_at_best_rate
@@ -15,7 +16,8 @@ MOST_REQUESTS = 62
 MOST_TABLE = 4_000_000
 # Numbers that the search keeps for its depth, 400 MB.
 MOST_CELLS = 50_000_000
-UNLIMITED = 2**62
+# A limit that nothing reaches.
+UNLIMITED = MOST_LIMIT
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,25 +73,25 @@ class StageProblem:
             return None
         if instance.objective != "makespan" and len(np.unique(r.weight)) > 1:
             return None
-        tokens = min(int(r.prefill_tokens.sum()), worker.max_prefill_tokens or UNLIMITED)
+        tokens = worker.most_prefill(int(r.prefill_tokens.sum()))
         if tokens > MOST_TABLE or instance.n * int(r.decode_tokens.max()) > MOST_TABLE:
             return None
         makespan = instance.objective == "makespan"
         sign = -1 if makespan else 1
         order = np.lexsort((sign * r.prefill_tokens, sign * r.decode_tokens))
         p, d = r.prefill_tokens[order], r.decode_tokens[order]
-        slots = min(worker.slots or instance.n, instance.n)
+        slots = worker.most_slots(instance.n)
         prefill, decode = worker.prefill_time, worker.decode_time
         iteration_s = np.asarray(prefill.seconds(np.arange(tokens + 1)), dtype=np.float64)
-        peak = np.sort(request_kv_peak(p, d))[::-1][:slots].sum()
-        binds = worker.kv_capacity is not None and peak > worker.kv_capacity
+        peak = int(np.sort(request_kv_peak(p, d))[::-1][:slots].sum())
+        capacity = worker.most_kv(peak)
         own = cls(
             makespan,
             order,
             p,
             d,
             slots,
-            int(worker.kv_capacity) if binds and worker.kv_capacity else UNLIMITED,
+            capacity if capacity < peak else UNLIMITED,
             tokens,
             decode.base_s,
             _tails(p, d, np.asarray(decode.round_seconds(1, p[:, None] + np.arange(1, d.max() + 1))) - decode.base_s),
