@@ -8,6 +8,7 @@ import numpy as np
 
 from llmsched_mip.instance import Worker
 from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray
+from llmsched_mip.unit_rounds import free_prefill
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +90,6 @@ class PrefillForm:
         spans = len(np.unique(arrival_s[count > 0]))
         most = _most(worker, p, count, served, mergeable, spans)
         return cls(seconds, tokens, prompt_s, most, mergeable == tokens[-1])
-
-
-def free_prefill(worker: Worker) -> bool:
-    """Whether prefill iterations take no time, so that caps do not matter either."""
-    prefill = worker.prefill_time
-    if isinstance(prefill, AffinePrefill):
-        return prefill.base_s == 0 and prefill.per_token_s == 0
-    return prefill.level_seconds[-1] == 0
 
 
 def _mergeable(seconds: FloatArray, tokens: FloatArray) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.models import completion_rows
-from llmsched_mip.models.horizon import least_rounds, unit_rounds
+from llmsched_mip.models.horizon import least_rounds
 from llmsched_mip.models.linear import LinearBlocks, Terms
 from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import RequestTypes, labels
@@ -20,6 +20,7 @@ from llmsched_mip.timing import (
     request_kv_peak,
     run_kv_peak,
 )
+from llmsched_mip.unit_rounds import times_are_rounds
 
 if TYPE_CHECKING:
     from llmsched_mip.models.round_indexed import Options
@@ -62,7 +63,7 @@ class RoundRows:
         arrival = instance.requests.arrival_s
         self.shift = float(arrival.min())
         self.arrivals = bool((arrival > self.shift).any())
-        self.grid = unit_rounds(instance) and (part is None or not self.arrivals)
+        self.grid = times_are_rounds(instance) and (part is None or not self.arrivals)
         self.timed = part is None and not self.grid and (self.completion or self.arrivals)
         self.types = RequestTypes.of(instance, options.types and not self.timed, self.completion)
         self.worker_labels = labels([worker.name for worker in instance.workers])

@@ -8,10 +8,11 @@ import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.models import completion_rows
-from llmsched_mip.models.horizon import least_rounds, unit_rounds
+from llmsched_mip.models.horizon import least_rounds
 from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import RequestTypes
 from llmsched_mip.timing import IntArray
+from llmsched_mip.unit_rounds import times_are_rounds
 
 if TYPE_CHECKING:
     from llmsched_mip.models.round_indexed import Options
@@ -27,7 +28,7 @@ def estimate(instance: Instance, objective: str, horizon: IntArray, options: Opt
     """
     completion = objective == "total_completion"
     arrival = instance.requests.arrival_s
-    timed = not unit_rounds(instance) and (completion or bool((arrival > arrival.min()).any()))
+    timed = not times_are_rounds(instance) and (completion or bool((arrival > arrival.min()).any()))
     own = RequestTypes.of(instance, options.types and not timed, completion)
     columns = nonzeros = 0
     for w, worker in enumerate(instance.workers):

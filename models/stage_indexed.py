@@ -58,8 +58,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyomo.environ as pyo
 
+from llmsched_mip.alone import earliest_completions
 from llmsched_mip.instance import Instance
-from llmsched_mip.models.horizon import alone_seconds, whole_horizon
+from llmsched_mip.models.horizon import whole_horizon
 from llmsched_mip.models.linear import LinearBlocks, Terms
 from llmsched_mip.models.prefill_form import PrefillForm
 from llmsched_mip.models.request_types import labels
@@ -342,7 +343,7 @@ class StageRows:
     def _completions(self, end: IntArray) -> None:
         i, w, k = self.places
         weight = self.instance.requests.weight
-        least = alone_seconds(self.instance) - self.shift
+        least = earliest_completions(self.instance) - self.shift
         completion = self.form.add_variables("completion", self.requests, least)
         self.form.minimise(completion, weight)
         self.form.offset += self.shift * (float(weight.sum()) - 1.0)

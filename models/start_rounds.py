@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from llmsched_mip.instance import Instance, Worker
-from llmsched_mip.models.prefill_form import free_prefill
 from llmsched_mip.plan import Plan, Stage, WorkerPlan
 from llmsched_mip.timing import IntArray
+from llmsched_mip.unit_rounds import free_prefill
 
 
 class Start(NamedTuple):

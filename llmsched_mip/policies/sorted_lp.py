@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from llmsched_mip.policies.ranked import Ranked
-from llmsched_mip.policies.start_times import mean_start_rounds
+from llmsched_mip.relaxations.interval_indexed import mean_start_rounds
 from llmsched_mip.timing import FloatArray, IntArray
 
 REACH = 32

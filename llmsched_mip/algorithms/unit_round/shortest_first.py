@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 from llmsched_mip.algorithms.unit_round.loads import add
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.timing import IntArray
+from llmsched_mip.unit_rounds import UnitRounds
 
 
 @njit(cache=True)

@@ -1,4 +1,4 @@
-"""The unit-round problem behind an instance: start rounds on one worker with a KV capacity, nothing else."""
+"""Instances in which time is no more than rounds: the predicate, and start rounds on one worker with a KV capacity."""
 
 from __future__ import annotations
 
@@ -6,12 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmsched_mip.instance import Instance
+from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.plan import Plan, Stage
 from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray
 
 # Rounds that the searches hold an array of, 160 MB.
 MOST_ROUNDS = 20_000_000
+
+
+def free_prefill(worker: Worker) -> bool:
+    """Whether prefill iterations take no time, so that caps do not matter either."""
+    prefill = worker.prefill_time
+    if isinstance(prefill, AffinePrefill):
+        return prefill.base_s == 0 and prefill.per_token_s == 0
+    return prefill.level_seconds[-1] == 0
+
+
+def times_are_rounds(instance: Instance) -> bool:
+    """Whether times are round numbers: prefill without a time, rounds of a > 0, arrivals multiples of a."""
+    later = instance.requests.arrival_s - instance.requests.arrival_s.min()
+    for worker in instance.workers:
+        decode = worker.decode_time
+        if decode.per_sequence_s or decode.per_kv_token_s or decode.base_s <= 0 or not free_prefill(worker):
+            return False
+        if np.any(later != np.round(later / decode.base_s) * decode.base_s):
+            return False
+    return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,27 +59,21 @@ class UnitRounds:
     def of(cls, instance: Instance) -> UnitRounds | None:
         """The problem of an instance, or None where time is more than equal rounds.
 
-        One worker, a backlog, prefill without a time and without a cap, rounds of one length, a KV capacity
-        and no slots that could bind.  None too where `within_memory` does not hold.
+        `times_are_rounds` for one worker and a backlog, no cap on prefill, a KV capacity and no slots that could
+        bind.  None too where `within_memory` does not hold.
         """
         worker, r = instance.workers[0], instance.requests
-        prefill, decode = worker.prefill_time, worker.decode_time
         if (
             len(instance.workers) > 1
             or r.arrival_s.any()
-            or not isinstance(prefill, AffinePrefill)
-            or prefill.base_s > 0
-            or prefill.per_token_s > 0
-            or decode.per_sequence_s > 0
-            or decode.per_kv_token_s > 0
-            or decode.base_s <= 0
+            or not times_are_rounds(instance)
             or worker.kv_capacity is None
-            or worker.prefill_token_cap is not None
+            or worker.max_prefill_tokens is not None
             or (worker.slots is not None and worker.slots < instance.n)
         ):
             return None
-        own = cls(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, decode.base_s)
-        return own if own.within_memory else None
+        problem = cls(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, worker.decode_time.base_s)
+        return problem if problem.within_memory else None
 
     @property
     def within_memory(self) -> bool:
