@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from llmsched_mip import read_instance
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
-from llmsched_mip.bounds.start_prices import ascend
 from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
 from llmsched_mip.plan import relative_gap
+from llmsched_mip.relaxations.time_indexed.unit_prices import ascend
+from llmsched_mip.unit_rounds import UnitRounds
 
 
 def main() -> None:

@@ -11,12 +11,12 @@ from rich.table import Table
 from scipy import sparse
 
 from llmsched_mip import read_instance
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
 from llmsched_mip.solvers import ArrayModel, SolveResult, solve_arrays
 from llmsched_mip.spans import within
 from llmsched_mip.timing import run_kv_peak
+from llmsched_mip.unit_rounds import UnitRounds
 
 
 def plain_model(problem: UnitRounds, horizon: int) -> ArrayModel:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmsched_mip.bounds.alone import alone_seconds
+from llmsched_mip.alone import alone_seconds
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.plan import Plan, WorkerPlan

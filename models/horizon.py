@@ -6,24 +6,14 @@ import heapq
 
 import numpy as np
 
+from llmsched_mip.alone import earliest_completions
 from llmsched_mip.instance import Instance
-from llmsched_mip.timing import FloatArray, IntArray, decode_work_seconds, request_kv_peak
+from llmsched_mip.timing import IntArray, decode_work_seconds, request_kv_peak
+from llmsched_mip.unit_rounds import times_are_rounds
 
 TOLERANCE = 1e-9
 # Stands for any horizon that no model has room for: it and sums of it fit int64.
 FAR = 2**53
-
-
-def unit_rounds(instance: Instance) -> bool:
-    """Whether times are round numbers: prefill without a time, rounds of a > 0, arrivals multiples of a."""
-    later = instance.requests.arrival_s - instance.requests.arrival_s.min()
-    for worker in instance.workers:
-        decode = worker.decode_time
-        if decode.per_sequence_s or decode.per_kv_token_s or decode.base_s <= 0 or not worker.prefill_time.free:
-            return False
-        if np.any(later != np.round(later / decode.base_s) * decode.base_s):
-            return False
-    return True
 
 
 def whole_horizon(instance: Instance) -> IntArray:
@@ -35,7 +25,7 @@ def whole_horizon(instance: Instance) -> IntArray:
     """
     d, arrival = instance.requests.decode_tokens, instance.requests.arrival_s
     most = np.array([int(d[fits].sum()) for fits in instance.fits_worker.T], dtype=np.int64)
-    if unit_rounds(instance):
+    if times_are_rounds(instance):
         bases = np.array([worker.decode_time.base_s for worker in instance.workers])
         with np.errstate(over="ignore"):
             most += np.minimum(FAR, np.rint((arrival.max() - arrival.min()) / bases)).astype(np.int64)
@@ -79,19 +69,8 @@ def _rounds_within(rounds: float) -> int:
     return int(min(max(rounds, 0.0), float(FAR)))
 
 
-def alone_seconds(instance: Instance) -> FloatArray:
-    """Completion of each request that runs alone from its arrival, on its fastest worker: shape (n,), seconds."""
-    r = instance.requests
-    least = np.full(instance.n, np.inf)
-    for worker, fits in zip(instance.workers, instance.fits_worker.T, strict=True):
-        p, d = r.prefill_tokens, r.decode_tokens
-        seconds = worker.prefill_time.seconds(p) + worker.decode_time.run_seconds(d, 1, p)
-        least = np.where(fits, np.minimum(least, seconds), least)
-    return np.asarray(r.arrival_s + least)
-
-
 def _latest_completion(instance: Instance, value: float) -> float:
-    weighted = instance.requests.weight * alone_seconds(instance)
+    weighted = instance.requests.weight * earliest_completions(instance)
     return float(np.max((value - weighted.sum() + weighted) / instance.requests.weight))
 
 

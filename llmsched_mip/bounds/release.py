@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.best_pricing import best_pricing
-from llmsched_mip.bounds.limits import Limits
-from llmsched_mip.bounds.pricing import extreme_prices, priced_parts, priced_work
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
+from llmsched_mip.relaxations.fluid.best_pricing import best_pricing
+from llmsched_mip.relaxations.fluid.pricing import extreme_prices, priced_parts, priced_work
+from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.timing import FloatArray
 
 

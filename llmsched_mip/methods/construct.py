@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from llmsched_mip.algorithms.unit_round.local_search import anneal
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
@@ -12,6 +11,7 @@ from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.smallest_volume_first import smallest_volume_first
 from llmsched_mip.policies.sorted_f import sorted_f
 from llmsched_mip.policies.sorted_lp import lp_swap
+from llmsched_mip.unit_rounds import UnitRounds
 
 MOST_SECONDS, SHARE = 3.0, 0.1
 LONG_LIMIT_S = 3.0

@@ -8,15 +8,15 @@ from llmsched_mip import clock
 from llmsched_mip.algorithms.unit_round.exact import MOST_REQUESTS, prove
 from llmsched_mip.algorithms.unit_round.local_search import anneal
 from llmsched_mip.algorithms.unit_round.makespan import prove_makespan
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.bounds import Bound
-from llmsched_mip.bounds.start_prices import MOST_STARTS, StartPrices, ascend
 from llmsched_mip.methods.branch_and_bound import INCUMBENT_SHARE, MOST, explore
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models.start_rounds import starts_of
+from llmsched_mip.relaxations.time_indexed.unit_prices import MOST_STARTS, StartPrices, ascend
 from llmsched_mip.timing import IntArray
+from llmsched_mip.unit_rounds import UnitRounds
 
 SMALL = 18
 MOST_ANNEALED = 5_000

@@ -9,9 +9,9 @@ import numpy as np
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.list_scheduling import ListScheduling
 from llmsched_mip.policies.parts.ranking import Ranking, expected_tokens, largest_worker
-from llmsched_mip.policies.parts.start_times import mean_start_rounds
 from llmsched_mip.policies.parts.swaps import swapped
 from llmsched_mip.policies.protocol import Problem
+from llmsched_mip.relaxations.interval_indexed import mean_start_rounds
 from llmsched_mip.timing import FloatArray, IntArray
 
 NEW_SHARE = 2

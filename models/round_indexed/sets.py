@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from llmsched_mip.instance import Instance
-from llmsched_mip.models.horizon import least_rounds, unit_rounds
+from llmsched_mip.models.horizon import least_rounds
 from llmsched_mip.models.prefill import PrefillForm
 from llmsched_mip.models.sets import RequestTypes, labels
 from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray
+from llmsched_mip.unit_rounds import times_are_rounds
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Sets:
     @cached_property
     def grid(self) -> bool:
         """Whether times are round numbers ("unit rounds")."""
-        return unit_rounds(self.instance) and (self.part is None or not self.arrivals)
+        return times_are_rounds(self.instance) and (self.part is None or not self.arrivals)
 
     @cached_property
     def timed(self) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from llmsched_mip.alone import earliest_completions
 from llmsched_mip.models.blocks import RowBlock, Terms
-from llmsched_mip.models.horizon import alone_seconds
 from llmsched_mip.models.stage_indexed.sets import Columns, Sets
 from llmsched_mip.spans import within
 
@@ -166,7 +166,7 @@ def arrived(s: Sets, v: Columns) -> RowBlock:
 def ends(s: Sets, v: Columns) -> RowBlock:
     """completion[i] ≥ end[w,k] - H (1 - decodes[i,w,k])."""
     (i, w, _), every = s.places, np.arange(len(s.stage))
-    least = alone_seconds(s.instance) - s.shift_s
+    least = earliest_completions(s.instance) - s.shift_s
     H = np.empty(len(s.K))
     for number, worker in enumerate(s.instance.workers):
         work = worker.prefill_time.seconds(s.p) + worker.decode_time.run_seconds(s.d, 1, s.p)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from llmsched_mip.alone import earliest_completions
 from llmsched_mip.instance import Instance
 from llmsched_mip.models.blocks import LinearBlocks
-from llmsched_mip.models.horizon import alone_seconds
 from llmsched_mip.models.prefill import PrefillForm
 from llmsched_mip.models.sets import labels
 from llmsched_mip.spans import within
@@ -230,7 +230,7 @@ def declare(s: Sets, form: LinearBlocks) -> Columns:
         begin = form.add_variables("begin", s.stage_names)
         end = form.add_variables("end", s.stage_names)
     if s.completion:
-        completion = form.add_variables("completion", s.requests, alone_seconds(s.instance) - s.shift_s)
+        completion = form.add_variables("completion", s.requests, earliest_completions(s.instance) - s.shift_s)
     else:
         makespan = form.add_variables("makespan", ["seconds"])
     return Columns(y, decodes, g, rho, used, held, on, begin, end, makespan, completion)

@@ -10,7 +10,6 @@ from exhaustive import optimum
 from random_tiny import tiny_instance
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker, clock, methods
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError, UnreadableFileError
 from llmsched_mip.evaluation import evaluate
@@ -19,6 +18,7 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.models import round_indexed
 from llmsched_mip.models.horizon import horizon_from_value
 from llmsched_mip.solvers import solve
+from llmsched_mip.unit_rounds import UnitRounds
 from llmsched_mip.workload import generate
 
 OBJECTIVES = ("makespan", "total_completion")

@@ -7,12 +7,13 @@ from exhaustive import optimum
 from random_tiny import tiny_instance
 
 from llmsched_mip import LevelPrefill, bounds, clock
+from llmsched_mip.alone import earliest_completions
 from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models import stage_indexed
-from llmsched_mip.models.horizon import alone_seconds, horizon_from_value
+from llmsched_mip.models.horizon import horizon_from_value
 from llmsched_mip.solvers import Status, solve
 
 OBJECTIVES = ("makespan", "total_completion")
@@ -30,7 +31,7 @@ def best_list(instance, objective):
 
 def started(instance, objective, best, plan):
     """The model with the horizon and the latest completions of a best value, started from a plan."""
-    weight, alone = instance.requests.weight, alone_seconds(instance)
+    weight, alone = instance.requests.weight, earliest_completions(instance)
     latest = (best - (weight * alone).sum()) / weight + alone
     model = stage_indexed.build(
         instance,

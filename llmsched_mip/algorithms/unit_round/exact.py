@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmsched_mip.algorithms.unit_round import branch
-from llmsched_mip.bounds.start_prices import StartPrices
 from llmsched_mip.budget import Budget
+from llmsched_mip.relaxations.time_indexed.unit_prices import StartPrices
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.tolerance import meets
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.timing import IntArray
 from llmsched_mip.unit_loads import list_starts
+from llmsched_mip.unit_rounds import UnitRounds
 
 
 def shortest_first(problem: UnitRounds) -> IntArray:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from llmsched_mip.bounds.limits import Limits, ceil_div, exact_sum
 from llmsched_mip.budget import Budget
+from llmsched_mip.relaxations.limits import Limits, ceil_div, exact_sum
 from llmsched_mip.timing import IntArray
 from llmsched_mip.tolerance import meets, rounded_down
 

@@ -1,4 +1,4 @@
-"""The pricing of `llmsched_mip.bounds.pricing` that gives the largest total of priced work."""
+"""The pricing of `llmsched_mip.relaxations.fluid.pricing` that gives the largest total of priced work."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from llmsched_mip.bounds.alone import alone_seconds
-from llmsched_mip.bounds.limits import Limits, exact_sum
-from llmsched_mip.bounds.pricing import (
+from llmsched_mip.alone import alone_seconds
+from llmsched_mip.budget import Budget
+from llmsched_mip.instance import Instance
+from llmsched_mip.relaxations.fluid.pricing import (
     NOTHING,
     RESOURCES,
     WorkerPrices,
@@ -21,8 +22,7 @@ from llmsched_mip.bounds.pricing import (
     priced_work,
     repaired,
 )
-from llmsched_mip.budget import Budget
-from llmsched_mip.instance import Instance
+from llmsched_mip.relaxations.limits import Limits, exact_sum
 from llmsched_mip.timing import IntArray
 
 MOST_TYPES = 2000

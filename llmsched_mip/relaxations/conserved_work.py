@@ -7,17 +7,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmsched_mip import clock
-from llmsched_mip.bounds.limits import Limits, exact_sum
-from llmsched_mip.bounds.prefill import least_prefill
 from llmsched_mip.instance import Instance
-from llmsched_mip.lower_bound import Bound
+from llmsched_mip.relaxations.limits import Limits, exact_sum
+from llmsched_mip.relaxations.prefill_cover import least_prefill
 from llmsched_mip.timing import decode_work_seconds, request_kv_volume
 
 
-def makespan_from_rounds(name: str, instance: Instance, rounds: int, began: float, **certificate: Any) -> Bound:
-    """Bound on the makespan of a one-worker instance from a bound on its decode rounds.
+def makespan_from_rounds(instance: Instance, rounds: int, **certificate: Any) -> tuple[float, dict[str, Any]]:
+    """Bound on the makespan of a one-worker instance from a bound on its decode rounds, and its certificate.
 
+    Parameters
+    ----------
+    instance : Instance
+        One worker.
+    rounds : int
+        Proven lower bound on R.
+    **certificate
+        What the bound on the rounds rests on: it is added to the certificate.
+
+    Returns
+    -------
+    float, dict
+        Seconds, and the terms of the sum.
+
+    Notes
+    -----
     Proof (docs/problem.md, sections 2 and 5).  The worker runs one iteration at a time, none before the first
     arrival, so makespan ≥ min r + Σ of all durations.  The rounds last a R + b Σd + c Σvol together,
     whatever the batching: each request is active in d rounds and holds p + k tokens in its k-th.  R ≥
@@ -30,5 +44,4 @@ def makespan_from_rounds(name: str, instance: Instance, rounds: int, began: floa
     work_s = float(decode_work_seconds(worker.decode_time, exact_sum(limits.d), volume))
     rounds_s = float(worker.decode_time.run_seconds(rounds, 0, 0))
     proof = {"rounds": rounds, "rounds_s": rounds_s, "decode_work_s": work_s, "start_s": start_s}
-    value = start_s + rounds_s + work_s + prefill_s
-    return Bound(name, value, clock.now() - began, {**proof, **prefill, **certificate})
+    return start_s + rounds_s + work_s + prefill_s, {**proof, **prefill, **certificate}

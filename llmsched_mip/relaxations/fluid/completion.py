@@ -6,10 +6,10 @@ import heapq
 
 import numpy as np
 
-from llmsched_mip.bounds.alone import alone_seconds
-from llmsched_mip.bounds.limits import Limits
-from llmsched_mip.bounds.pricing import WorkerPrices, priced_parts, priced_work
+from llmsched_mip.alone import alone_seconds
 from llmsched_mip.instance import Instance
+from llmsched_mip.relaxations.fluid.pricing import WorkerPrices, priced_parts, priced_work
+from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.timing import FloatArray, weighted_tail_seconds
 
 

@@ -39,8 +39,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.timing import DecodeTime, FloatArray
 
 RESOURCES = ("slots", "kv")

@@ -1,4 +1,4 @@
-"""The unit-round problem behind an instance: start rounds on one worker with a KV capacity, nothing else."""
+"""Instances in which time is no more than rounds: the predicate, and start rounds on one worker with a KV capacity."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ from llmsched_mip.timing import FloatArray, IntArray
 
 # Rounds that the searches hold an array of, 160 MB.
 MOST_ROUNDS = 20_000_000
+
+
+def times_are_rounds(instance: Instance) -> bool:
+    """Whether times are round numbers: prefill without a time, rounds of a > 0, arrivals multiples of a."""
+    later = instance.requests.arrival_s - instance.requests.arrival_s.min()
+    for worker in instance.workers:
+        decode = worker.decode_time
+        if decode.per_sequence_s or decode.per_kv_token_s or decode.base_s <= 0 or not worker.prefill_time.free:
+            return False
+        if np.any(later != np.round(later / decode.base_s) * decode.base_s):
+            return False
+    return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,25 +51,21 @@ class UnitRounds:
     def of(cls, instance: Instance) -> UnitRounds | None:
         """The problem of an instance, or None where time is more than equal rounds.
 
-        One worker, a backlog, prefill without a time and without a cap, rounds of one length, a KV capacity
-        and no slots that could bind.  None too where `within_memory` does not hold.
+        `times_are_rounds` for one worker and a backlog, no cap on prefill, a KV capacity and no slots that could
+        bind.  None too where `within_memory` does not hold.
         """
         worker, r = instance.workers[0], instance.requests
-        decode = worker.decode_time
         if (
             len(instance.workers) > 1
             or r.arrival_s.any()
-            or not worker.prefill_time.free
-            or decode.per_sequence_s > 0
-            or decode.per_kv_token_s > 0
-            or decode.base_s <= 0
+            or not times_are_rounds(instance)
             or worker.kv_capacity is None
             or worker.max_prefill_tokens is not None
             or (worker.slots is not None and worker.slots < instance.n)
         ):
             return None
-        own = cls(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, decode.base_s)
-        return own if own.within_memory else None
+        problem = cls(r.prefill_tokens, r.decode_tokens, r.weight, worker.kv_capacity, worker.decode_time.base_s)
+        return problem if problem.within_memory else None
 
     @property
     def within_memory(self) -> bool:

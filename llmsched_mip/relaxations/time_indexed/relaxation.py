@@ -1,17 +1,17 @@
-"""Total completion as one choice a request, its start round, under one KV limit in every round.
+"""Total completion as one choice a request, its start round, under one KV limit in every round: time-indexed.
 
 Sets i = requests, s = 0, 1, ... rounds that its worker has run when i is prefilled, t = 1, 2, ... rounds.
 
-    minimise  Σ_i ω_i (max(a s_i, r_i) + own_i)
+    minimise  Σ_i ω_i (max(a s_i, r_i) + e_i)
     such that Σ_{i: s_i < t ≤ s_i + d_i} (p_i + t - s_i) ≤ M    for every round t
 
-a = least base time of a round over the workers, own_i = seconds of i alone (`alone_seconds`), M = Σ_w M_w with M_w the
+a = least base time of a round over the workers, e_i = seconds of i alone (`alone_seconds`), M = Σ_w M_w with M_w the
 most KV tokens that worker w can hold in a round (`Limits.kv`).  Any number of workers, slots, caps, prefill times and
 arrivals; with unit rounds and arrivals after whole rounds it is the problem itself.
 
 Proof that its optimum is at most Σ ω_i C_i of every plan.  Let i be prefilled on its worker w after s_i rounds of w.
 They took at least a s_i seconds, the prefill does not start before r_i, and then it and its d_i rounds take at least
-own_i: C_i ≥ max(a s_i, r_i) + own_i.  In the t-th round of w its active requests hold Σ (p_i + t - s_i) ≤ M_w tokens.
+e_i: C_i ≥ max(a s_i, r_i) + e_i.  In the t-th round of w its active requests hold Σ (p_i + t - s_i) ≤ M_w tokens.
 Add up the t-th rounds of all workers: the s_i satisfy the limit M.
 
 Blocks.  The sum counts rounds from the first arrival on, and time in which nothing is at hand must not be counted in
@@ -32,14 +32,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmsched_mip.bounds.alone import alone_seconds
-from llmsched_mip.bounds.limits import Limits, exact_sum
+from llmsched_mip.alone import alone_seconds
 from llmsched_mip.instance import Instance
+from llmsched_mip.relaxations.limits import Limits, exact_sum
 from llmsched_mip.timing import FloatArray, IntArray, request_kv_volume
 
-# Rounds with a price: about 14 numbers each in `kv_dual`, 0.5 GB.
+# Rounds with a price: about 14 numbers each in `kv_prices`, 0.5 GB.
 MOST_ROUNDS = 4_000_000
-# Starts that one pass of `kv_dual` looks at, some seconds.
+# Starts that one pass of `kv_prices` looks at, some seconds.
 MOST_STARTS = 500_000_000
 MOST_BLOCKS = 100
 SUM_ROUNDING = 1e-12
@@ -60,8 +60,8 @@ class StartRelaxation:
         KV tokens in a round, all workers together.
     round_s : float
         Least seconds of a round, > 0.
-    own_s : float
-        Σ ω_i own_i, weighted seconds.
+    alone_s : float
+        Σ ω_i e_i, weighted seconds.
     place : int array, shape (n,)
         Index in the instance of each request here.
     """
@@ -72,7 +72,7 @@ class StartRelaxation:
     arrival: FloatArray
     capacity: int
     round_s: float
-    own_s: float
+    alone_s: float
     place: IntArray
 
     @classmethod
@@ -88,7 +88,7 @@ class StartRelaxation:
             r.decode_tokens[order],
             r.weight[order],
             r.arrival_s[order],
-            sum(own.kv for own in limits if len(own.p)),
+            sum(worker.kv for worker in limits if len(worker.p)),
             round_s,
             float(np.sum((r.weight * alone_seconds(instance))[order])),
             order,
@@ -103,8 +103,8 @@ class StartRelaxation:
     def horizon(self) -> int:
         """Rounds that are worth a price: those by which a plan without idle KV would have started everything.
 
-        As many as memory and the time of a pass allow.  Not part of any proof: later rounds are free (`kv_dual`,
-        `start_lp`).
+        As many as memory and the time of a pass allow.  Not part of any proof: later rounds are free (`kv_prices`,
+        `linear`).
         """
         volume = exact_sum(request_kv_volume(self.p, self.d))
         busy = volume / self.capacity + float(self.arrival.max()) / self.round_s
@@ -123,7 +123,7 @@ class Blocks:
     origin_s : float array, shape (number of parts,)
         ρ_B Σ ω_i of each part, weighted seconds.
     rest_s : float
-        Σ ω_i (r_i + own_i) of the requests in no part.
+        Σ ω_i (r_i + e_i) of the requests in no part.
     """
 
     parts: list[StartRelaxation]
@@ -155,11 +155,11 @@ def blocks(instance: Instance) -> Blocks | None:
     if len(members) == 1 and arrival[0] == 0.0:
         return Blocks([whole], np.zeros(1), 0.0)
     members = sorted(members, key=len, reverse=True)
-    kept = sorted(members[:MOST_BLOCKS], key=lambda own: float(r.arrival_s[own[0]]))
+    kept = sorted(members[:MOST_BLOCKS], key=lambda part: float(r.arrival_s[part[0]]))
     others = np.concatenate([np.empty(0, dtype=np.int64), *members[MOST_BLOCKS:]])
     parts, origin = [], []
-    for own in kept:
-        alone, first = instance.take(np.sort(own)), float(r.arrival_s[own[0]])
+    for part in kept:
+        alone, first = instance.take(np.sort(part)), float(r.arrival_s[part[0]])
         relaxed = StartRelaxation.of(
             alone.with_requests(replace(alone.requests, arrival_s=alone.requests.arrival_s - first))
         )
