@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,27 @@ MOST_TABLE = 4_000_000
 MOST_CELLS = 50_000_000
 # A limit that nothing reaches.
 UNLIMITED = MOST_LIMIT
+
+
+class Backlog(NamedTuple):
+    """What the compiled search needs of a `StageProblem`, in its letters."""
+
+    makespan: bool
+    one_iteration: bool
+    at_completions: bool
+    ordered: bool
+    p: IntArray
+    d: IntArray
+    twin: IntArray
+    slots: int
+    capacity: int
+    cap: int
+    round_s: float
+    tail_s: FloatArray
+    iteration_s: FloatArray
+    cover_s: FloatArray
+    fixed_s: float
+    prompt_s: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +107,7 @@ class StageProblem:
         iteration_s = np.asarray(prefill.seconds(np.arange(tokens + 1)), dtype=np.float64)
         peak = int(np.sort(request_kv_peak(p, d))[::-1][:slots].sum())
         capacity = worker.most_kv(peak)
-        own = cls(
+        problem = cls(
             makespan,
             order,
             p,
@@ -101,7 +123,7 @@ class StageProblem:
             np.where(prefill.prompt_seconds(p) > 0, iteration_s[p] - iteration_s[0], 0.0),
             1.0 if makespan else float(r.weight[0]),
         )
-        return own if own.depth * (own.n + 10) <= MOST_CELLS else None
+        return problem if problem.depth * (problem.n + 10) <= MOST_CELLS else None
 
     @property
     def n(self) -> int:
@@ -130,6 +152,11 @@ class StageProblem:
         return self.makespan and self.capacity == UNLIMITED
 
     @property
+    def backlog(self) -> Backlog:
+        """The arrays and marks of the compiled search."""
+        return Backlog(*(getattr(self, name) for name in Backlog._fields))
+
+    @property
     def twin(self) -> IntArray:
         """The request before this one that is its equal, or -1: shape (n,)."""
         same = np.diff(self.d) == 0
@@ -151,9 +178,9 @@ class StageProblem:
         return plan_of(instance, starts, method)
 
 
-def _tails(p: IntArray, d: IntArray, own: FloatArray) -> FloatArray:
-    """Sums of `own` from each round to the last: shape (n, max d + 1)."""
-    own = np.where(np.arange(own.shape[1])[None, :] < d[:, None], own, 0.0)
-    tail = np.zeros((len(p), own.shape[1] + 1))
-    tail[:, :-1] = np.cumsum(own[:, ::-1], axis=1)[:, ::-1]
+def _tails(p: IntArray, d: IntArray, seconds: FloatArray) -> FloatArray:
+    """Sums of `seconds` from each round to the last: shape (n, max d + 1)."""
+    seconds = np.where(np.arange(seconds.shape[1])[None, :] < d[:, None], seconds, 0.0)
+    tail = np.zeros((len(p), seconds.shape[1] + 1))
+    tail[:, :-1] = np.cumsum(seconds[:, ::-1], axis=1)[:, ::-1]
     return tail

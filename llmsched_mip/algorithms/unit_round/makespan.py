@@ -13,8 +13,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from llmsched_mip.algorithms.proof import Proof
+from llmsched_mip.algorithms.states import States
 from llmsched_mip.algorithms.unit_round import branch
-from llmsched_mip.algorithms.unit_round.exact import Memo, Proof
+from llmsched_mip.algorithms.unit_round.exact import LONGEST_CHAIN, MEMO_BYTES
 from llmsched_mip.budget import Budget
 from llmsched_mip.models.windows import completion_windows
 from llmsched_mip.relaxations.time_indexed.deadline import ROUNDING, deadline_prices, refuted
@@ -40,13 +42,13 @@ def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, budget: Bu
         A proven bound on the rounds.
     budget : Budget
     """
-    own = problem
-    windows = completion_windows(own.p, own.d, own.capacity)
-    proof = Proof(starts.copy(), float((starts + own.d).max()), float(max(least, own.d.max())))
+    p, d = problem.p, problem.d
+    windows = completion_windows(p, d, problem.capacity)
+    proof = Proof(starts.copy(), float((starts + d).max()), float(max(least, d.max())))
     low, high = int(proof.bound), int(proof.value)
     while low < high and not budget.spent():
         middle = (low + high) // 2
-        if refuted(deadline_prices(own, windows, middle)):
+        if refuted(deadline_prices(problem, windows, middle)):
             low = middle + 1
         else:
             high = middle
@@ -54,11 +56,11 @@ def prove_makespan(problem: UnitRounds, starts: IntArray, least: int, budget: Bu
     yield proof
     while proof.bound < proof.value and not budget.spent():
         deadline = int(proof.bound)
-        paid = deadline_prices(own, windows, deadline)
+        paid = deadline_prices(problem, windows, deadline)
         if not refuted(paid):
-            found, done = _meet(own, paid, deadline, proof, budget)
+            found, done = _meet(problem, paid, deadline, proof, budget)
             if found is not None:
-                proof.starts, proof.value = found, float(deadline)
+                proof.best, proof.value = found, float(deadline)
                 yield proof
                 return
             if not done:
@@ -71,31 +73,20 @@ def _meet(
     problem: UnitRounds, paid: FloatArray, deadline: int, proof: Proof, budget: Budget
 ) -> tuple[IntArray | None, bool]:
     """A schedule that meets the deadline, or None and whether the search was complete."""
-    own = problem
-    order = np.lexsort((own.p, -own.d))
-    p, d, n = own.p[order], own.d[order], own.n
+    order = np.lexsort((problem.p, -problem.d))
     least_paid = paid.min(axis=1, keepdims=True)
-    excess = (paid - least_paid)[order]
-    least = np.minimum.accumulate(excess[:, ::-1], axis=1)[:, ::-1].copy()
-    same = (np.diff(p) == 0) & (np.diff(d) == 0)
-    twin = np.concatenate(([-1], np.where(same, np.arange(len(same)), -1)))
-    depth = n + deadline + 3
-    level, low, first = np.zeros((depth, 6)), np.zeros(depth), np.zeros((depth, n), dtype=np.int64)
-    load = np.zeros(deadline + 2 * int(d.max()) + 2, dtype=np.int64)
-    starts, counters = np.full(n, -1, dtype=np.int64), np.zeros(4, dtype=np.int64)
-    best, best_starts = np.array([math.inf]), np.zeros(n, dtype=np.int64)
-    base = float(least_paid.sum()) - 1.0 - ROUNDING
-    level[0, 3], level[0, 5], level[0, 4], low[0] = -1, -1, base, base
-    memo, done = Memo(int(d.max()), own.capacity), False
-    while not done and not budget.spent() and not math.isfinite(best[0]):
-        done = branch.run(
-            p, d, np.ones(n), own.capacity, twin, excess, least, 0.0, 1.0, PRICE_ROUNDING,
-            level, low, first, load, starts, counters, best, best_starts, SLICE,
-            memo.head, memo.next, memo.key, memo.cost, memo.load,
-        )  # fmt: skip
-    proof.nodes += int(counters[branch.NODES])
-    if not math.isfinite(best[0]):
+    requests = branch.Requests.of(
+        problem, order, np.ones(problem.n), (paid - least_paid)[order], step=1.0, eps=PRICE_ROUNDING
+    )
+    bound = float(least_paid.sum()) - 1.0 - ROUNDING
+    tree = branch.Tree.of(requests, bound, math.inf, np.zeros(problem.n, dtype=np.int64))
+    states = States.of(int(problem.d.max()), problem.capacity, MEMO_BYTES, LONGEST_CHAIN)
+    done = False
+    while not done and not budget.spent() and not math.isfinite(tree.best[0]):
+        done = branch.run(requests, tree, states, 0.0, SLICE)
+    proof.nodes += int(tree.counters[branch.NODES])
+    if not math.isfinite(tree.best[0]):
         return None, done
-    found = np.empty(n, dtype=np.int64)
-    found[order] = best_starts
+    found = np.empty(problem.n, dtype=np.int64)
+    found[order] = tree.best_starts
     return found, True

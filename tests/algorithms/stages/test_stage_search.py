@@ -33,9 +33,9 @@ def searched(instance, objective, known=math.inf, bound=0.0):
         return None
     *_, proof = prove(problem, known / problem.weight, bound, Budget())
     assert proof.closed
-    if proof.actions is None:
+    if proof.best is None:
         return proof, None
-    evaluation = evaluate(instance, problem.plan(instance, proof.actions, "test"))
+    evaluation = evaluate(instance, problem.plan(instance, proof.best, "test"))
     assert evaluation.feasible, evaluation.violations
     value = evaluation.measures.objective(objective)
     assert value == pytest.approx(proof.value * problem.weight)
