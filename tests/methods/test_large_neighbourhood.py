@@ -99,7 +99,7 @@ def test_left_shift_keeps_plans_feasible_and_removes_idle_room(slots):
         late = [start._replace(round=2 * start.round) for start in starts_of(plan)]
         shifted = within_caps(instance, left_shift(instance, late))
         assert [s.request for s in sorted(shifted)] == [s.request for s in sorted(shifted, key=lambda s: s.round)]
-        made = plan_of(instance, shifted, "shifted", "total_completion")
+        made = plan_of(instance, shifted, "shifted")
         assert not evaluate(instance, made).violations
         moved += sum(s.round for s in shifted) < sum(s.round for s in late)
     assert moved == 6
