@@ -10,6 +10,7 @@ import lazy_loader
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from llmsched_mip import bounds
     from llmsched_mip.bounds import bound
     from llmsched_mip.evaluation import Evaluation, evaluate
     from llmsched_mip.execution import replay
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         "Stage",
         "Worker",
         "bound",
+        "bounds",
         "deployment",
         "evaluate",
         "generate",
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,
+        submodules={"bounds"},
         submod_attrs={
             "bounds": ["bound"],
             "evaluation": ["Evaluation", "evaluate"],

@@ -12,9 +12,9 @@ EXIT_TERMINATED = 143
 
 
 def error_text(error: BaseException) -> str:
-    """One line for an error: its own words if it is ours, with its type if it is not."""
-    text = str(error) if isinstance(error, SchedulingError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
+    """One line for an error: its own words if it is ours, with its type if it is not or says nothing."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, SchedulingError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 class SchedulingError(Exception):

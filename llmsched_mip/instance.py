@@ -292,23 +292,13 @@ def _plain(limit: int | None) -> int | None:
 
 def worker_document(worker: Worker) -> dict[str, Any]:
     """A worker as plain values, defaults filled in, times as floats."""
-    prefill: dict[str, Any]
-    if isinstance(worker.prefill_time, LevelPrefill):
-        pairs = zip(worker.prefill_time.tokens, worker.prefill_time.level_seconds, strict=True)
-        prefill = {"kind": "levels", "levels": [{"tokens": int(t), "seconds": float(s)} for t, s in pairs]}
-    else:
-        prefill = {
-            "kind": "affine",
-            "base_s": float(worker.prefill_time.base_s),
-            "per_token_s": float(worker.prefill_time.per_token_s),
-        }
     decode = worker.decode_time
     return {
         "name": worker.name,
         "slots": _plain(worker.slots),
         "kv_capacity": _plain(worker.kv_capacity),
         "prefill_token_cap": _plain(worker.prefill_token_cap),
-        "prefill_time": prefill,
+        "prefill_time": worker.prefill_time.document(),
         "decode_time": {
             "base_s": float(decode.base_s),
             "per_sequence_s": float(decode.per_sequence_s),

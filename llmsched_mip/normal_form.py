@@ -18,11 +18,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmsched_mip.bounds.alone import alone_seconds
+from llmsched_mip.alone import alone_seconds
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.plan import Plan, WorkerPlan
-from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 
 LAST_COMPLETION_EXPONENT = 9
 
@@ -120,16 +119,5 @@ def _work_seconds(instance: Instance) -> float:
 
 def scaled_worker(worker: Worker, exponent: int) -> Worker:
     """The worker with all times multiplied by ``2**exponent``."""
-
-    def scaled(seconds: float) -> float:
-        return math.ldexp(float(seconds), exponent)
-
-    prefill, decode = worker.prefill_time, worker.decode_time
-    if isinstance(prefill, LevelPrefill):
-        times: AffinePrefill | LevelPrefill = LevelPrefill(
-            prefill.tokens, tuple(scaled(seconds) for seconds in prefill.level_seconds)
-        )
-    else:
-        times = AffinePrefill(scaled(prefill.base_s), scaled(prefill.per_token_s))
-    per_round = DecodeTime(scaled(decode.base_s), scaled(decode.per_sequence_s), scaled(decode.per_kv_token_s))
-    return replace(worker, prefill_time=times, decode_time=per_round)
+    prefill, decode = worker.prefill_time.scaled(exponent), worker.decode_time.scaled(exponent)
+    return replace(worker, prefill_time=prefill, decode_time=decode)

@@ -9,9 +9,10 @@ All times are in seconds, all lengths in tokens, all functions accept scalars or
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,76 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 
+class Levels(NamedTuple):
+    """What one prefill iteration may cost apart from its prompt tokens: arrays over the levels, both increasing.
+
+    Parameters
+    ----------
+    seconds : float array, shape (L,)
+    tokens : float array, shape (L,)
+        Most prompt tokens in an iteration of each level; infinite where nothing limits it.
+    """
+
+    seconds: FloatArray
+    tokens: FloatArray
+
+
+class PrefillTime(ABC):
+    """How long a prefill iteration lasts: seconds of the first level that holds it, and a part for each token."""
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    affine: ClassVar[bool]
+    """Whether an iteration of any size lasts ``fixed_seconds + prompt_seconds(tokens)``."""
+
+    @property
+    @abstractmethod
+    def max_tokens(self) -> int | None:
+        """Most prompt tokens in one iteration, or None."""
+
+    @property
+    @abstractmethod
+    def fixed_seconds(self) -> float:
+        """Seconds that one more iteration costs; of levels an estimate for heuristics, which bounds do not use."""
+
+    @property
+    @abstractmethod
+    def token_seconds(self) -> float:
+        """Seconds of a prompt token in the largest iteration, without the base of an affine time."""
+
+    @property
+    def free(self) -> bool:
+        """Whether prefill takes no time."""
+        return self.token_seconds == 0 and self.fixed_seconds == 0
+
+    @abstractmethod
+    def seconds(self, tokens: Any) -> Any:
+        """Duration in seconds of an iteration over `tokens` prompt tokens; infinity above the last level."""
+
+    @abstractmethod
+    def levels(self, most_tokens: int | None = None) -> Levels:
+        """The levels that iterations of at most `most_tokens` can use, the last cut to it; affine: one, the base."""
+
+    @abstractmethod
+    def prompt_seconds(self, tokens: Any) -> Any:
+        """The part of the duration that is proportional to `tokens`, whatever iterations they are in."""
+
+    @abstractmethod
+    def scaled(self, exponent: int) -> PrefillTime:
+        """The same with all seconds multiplied by ``2**exponent``."""
+
+    @abstractmethod
+    def document(self) -> dict[str, Any]:
+        """As plain values, the way an instance file has it."""
+
+    def least_seconds(self, tokens: int) -> float:
+        """Seconds that prefill of `tokens` prompt tokens takes at least: one iteration of the first level."""
+        return float(self.levels().seconds[0] + self.prompt_seconds(tokens))
+
+
 @dataclass(frozen=True, slots=True)
-class AffinePrefill:
+class AffinePrefill(PrefillTime):
     """Prefill time ``base_s + per_token_s * tokens``; no largest batch."""
 
     base_s: float
@@ -28,14 +97,34 @@ class AffinePrefill:
 
     max_tokens = None
     kind = "affine"
+    affine = True
+
+    @property
+    def fixed_seconds(self) -> float:
+        return self.base_s
+
+    @property
+    def token_seconds(self) -> float:
+        return self.per_token_s
 
     def seconds(self, tokens: Any) -> Any:
-        """Duration in seconds of a prefill iteration over `tokens` prompt tokens."""
         return self.base_s + self.per_token_s * tokens
+
+    def levels(self, most_tokens: int | None = None) -> Levels:
+        return Levels(np.array([self.base_s]), np.array([math.inf if most_tokens is None else float(most_tokens)]))
+
+    def prompt_seconds(self, tokens: Any) -> Any:
+        return self.per_token_s * tokens
+
+    def scaled(self, exponent: int) -> AffinePrefill:
+        return AffinePrefill(_scaled(self.base_s, exponent), _scaled(self.per_token_s, exponent))
+
+    def document(self) -> dict[str, Any]:
+        return {"kind": self.kind, "base_s": float(self.base_s), "per_token_s": float(self.per_token_s)}
 
 
 @dataclass(frozen=True, slots=True)
-class LevelPrefill:
+class LevelPrefill(PrefillTime):
     """Prefill time by levels: the seconds of the first level that holds the batch.
 
     Parameters
@@ -50,22 +139,52 @@ class LevelPrefill:
     level_seconds: tuple[float, ...]
 
     kind = "levels"
+    affine = False
 
     @property
     def max_tokens(self) -> int:
         """Size of the last level in tokens: a larger batch is not allowed."""
         return self.tokens[-1]
 
+    @property
+    def fixed_seconds(self) -> float:
+        """The intercept of the least-squares line through the levels, between 0 and the first level."""
+        if len(self.tokens) == 1:
+            return self.level_seconds[0]
+        _, intercept = np.polyfit(self.tokens, self.level_seconds, 1)
+        return float(min(max(intercept, 0.0), self.level_seconds[0]))
+
+    @property
+    def token_seconds(self) -> float:
+        return self.level_seconds[-1] / self.tokens[-1]
+
     def seconds(self, tokens: Any) -> Any:
-        """Duration in seconds; infinity above the last level."""
         if isinstance(tokens, int):
             level = bisect_left(self.tokens, tokens)
             return self.level_seconds[level] if level < len(self.tokens) else math.inf
         durations = np.append(np.asarray(self.level_seconds, dtype=np.float64), math.inf)
         return durations[np.searchsorted(np.asarray(self.tokens), tokens)]
 
+    def levels(self, most_tokens: int | None = None) -> Levels:
+        seconds, tokens = np.array(self.level_seconds, dtype=np.float64), np.array(self.tokens, dtype=np.float64)
+        if most_tokens is None:
+            return Levels(seconds, tokens)
+        usable = int(np.searchsorted(tokens, most_tokens)) + 1
+        return Levels(seconds[:usable], np.minimum(tokens[:usable], most_tokens))
 
-PrefillTime = AffinePrefill | LevelPrefill
+    def prompt_seconds(self, tokens: Any) -> Any:
+        return 0.0 * tokens
+
+    def scaled(self, exponent: int) -> LevelPrefill:
+        return LevelPrefill(self.tokens, tuple(_scaled(seconds, exponent) for seconds in self.level_seconds))
+
+    def document(self) -> dict[str, Any]:
+        pairs = zip(self.tokens, self.level_seconds, strict=True)
+        return {"kind": self.kind, "levels": [{"tokens": int(t), "seconds": float(s)} for t, s in pairs]}
+
+
+def _scaled(seconds: float, exponent: int) -> float:
+    return math.ldexp(float(seconds), exponent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +199,16 @@ class DecodeTime:
     def per_request(self) -> DecodeTime:
         """The part that requests cause: the same without the base of a round."""
         return DecodeTime(0.0, self.per_sequence_s, self.per_kv_token_s)
+
+    def base_seconds(self, rounds: Any) -> Any:
+        """The part that rounds cause, however many requests decode in them."""
+        return self.base_s * rounds
+
+    def scaled(self, exponent: int) -> DecodeTime:
+        """The same with all seconds multiplied by ``2**exponent``."""
+        return DecodeTime(
+            *(_scaled(part, exponent) for part in (self.base_s, self.per_sequence_s, self.per_kv_token_s))
+        )
 
     def round_seconds(self, active: Any, kv: Any) -> Any:
         """Duration of one round with `active` requests that hold `kv` tokens in that round."""
@@ -154,16 +283,15 @@ def rounds_within_volume(prefill_tokens: int, volume: int) -> int:
 
 
 def conserved_seconds(
-    prefill: AffinePrefill, decode: DecodeTime, prefill_tokens: IntArray, decode_tokens: IntArray
+    prefill: PrefillTime, decode: DecodeTime, prefill_tokens: IntArray, decode_tokens: IntArray
 ) -> float:
     """The part of a one-worker backlog makespan that no plan can change (conserved-work identity).
 
     ``per_token Σp + b Σd + c Σ(p_i d_i + d_i (d_i + 1) / 2)``; what a plan decides is `varying_seconds`.
     """
     volume = float(np.sum(request_kv_volume(prefill_tokens, decode_tokens), dtype=np.float64))
-    return prefill.per_token_s * float(np.sum(prefill_tokens, dtype=np.float64)) + decode_work_seconds(
-        decode, float(np.sum(decode_tokens, dtype=np.float64)), volume
-    )
+    prompt_s = prefill.prompt_seconds(float(np.sum(prefill_tokens, dtype=np.float64)))
+    return float(prompt_s + decode_work_seconds(decode, float(np.sum(decode_tokens, dtype=np.float64)), volume))
 
 
 def decode_work_seconds(decode: DecodeTime, decode_tokens: Any, kv_volume: Any) -> Any:
@@ -190,18 +318,8 @@ def weighted_tail_seconds(
     gamma, kappa = share.round_seconds(1, p), share.per_kv_token_s
     sum1, sum2 = d * (d + 1) / 2, d * (d + 1) * (2 * d + 1) / 6
     whole = alpha * (d + 0.5) + c * sum1
-    return gamma * (whole * d - alpha * sum1 - c * sum2 / 2) + kappa * (whole * sum1 - alpha * sum2 - c * sum1**2 / 2)
-
-
-def fixed_prefill_seconds(prefill: PrefillTime) -> float:
-    """Seconds that one prefill iteration costs however small it is: the base, or of levels the intercept of the
-    least-squares line (an estimate for heuristics; bounds do not use it)."""
-    if isinstance(prefill, AffinePrefill):
-        return prefill.base_s
-    if len(prefill.tokens) == 1:
-        return prefill.level_seconds[0]
-    _, intercept = np.polyfit(prefill.tokens, prefill.level_seconds, 1)
-    return float(min(max(intercept, 0.0), prefill.level_seconds[0]))
+    fixed, growing = whole * d - alpha * sum1 - c * sum2 / 2, whole * sum1 - alpha * sum2 - c * sum1**2 / 2
+    return np.asarray(gamma * fixed + kappa * growing)
 
 
 def seconds_at_best_rate(iteration_s: FloatArray) -> FloatArray:
@@ -226,7 +344,7 @@ def work_seconds(
 ) -> FloatArray:
     """Seconds of a full worker that each request takes, shape (n,): an estimate for placing requests.
 
-    Its share of the decode rounds by slots or by KV volume, whichever is more, its own decode terms, and its
+    Its share of the decode rounds by slots or by KV volume, whichever is more, its decode terms, and its
     prompt at the slope of the prefill time.
     """
     volume = request_kv_volume(prefill_tokens, decode_tokens)
@@ -237,7 +355,5 @@ def work_seconds(
         rounds = np.maximum(rounds, volume / kv_capacity)
     if slots is None and kv_capacity is None:
         rounds = decode_tokens.astype(np.float64)
-    slope = (
-        prefill.per_token_s if isinstance(prefill, AffinePrefill) else prefill.level_seconds[-1] / prefill.tokens[-1]
-    )
-    return decode.base_s * rounds + decode_work_seconds(decode, decode_tokens, volume) + slope * prefill_tokens
+    decode_s = decode.base_seconds(rounds) + decode_work_seconds(decode, decode_tokens, volume)
+    return np.asarray(decode_s + prefill.token_seconds * prefill_tokens)

@@ -6,25 +6,14 @@ import heapq
 
 import numpy as np
 
-from llmsched_mip.instance import Instance, Worker
-from llmsched_mip.models.prefill_form import free_prefill
-from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, decode_work_seconds, request_kv_peak
+from llmsched_mip.alone import earliest_completions
+from llmsched_mip.instance import Instance
+from llmsched_mip.timing import IntArray, decode_work_seconds, request_kv_peak
+from llmsched_mip.unit_rounds import times_are_rounds
 
 TOLERANCE = 1e-9
 # Stands for any horizon that no model has room for: it and sums of it fit int64.
 FAR = 2**53
-
-
-def unit_rounds(instance: Instance) -> bool:
-    """Whether times are round numbers: prefill without a time, rounds of a > 0, arrivals multiples of a."""
-    later = instance.requests.arrival_s - instance.requests.arrival_s.min()
-    for worker in instance.workers:
-        decode = worker.decode_time
-        if decode.per_sequence_s or decode.per_kv_token_s or decode.base_s <= 0 or not free_prefill(worker):
-            return False
-        if np.any(later != np.round(later / decode.base_s) * decode.base_s):
-            return False
-    return True
 
 
 def whole_horizon(instance: Instance) -> IntArray:
@@ -36,15 +25,15 @@ def whole_horizon(instance: Instance) -> IntArray:
     """
     d, arrival = instance.requests.decode_tokens, instance.requests.arrival_s
     most = np.array([int(d[fits].sum()) for fits in instance.fits_worker.T], dtype=np.int64)
-    if unit_rounds(instance):
+    if times_are_rounds(instance):
         bases = np.array([worker.decode_time.base_s for worker in instance.workers])
         with np.errstate(over="ignore"):
             most += np.minimum(FAR, np.rint((arrival.max() - arrival.min()) / bases)).astype(np.int64)
     return most
 
 
-def horizon_from_value(instance: Instance, objective: str, value: float) -> IntArray:
-    """Most decode rounds of each worker in any plan with objective below `value`: shape (W,).
+def horizon_from_value(instance: Instance, value: float) -> IntArray:
+    """Most decode rounds of each worker in any plan whose objective is below `value`: shape (W,).
 
     Proof.  Each round has an active request, which holds p + 1 tokens or more: it lasts at least
     g_w = a + b + c (min p + 1), and the rounds of a worker end with a completion.  So rounds ≤ C / g_w for every
@@ -54,23 +43,23 @@ def horizon_from_value(instance: Instance, objective: str, value: float) -> IntA
     when it runs alone from its arrival on its fastest worker; C is the largest over i.
     Any horizon is also at most `whole_horizon`, and never below the longest request that must run somewhere.
     """
-    most = whole_horizon(instance)
-    last = value if objective == "makespan" else _latest_completion(instance, value)
+    most, makespan = whole_horizon(instance), instance.objective == "makespan"
+    last = value if makespan else _latest_completion(instance, value)
     r = instance.requests
+    within_s = last - float(r.arrival_s.min())
     for w, worker in enumerate(instance.workers):
         fits = instance.fits_worker[:, w]
         if not fits.any():
             continue
         decode = worker.decode_time
-        own = last - float(r.arrival_s.min())
         least_s = float(decode.round_seconds(1, int(r.prefill_tokens[fits].min()) + 1))
         if least_s > 0:
-            most[w] = min(most[w], _rounds_within(own / least_s * (1 + TOLERANCE)))
-        if objective == "makespan" and len(instance.workers) == 1 and decode.base_s > 0:
+            most[w] = min(most[w], _rounds_within(within_s / least_s * (1 + TOLERANCE)))
+        if makespan and len(instance.workers) == 1 and decode.base_s > 0:
             volume = float(instance.kv_volume.sum(dtype=np.float64))
-            tokens = int(r.prefill_tokens.sum())
-            work = _work(worker, float(r.decode_tokens.sum()), volume, tokens)
-            rounds = (own - work) / decode.base_s
+            work = float(decode_work_seconds(decode, float(r.decode_tokens.sum()), volume))
+            work += worker.prefill_time.least_seconds(int(r.prefill_tokens.sum()))
+            rounds = (within_s - work) / decode.base_s
             most[w] = min(most[w], _rounds_within(rounds * (1 + TOLERANCE) + TOLERANCE))
     return most
 
@@ -80,29 +69,8 @@ def _rounds_within(rounds: float) -> int:
     return int(min(max(rounds, 0.0), float(FAR)))
 
 
-def _work(worker: Worker, decode_tokens: float, volume: float, prefill_tokens: int) -> float:
-    """Decode terms that no plan changes, and the least prefill time of all prompts."""
-    prefill = worker.prefill_time
-    if isinstance(prefill, AffinePrefill):
-        least = float(prefill.seconds(prefill_tokens))
-    else:
-        least = float(prefill.level_seconds[0])
-    return float(decode_work_seconds(worker.decode_time, decode_tokens, volume)) + least
-
-
-def alone_seconds(instance: Instance) -> FloatArray:
-    """Completion of each request that runs alone from its arrival, on its fastest worker: shape (n,), seconds."""
-    r = instance.requests
-    least = np.full(instance.n, np.inf)
-    for worker, fits in zip(instance.workers, instance.fits_worker.T, strict=True):
-        p, d = r.prefill_tokens, r.decode_tokens
-        own = worker.prefill_time.seconds(p) + worker.decode_time.run_seconds(d, 1, p)
-        least = np.where(fits, np.minimum(least, own), least)
-    return r.arrival_s + least
-
-
 def _latest_completion(instance: Instance, value: float) -> float:
-    weighted = instance.requests.weight * alone_seconds(instance)
+    weighted = instance.requests.weight * earliest_completions(instance)
     return float(np.max((value - weighted.sum() + weighted) / instance.requests.weight))
 
 

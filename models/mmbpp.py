@@ -81,7 +81,7 @@ def extract(model: pyo.ConcreteModel, instance: Instance | None = None) -> IntAr
     """Bin of each request from a solved model: int array, shape (n,)."""
     n, bins = len(model.I), len(model.J)
     y = np.array([variable.value or 0.0 for variable in model.y.values()]).reshape(n, bins)
-    return np.argmax(y, axis=1)
+    return np.asarray(np.argmax(y, axis=1))
 
 
 def start(model: pyo.ConcreteModel, lengths: IntArray, assignment: IntArray) -> None:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from llmsched_mip.instance import Instance, Worker
-from llmsched_mip.models.prefill_form import free_prefill
-from llmsched_mip.plan import Plan, Stage, WorkerPlan
+from llmsched_mip.plan import Plan, Stage
 from llmsched_mip.timing import IntArray
 
 
@@ -24,17 +23,18 @@ class Start(NamedTuple):
 
 def plan_of(instance: Instance, starts: list[Start], method: str) -> Plan:
     """The plan with these starts; rounds in which no request is active are left out."""
-    stages = []
-    for w, worker in enumerate(instance.workers):
-        stages.append(_stages(instance, worker, sorted(own for own in starts if own.worker == w)))
+    stages = [
+        _stages(instance, worker, sorted(start for start in starts if start.worker == w))
+        for w, worker in enumerate(instance.workers)
+    ]
     return Plan.of(instance, method, stages)
 
 
 def _stages(instance: Instance, worker: Worker, starts: list[Start]) -> list[Stage]:
     d = instance.requests.decode_tokens
     batches: dict[tuple[int, int], list[int]] = {}
-    for own in starts:
-        batches.setdefault((own.round, own.iteration), []).append(own.request)
+    for start in starts:
+        batches.setdefault((start.round, start.iteration), []).append(start.request)
     keys = list(batches)
     slots = _slots(worker, [(t, i, int(d[i])) for (t, _), batch in batches.items() for i in batch])
     stages: list[Stage] = []
@@ -65,23 +65,20 @@ def _slots(worker: Worker, jobs: list[tuple[int, int, int]]) -> dict[int, int] |
 def starts_of(plan: Plan) -> list[Start]:
     """The starts of a plan."""
     found = []
-    for w, own in enumerate(plan.workers):
-        first = np.concatenate(([0], np.cumsum(own.rounds)))[:-1] + 1
-        iteration = _place_in_round(own, first)
-        stage = np.repeat(np.arange(len(own)), np.diff(own.offsets))
+    for w, stages in enumerate(plan.workers):
+        first = np.concatenate(([0], np.cumsum(stages.rounds)))[:-1] + 1
+        iteration = _place_in_round(first)
+        stage = np.repeat(np.arange(len(stages)), np.diff(stages.offsets))
         found += [
             Start(w, t, q, i)
-            for t, q, i in zip(first[stage].tolist(), iteration[stage].tolist(), own.requests.tolist(), strict=True)
+            for t, q, i in zip(first[stage].tolist(), iteration[stage].tolist(), stages.requests.tolist(), strict=True)
         ]
     return found
 
 
-def _place_in_round(own: WorkerPlan, first: IntArray) -> IntArray:
-    place = np.zeros(len(own), dtype=np.int64)
-    for k in range(1, len(own)):
-        if first[k] == first[k - 1]:
-            place[k] = place[k - 1] + 1
-    return place
+def _place_in_round(first: IntArray) -> IntArray:
+    """Place of every stage among those that begin before the same round; `first` never falls."""
+    return np.arange(len(first)) - np.searchsorted(first, first)
 
 
 def within_caps(instance: Instance, starts: list[Start]) -> list[Start]:
@@ -89,15 +86,15 @@ def within_caps(instance: Instance, starts: list[Start]) -> list[Start]:
     p = instance.requests.prefill_tokens
     found: list[Start] = []
     filled: dict[tuple[int, int], list[int]] = {}
-    for own in sorted(starts):
-        worker = instance.workers[own.worker]
+    for start in sorted(starts):
+        worker = instance.workers[start.worker]
         cap = worker.max_prefill_tokens
-        if not free_prefill(worker) or cap is None:
-            found.append(own)
+        if not worker.prefill_time.free or cap is None:
+            found.append(start)
             continue
-        bins, tokens = filled.setdefault((own.worker, own.round), []), int(p[own.request])
+        bins, tokens = filled.setdefault((start.worker, start.round), []), int(p[start.request])
         place = next((j for j, used in enumerate(bins) if used + tokens <= cap), len(bins))
         bins.extend([0] if place == len(bins) else [])
         bins[place] += tokens
-        found.append(own._replace(iteration=place))
+        found.append(start._replace(iteration=place))
     return found

@@ -46,7 +46,7 @@ class PriceData:
     prefill_tokens: FloatArray
     decode_tokens: FloatArray
     kv_volume: FloatArray
-    own_seconds: FloatArray
+    request_s: FloatArray
     fits: np.ndarray
     round_base_s: Sequence[float]
     slots: Sequence[int]
@@ -56,7 +56,7 @@ class PriceData:
 
 def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.ConcreteModel:
     """Build the model; only the decode prices of `resources` may be positive."""
-    types, workers = data.own_seconds.shape
+    types, workers = data.request_s.shape
     model = pyo.ConcreteModel("work_prices")
     model.W, model.T = pyo.RangeSet(0, workers - 1), pyo.RangeSet(0, types - 1)
     for name in ("mu", "alpha", "beta", "gamma", "delta"):
@@ -72,7 +72,7 @@ def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.Co
     for t, w in np.argwhere(data.fits).tolist():
         model.cheapest.add(
             model.u[t]
-            <= float(data.own_seconds[t, w]) * model.mu[w]
+            <= float(data.request_s[t, w]) * model.mu[w]
             + float(data.decode_tokens[t]) * model.alpha[w]
             + float(data.kv_volume[t]) * model.beta[w]
             + float(data.prefill_tokens[t]) * model.gamma[w]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from _study import recorded_share, same_results
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.identity import makespan_from_rounds
-from llmsched_mip.bounds.limits import Limits
-from llmsched_mip.bounds.priced import priced_bound
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
+from llmsched_mip.relaxations.conserved_work import makespan_from_rounds
+from llmsched_mip.relaxations.fluid.value import fluid_value
+from llmsched_mip.relaxations.limits import Limits
 
 
 def area(instance: Instance, budget: Budget) -> Bound:
@@ -20,6 +20,8 @@ def area(instance: Instance, budget: Budget) -> Bound:
     """
     began = clock.now()
     if instance.objective != "makespan" or len(instance.workers) > 1:
-        return priced_bound("area", instance, ("slots",), budget)
-    limits = Limits.of(instance, 0)
-    return makespan_from_rounds("area", instance, limits.area_rounds, began, slots=limits.slots)
+        value, certificate = fluid_value(instance, ("slots",), budget)
+    else:
+        limits = Limits.of(instance, 0)
+        value, certificate = makespan_from_rounds(instance, limits.area_rounds, slots=limits.slots)
+    return Bound("area", value, clock.now() - began, certificate)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.identity import makespan_from_rounds
-from llmsched_mip.bounds.limits import Limits, ceil_div, exact_sum
-from llmsched_mip.bounds.priced import priced_bound
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
+from llmsched_mip.relaxations.conserved_work import makespan_from_rounds
+from llmsched_mip.relaxations.fluid.value import fluid_value
+from llmsched_mip.relaxations.limits import Limits, ceil_div, exact_sum
 
 
 def kv_volume(instance: Instance, budget: Budget) -> Bound:
@@ -20,7 +20,9 @@ def kv_volume(instance: Instance, budget: Budget) -> Bound:
     """
     began = clock.now()
     if instance.objective != "makespan" or len(instance.workers) > 1:
-        return priced_bound("kv_volume", instance, ("kv",), budget)
-    limits = Limits.of(instance, 0)
-    rounds = ceil_div(exact_sum(instance.kv_volume), limits.kv)
-    return makespan_from_rounds("kv_volume", instance, rounds, began, kv_capacity=limits.kv)
+        value, certificate = fluid_value(instance, ("kv",), budget)
+    else:
+        limits = Limits.of(instance, 0)
+        rounds = ceil_div(exact_sum(instance.kv_volume), limits.kv)
+        value, certificate = makespan_from_rounds(instance, rounds, kv_capacity=limits.kv)
+    return Bound("kv_volume", value, clock.now() - began, certificate)

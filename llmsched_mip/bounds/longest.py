@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.identity import makespan_from_rounds
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
+from llmsched_mip.relaxations.conserved_work import makespan_from_rounds
 
 
 def longest(instance: Instance, budget: Budget) -> Bound | None:
@@ -17,5 +17,5 @@ def longest(instance: Instance, budget: Budget) -> Bound | None:
     began = clock.now()
     if instance.objective != "makespan" or len(instance.workers) > 1:
         return None
-    rounds = int(instance.requests.decode_tokens.max())
-    return makespan_from_rounds("longest", instance, rounds, began)
+    value, certificate = makespan_from_rounds(instance, int(instance.requests.decode_tokens.max()))
+    return Bound("longest", value, clock.now() - began, certificate)

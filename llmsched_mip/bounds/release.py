@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from llmsched_mip import clock
-from llmsched_mip.bounds.best_pricing import best_pricing
-from llmsched_mip.bounds.limits import Limits
-from llmsched_mip.bounds.pricing import extreme_prices, priced_parts, priced_work
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
-from llmsched_mip.timing import AffinePrefill, FloatArray
+from llmsched_mip.relaxations.fluid.best_pricing import best_pricing
+from llmsched_mip.relaxations.fluid.pricing import extreme_prices, priced_parts, priced_work
+from llmsched_mip.relaxations.limits import Limits
+from llmsched_mip.timing import FloatArray
 
 
 def release(instance: Instance, budget: Budget) -> Bound | None:
@@ -59,9 +59,9 @@ def suffix_seconds(late: Instance) -> FloatArray:
         worker.decode_time.run_seconds(limits.d, 1, limits.p) - worker.decode_time.run_seconds(limits.d, 0, 0)
     )
     prefill = worker.prefill_time
-    if isinstance(prefill, AffinePrefill):
+    if prefill.affine:
         iterations = np.maximum(_ceil(tokens / limits.batch_tokens), _ceil(count / limits.slots))
-        fixed_s = (np.maximum(iterations, 1.0) - 1.0) * prefill.base_s
+        fixed_s = (np.maximum(iterations, 1.0) - 1.0) * prefill.fixed_seconds
         return decode_s + prefill.seconds(tokens) + fixed_s
     prices = extreme_prices(limits, "slots", float(tokens[0]), late.n)
     return decode_s + _suffix_sum(priced_parts(limits, prices)[0])

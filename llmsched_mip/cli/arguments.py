@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
-from importlib import import_module
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmsched_mip import console
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.io.storage import readable
 from llmsched_mip.names import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -25,31 +26,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="INSTANCE", help="Instance file to write.")]
 
 
-def registry(module: str, name: str) -> list[str]:
-    """Names in the registry `name` of the subpackage `module`."""
-    return list(getattr(import_module(f"llmsched_mip.{module}"), name))
+def listed(known: Iterable[str]) -> str:
+    """Names in a registry for a help text."""
+    return f" One of {', '.join(known)}."
 
 
-def listed(module: str, name: str) -> str:
-    """Names in a registry for a help text; looked up only when a help text is asked for."""
-    if not {"-h", "--help"} & set(sys.argv):
-        return ""
-    return f" One of {console.one_of(registry(module, name))}."
-
-
-def require_known(field: str, value: str, module: str, name: str) -> None:
+def require_known(field: str, value: str, known: Collection[str]) -> None:
     """Raise `InvalidInputError` with the known names for a name that is not in a registry."""
-    known = registry(module, name)
     if value not in known:
-        raise InvalidInputError(field, f"unknown {value!r}, expected one of {console.one_of(known)}")
+        raise InvalidInputError(field, f"unknown {value!r}, expected one of {', '.join(known)}")
+
+
+def given_command() -> str:
+    """The command as it was given, without the folder of the program."""
+    return readable(shlex.join(["llmsched", *sys.argv[1:]]))
 
 
 def objective_name(name: str | None, instance: Instance) -> str:
-    """Objective by its name, with hyphens or underscores; the instance's own without one."""
+    """Objective by its name, with hyphens or underscores; the instance's without one."""
     if name is None:
         return instance.objective
     if name.replace("-", "_") not in OBJECTIVES:
-        raise InvalidInputError("--objective", f"expected one of {console.one_of(OBJECTIVES)}, got {name!r}")
+        raise InvalidInputError("--objective", f"expected one of {', '.join(OBJECTIVES)}, got {name!r}")
     return name.replace("-", "_")
 
 

@@ -10,7 +10,8 @@ from typing import cast
 
 import typer
 
-from llmsched_mip import console, errors
+from llmsched_mip import errors
+from llmsched_mip.cli import console
 from llmsched_mip.errors import SchedulingError
 
 DEBUG = "LLMSCHED_DEBUG"

@@ -1,8 +1,28 @@
 """Replay: execute a policy on an instance, event by event."""
 
-from llmsched_mip.execution.executor import Executor
-from llmsched_mip.execution.outcome import Outcome
-from llmsched_mip.execution.run_policy import replay
-from llmsched_mip.execution.slot_timetable import SlotTimetable
+from typing import TYPE_CHECKING
 
-__all__ = ["Executor", "Outcome", "SlotTimetable", "replay"]
+import lazy_loader
+
+if TYPE_CHECKING:
+    from llmsched_mip.execution.executor import Executor
+    from llmsched_mip.execution.outcome import Outcome
+    from llmsched_mip.execution.run_policy import replay
+    from llmsched_mip.execution.slot_timetable import SlotTimetable
+
+    __all__ = [
+        "Executor",
+        "Outcome",
+        "SlotTimetable",
+        "replay",
+    ]
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach(
+        __name__,
+        submod_attrs={
+            "executor": ["Executor"],
+            "outcome": ["Outcome"],
+            "run_policy": ["replay"],
+            "slot_timetable": ["SlotTimetable"],
+        },
+    )

@@ -14,37 +14,16 @@ from collections.abc import Callable
 import numpy as np
 
 from llmsched_mip.errors import InvalidPlanError
+from llmsched_mip.execution.engine import Engine
 from llmsched_mip.execution.events import Event
 from llmsched_mip.execution.outcome import Outcome
-from llmsched_mip.execution.record import StageRecord
 from llmsched_mip.execution.slot_timetable import SlotTimetable
-from llmsched_mip.execution.slots import SlotPool
 from llmsched_mip.instance import Instance
-from llmsched_mip.measures import Schedule, WorkerTotals, measure
-from llmsched_mip.policies.base import Decode, Evict, Policy, Prefill, Wait, WorkerView
+from llmsched_mip.measures import Schedule, measure
+from llmsched_mip.policies.protocol import Decode, Evict, Policy, Prefill, Wait
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
 
 NEVER = float("inf")
-
-
-class _Engine:
-    """One worker's state that a policy does not see, beside the view that it does."""
-
-    def __init__(self, view: WorkerView):
-        worker = view.worker
-        self.view = view
-        self.slots = None if worker.slots is None else SlotPool(worker.slots)
-        self.finish: list[tuple[int, int]] = []
-        self.run_rounds = 0
-        self.run_wakes = False
-        self.prefilled: list[int] = []
-        self.waiting = False
-        self.version = 0
-        self.busy = 0.0
-        self.kv_peak = 0
-        self.record = StageRecord()
-        self.was_idle = False
-        self.first_noted = 0
 
 
 class Executor:
@@ -70,9 +49,11 @@ class Executor:
     ):
         self.instance, self.policy, self.log = instance, policy, log
         requests = instance.requests
-        self.p, self.d = requests.prefill_tokens.tolist(), requests.decode_tokens.tolist()
-        self.arrival = requests.arrival_s.tolist()
-        self.order = np.argsort(requests.arrival_s, kind="stable").tolist()
+        self.p: list[int] = requests.prefill_tokens.tolist()
+        self.d: list[int] = requests.decode_tokens.tolist()
+        order = np.argsort(requests.arrival_s, kind="stable")
+        self.order: list[int] = order.tolist()
+        self.arrival: list[float] = [*requests.arrival_s[order].tolist(), NEVER]
         self.next_arrival = 0
         n = instance.n
         self.served_by, self.in_slot = [-1] * n, [-1] * n
@@ -82,46 +63,50 @@ class Executor:
         self.waiting_requests: set[int] = set()
         self.evictions = 0
         self.left = n
-        self.engines = [_Engine(WorkerView(k, worker)) for k, worker in enumerate(instance.workers)]
+        self.engines = [Engine(w, worker) for w, worker in enumerate(instance.workers)]
         self.queue: list[tuple[float, int, int]] = []
         self.changes = deque([] if slot_timetable is None else slot_timetable.changes(instance))
 
     def run(self) -> None:
         """Execute until every request is complete; raises `InvalidPlanError` when the policy breaks the model."""
+        changes, queue = self.changes, self.queue
         for engine in self.engines:
             self._at(engine, 0.0)
         while self.left:
-            arrival = self._arrival_time()
-            change = self.changes[0][0] if self.changes else NEVER
-            boundary = self.queue[0][0] if self.queue else NEVER
+            arrival = self.arrival[self.next_arrival]
+            change = changes[0][0] if changes else NEVER
+            boundary = queue[0][0] if queue else NEVER
             if min(arrival, change, boundary) == NEVER:
                 raise InvalidPlanError(f"the policy stopped with {self.left} requests not complete")
             if change <= min(arrival, boundary):
                 self._change_slots()
-                continue
-            if arrival <= boundary:
+            elif arrival <= boundary:
                 self._deliver(arrival)
-                continue
-            now, w, version = heapq.heappop(self.queue)
-            engine = self.engines[w]
-            if version == engine.version:
-                self._boundary(engine, now)
+            else:
+                now, w, version = heapq.heappop(queue)
+                engine = self.engines[w]
+                if version == engine.version:
+                    self._boundary(engine, now)
 
-    def _at(self, engine: _Engine, time: float) -> None:
+    def _at(self, engine: Engine, time: float) -> None:
+        """Let a worker decide at `time` and not before."""
         engine.version += 1
         heapq.heappush(self.queue, (time, engine.view.index, engine.version))
 
-    def _arrival_time(self) -> float:
-        return self.arrival[self.order[self.next_arrival]] if self.next_arrival < len(self.order) else NEVER
+    def _note(self, engine: Engine, event: str, i: int = -1, slot: int = -1, kv: int = 0) -> None:
+        """Log an event of a worker now; `kv` tokens come to those that are held."""
+        if self.log:
+            view = engine.view
+            self.log(Event(view.time, view.index, event, i, slot, view.active, view.kv_held + kv))
 
     def _deliver(self, now: float) -> None:
-        order, arrival = self.order, self.arrival
-        while self.next_arrival < len(order) and arrival[order[self.next_arrival]] <= now:
-            i = order[self.next_arrival]
+        """Offer all requests that have arrived."""
+        while self.arrival[self.next_arrival] <= now:
+            i, arrival = self.order[self.next_arrival], self.arrival[self.next_arrival]
             self.next_arrival += 1
-            self._offer(i, arrival[i])
+            self._offer(i, arrival)
             if self.log:
-                self.log(Event(arrival[i], -1, "arrive", i, -1, 0, 0))
+                self.log(Event(arrival, -1, "arrive", i, -1, 0, 0))
         self._wake(now)
 
     def _offer(self, i: int, now: float) -> None:
@@ -134,7 +119,7 @@ class Executor:
             if engine.waiting or engine.run_wakes:
                 self._decide_soon(engine, now)
 
-    def _decide_soon(self, engine: _Engine, now: float) -> None:
+    def _decide_soon(self, engine: Engine, now: float) -> None:
         """Let a worker decide at `now`, or at the first boundary of its open run after it."""
         view = engine.view
         if engine.waiting:
@@ -143,37 +128,33 @@ class Executor:
             rounds = view.worker.decode_time.rounds_to_pass(now - view.time, view.active, view.kv_held)
             if rounds < engine.run_rounds:
                 engine.run_rounds = rounds
-                self._at(engine, max(now, view.time + self._run_seconds(engine)))
+                self._at(engine, max(now, view.time + engine.run_seconds()))
 
     def _change_slots(self) -> None:
         """Open or close slots by the timetable; where slots have opened the worker decides anew."""
         now, w, slots = self.changes.popleft()
         engine = self.engines[w]
-        pool = engine.slots
+        view, pool = engine.view, engine.pool
         assert pool is not None
         opens = slots > pool.open
-        pool.open = engine.view.slots = slots
-        engine.view.free_slots = pool.free
+        pool.open = view.slots = slots
+        view.free_slots = pool.free
         if self.log:
-            self.log(Event(now, w, "slots", -1, slots, engine.view.active, engine.view.kv_held))
+            self.log(Event(now, w, "slots", -1, slots, view.active, view.kv_held))
         if opens:
             self._decide_soon(engine, now)
 
-    def _run_seconds(self, engine: _Engine) -> float:
-        view = engine.view
-        return float(view.worker.decode_time.run_seconds(engine.run_rounds, view.active, view.kv_held))
-
-    def _boundary(self, engine: _Engine, now: float) -> None:
+    def _boundary(self, engine: Engine, now: float) -> None:
+        """End what ran on a worker, and begin what the policy says."""
         if engine.run_rounds:
             self._end_run(engine, now)
         elif engine.prefilled:
-            self._end_prefill(engine, now)
+            engine.end_prefill(self.p, self.d)
         if not self.left:
             return
-        view = engine.view
-        view.time = now
+        engine.view.time = now
         engine.waiting = False
-        decision = self.policy.decide(view)
+        decision = self.policy.decide(engine.view)
         if isinstance(decision, Prefill):
             self._prefill(engine, decision)
         elif isinstance(decision, Decode):
@@ -184,84 +165,36 @@ class Executor:
         else:
             self._wait(engine, decision)
 
-    def _wait(self, engine: _Engine, decision: Wait) -> None:
-        view = engine.view
-        engine.waiting = engine.was_idle = True
-        if self.log and view.started:
-            self.log(Event(view.time, view.index, "wait", -1, -1, view.active, view.kv_held))
+    def _wait(self, engine: Engine, decision: Wait) -> None:
+        engine.wait()
+        if engine.view.started:
+            self._note(engine, "wait")
         if decision.until is not None and decision.until > engine.view.time:
             self._at(engine, decision.until)
 
-    def _prefill(self, engine: _Engine, decision: Prefill) -> None:
+    def _prefill(self, engine: Engine, decision: Prefill) -> None:
         view, batch = engine.view, decision.requests
-        slots = self._take_slots(engine, decision)
+        slots = engine.take_slots(decision)
         tokens = 0
         for i in batch:
             if i not in self.waiting_requests:
-                raise self._broken(engine, f"prefills request {self._id(i)!r}, which does not wait")
+                raise engine.broken(f"prefills request {self._id(i)!r}, which does not wait")
             self.waiting_requests.remove(i)
             tokens += self.p[i]
-        worker = view.worker
-        if not batch:
-            raise self._broken(engine, "prefills an empty batch")
-        if worker.max_prefill_tokens is not None and tokens > worker.max_prefill_tokens:
-            raise self._broken(
-                engine,
-                f"prefills {tokens} tokens in one iteration, at most {worker.max_prefill_tokens} allowed",
-            )
-        if worker.kv_capacity is not None and view.kv_held + tokens > worker.kv_capacity:
-            raise self._broken(
-                engine,
-                f"prefill takes KV use to {view.kv_held + tokens} tokens, capacity {worker.kv_capacity}",
-            )
-        engine.record.add(batch, slots, view.rounds, view.time if engine.was_idle else 0.0)
-        engine.was_idle = False
-        seconds = worker.prefill_time.seconds(tokens)
-        engine.busy += seconds * len(batch)
+        end = view.time + engine.begin_prefill(batch, slots, tokens)
         for k, i in enumerate(batch):
-            self.prefill_start[i], self.decode_start[i] = view.time, view.time + seconds
+            self.prefill_start[i], self.decode_start[i] = view.time, end
             self.served_by[i] = view.index
             self.in_slot[i] = -1 if slots is None else slots[k]
             if self.log:
-                self.log(
-                    Event(
-                        view.time,
-                        view.index,
-                        "prefill",
-                        i,
-                        self.in_slot[i],
-                        view.active,
-                        view.kv_held + tokens,
-                    )
-                )
-        engine.prefilled = batch
-        self._at(engine, view.time + seconds)
+                self._note(engine, "prefill", i, self.in_slot[i], tokens)
+        self._at(engine, end)
 
-    def _take_slots(self, engine: _Engine, decision: Prefill) -> list[int] | None:
-        pool, count = engine.slots, len(decision.requests)
-        if pool is None:
-            return None
-        if count > pool.free:
-            raise self._broken(engine, f"prefills {count} requests into {pool.free} free slots")
-        slots = pool.take(decision.requests, decision.slots)
-        if slots is None:
-            raise self._broken(engine, "prefills into a slot that is held")
-        engine.view.free_slots = pool.free
-        return slots
-
-    def _end_prefill(self, engine: _Engine, now: float) -> None:
-        view = engine.view
-        for i in engine.prefilled:
-            view.started[i] = view.rounds
-            view.kv_held += self.p[i]
-            heapq.heappush(engine.finish, (view.rounds + self.d[i], i))
-        engine.kv_peak = max(engine.kv_peak, view.kv_held)
-        engine.prefilled = []
-
-    def _decode(self, engine: _Engine, decision: Decode) -> None:
+    def _decode(self, engine: Engine, decision: Decode) -> None:
+        """Begin a run of rounds; what would overflow the KV cache in the first of them is evicted."""
         view = engine.view
         if not view.started:
-            raise self._broken(engine, "decodes with no active request")
+            raise engine.broken("decodes with no active request")
         capacity = view.worker.kv_capacity
         if capacity is not None:
             while view.started and rounds_within_kv(view.active, view.kv_held, capacity) < 1:
@@ -276,42 +209,39 @@ class Executor:
             rounds = min(rounds, rounds_within_kv(view.active, view.kv_held, capacity))
         engine.run_rounds, engine.run_wakes = rounds, decision.wake
         if self.log:
-            self.log(Event(view.time, view.index, "decode", -1, -1, view.active, view.kv_held))
-        self._at(engine, view.time + self._run_seconds(engine))
+            self._note(engine, "decode")
+        self._at(engine, view.time + engine.run_seconds())
 
-    def _evict(self, engine: _Engine) -> None:
+    def _evict(self, engine: Engine) -> None:
         victims = self.policy.evict(engine.view)
         if not victims or any(i not in engine.view.started for i in victims):
-            raise self._broken(engine, "KV cache overflows and the policy evicts nothing")
+            raise engine.broken("KV cache overflows and the policy evicts nothing")
         self._drop(engine, victims)
 
-    def _drop(self, engine: _Engine, victims: list[int]) -> None:
+    def _drop(self, engine: Engine, victims: list[int]) -> None:
+        """Take active requests off a worker; they wait again."""
         view, gone = engine.view, set(victims)
         if not gone or not gone <= view.started.keys():
-            raise self._broken(engine, "evicts what is not active")
-        engine.finish = [entry for entry in engine.finish if entry[1] not in gone]
-        heapq.heapify(engine.finish)
+            raise engine.broken("evicts what is not active")
+        engine.forget(gone)
         for i in victims:
-            self._release(engine, i, self.p[i] + view.rounds - view.started[i])
+            engine.stop(i, self.p[i] + view.rounds - view.started[i])
             self.evictions += 1
-            if self.log:
-                self.log(Event(view.time, view.index, "evict", i, self.in_slot[i], view.active, view.kv_held))
+            self._note(engine, "evict", i, self.in_slot[i])
             self._offer(i, view.time)
         self._wake(view.time)
 
-    def _release(self, engine: _Engine, i: int, kv: int) -> None:
-        view = engine.view
-        del view.started[i]
-        view.kv_held -= kv
-        if engine.slots is not None:
-            engine.slots.release(i)
-            view.free_slots = engine.slots.free
-
-    def _end_run(self, engine: _Engine, now: float) -> None:
+    def _end_run(self, engine: Engine, now: float) -> None:
+        """Count the rounds of the run and complete the requests that make their last token with it."""
         view, rounds = engine.view, engine.run_rounds
         active, kv_before = view.active, view.kv_held
         engine.busy += (now - view.time) * active
-        self._note_first_tokens(engine, view.time, active, kv_before)
+        new = engine.without_first_token()
+        if new:
+            first = view.time + view.worker.decode_time.run_seconds(1, active, kv_before)
+            for i in new:
+                if self.first_token[i] < 0 and i in view.started:
+                    self.first_token[i] = first
         view.rounds += rounds
         view.kv_held = run_kv_peak(rounds, active, kv_before)
         if view.kv_held > engine.kv_peak:
@@ -321,30 +251,15 @@ class Executor:
         finish, policy = engine.finish, self.policy
         while finish and finish[0][0] == view.rounds:
             i = heapq.heappop(finish)[1]
-            self._release(engine, i, request_kv_peak(self.p[i], self.d[i]))
+            engine.stop(i, request_kv_peak(self.p[i], self.d[i]))
             self.completion[i] = now
             self.left -= 1
             if self.log:
-                self.log(Event(now, view.index, "complete", i, self.in_slot[i], view.active, view.kv_held))
+                self._note(engine, "complete", i, self.in_slot[i])
             policy.completed(i, self.d[i], view)
-
-    def _note_first_tokens(self, engine: _Engine, start: float, active: int, kv_before: int) -> None:
-        """The requests of the last prefills make their first token in the first round of this run."""
-        requests = engine.record.requests
-        if engine.first_noted == len(requests):
-            return
-        first = start + engine.view.worker.decode_time.run_seconds(1, active, kv_before)
-        for i in requests[engine.first_noted :]:
-            if self.first_token[i] < 0 and i in engine.view.started:
-                self.first_token[i] = first
-        engine.first_noted = len(requests)
 
     def _id(self, i: int) -> str:
         return self.instance.requests.id[i] if 0 <= i < self.instance.n else str(i)
-
-    def _broken(self, engine: _Engine, message: str) -> InvalidPlanError:
-        view = engine.view
-        return InvalidPlanError(f"worker {view.worker.name!r} at {view.time:.6g} s: the policy {message}")
 
     def outcome(self, policy: str, seconds: float) -> Outcome:
         """Measures and stages of the finished run."""
@@ -353,8 +268,6 @@ class Executor:
             np.array(self.in_slot),
             *(np.array(times) for times in (self.prefill_start, self.decode_start, self.first_token, self.completion)),
         )
-        totals = [
-            WorkerTotals(e.view.worker.name, e.busy, len(e.record), e.view.rounds, e.kv_peak) for e in self.engines
-        ]
+        measures = measure(self.instance, schedule, [engine.totals() for engine in self.engines])
         stages = [e.record.to_worker_plan(e.view.worker.name, e.view.rounds) for e in self.engines]
-        return Outcome(policy, schedule, measure(self.instance, schedule, totals), self.evictions, seconds, stages)
+        return Outcome(policy, schedule, measures, self.evictions, seconds, stages)

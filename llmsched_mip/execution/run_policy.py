@@ -13,7 +13,7 @@ from llmsched_mip.execution.slot_timetable import SlotTimetable
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies import make_policy
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 
 
 def replay(

@@ -29,8 +29,8 @@ def require_distinct_keys(source: str, content: bytes, document: BaseModel) -> N
 def _keys(value: Any) -> int:
     """Keys of all objects in a part of a document; lists hold parts of one kind."""
     if isinstance(value, BaseModel):
-        own = value.__dict__
-        return len(value.model_fields_set) + sum(_keys(own[name]) for name in value.model_fields_set)
+        fields = value.__dict__
+        return len(value.model_fields_set) + sum(_keys(fields[name]) for name in value.model_fields_set)
     if isinstance(value, list) and value and isinstance(value[0], BaseModel):
         return sum(map(_keys, value))
     return len(value) if isinstance(value, dict) else 0

@@ -32,6 +32,7 @@ from llmsched_mip.io.documents import (
 from llmsched_mip.io.duplicate_keys import require_distinct_keys
 from llmsched_mip.io.layout_errors import one_line
 from llmsched_mip.io.storage import read_bytes, write_bytes
+from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.plan import Claims, Plan, WorkerPlan
 from llmsched_mip.result import Result
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
@@ -155,9 +156,9 @@ def read_plan(path: str | os.PathLike[str], instance: Instance) -> Plan:
     document: PlanDocument = _parse(path, "plan")
     index = {name: i for i, name in enumerate(instance.requests.id)}
     workers = []
-    for k, own in enumerate(document.workers):
+    for k, worker_plan in enumerate(document.workers):
         try:
-            workers.append(_worker_plan(own, index))
+            workers.append(_worker_plan(worker_plan, index))
         except InvalidInputError as error:
             raise InvalidInputError(f"workers[{k}].{error.field}", error.message, None, os.fspath(path)) from None
     return _plan(document, tuple(workers))
@@ -173,26 +174,26 @@ def _plan(document: PlanDocument, workers: tuple[WorkerPlan, ...]) -> Plan:
     return Plan(document.instance, document.instance_digest, document.objective, document.method, workers, claims)
 
 
-def _worker_plan(own: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
-    flat = [name for stage in own.stages for name in stage.requests]
+def _worker_plan(document: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
+    flat = [name for stage in document.stages for name in stage.requests]
     slots: list[int] = []
-    for k, stage in enumerate(own.stages):
+    for k, stage in enumerate(document.stages):
         given = stage.slots if stage.slots is not None else [-1] * len(stage.requests)
         if len(given) != len(stage.requests):
             raise InvalidInputError(
                 f"stages[{k}].slots", f"expected {len(stage.requests)} slots, one a request, got {len(given)}"
             )
-        if any(abs(s) >= 2**62 for s in given):
+        if any(abs(s) >= MOST_LIMIT for s in given):
             raise InvalidInputError(f"stages[{k}].slots", "slot number out of range")
         slots += given
     requests = np.array([index.get(name, -1) for name in flat], dtype=np.int64)
-    not_before = np.array([stage.not_before_s or 0.0 for stage in own.stages], dtype=np.float64)
+    not_before = np.array([stage.not_before_s or 0.0 for stage in document.stages], dtype=np.float64)
     return WorkerPlan(
-        own.name,
+        document.name,
         requests,
-        np.cumsum([0] + [len(stage.requests) for stage in own.stages]).astype(np.int64),
-        np.array([stage.rounds for stage in own.stages], dtype=np.int64),
-        np.array(slots, dtype=np.int64) if any(s.slots is not None for s in own.stages) else None,
+        np.cumsum([0] + [len(stage.requests) for stage in document.stages]).astype(np.int64),
+        np.array([stage.rounds for stage in document.stages], dtype=np.int64),
+        np.array(slots, dtype=np.int64) if any(s.slots is not None for s in document.stages) else None,
         not_before if not_before.any() else None,
         {int(k): flat[k] for k in np.flatnonzero(requests < 0)},
     )
@@ -229,9 +230,9 @@ def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
     """The file form of a plan for `instance`."""
     ids = instance.requests.id
     workers = []
-    for own in plan.workers:
+    for worker_plan in plan.workers:
         stages = []
-        for stage in own:
+        for stage in worker_plan:
             entry: dict[str, Any] = {
                 "requests": [ids[i] for i in stage.requests],
                 "slots": stage.slots,
@@ -240,7 +241,7 @@ def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
             if stage.not_before_s:
                 entry["not_before_s"] = stage.not_before_s
             stages.append(entry)
-        workers.append({"name": own.name, "stages": stages})
+        workers.append({"name": worker_plan.name, "stages": stages})
     return {
         "format": "llmsched-plan",
         "version": 1,

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.magnitudes import MOST_SECONDS, MOST_TOKEN_ROUNDS
 from llmsched_mip.plan import Claims, Plan, WorkerPlan
 from llmsched_mip.timing import IntArray
 from llmsched_mip.violations import Violation
-
-LARGEST = 2**62
 
 
 class _UnsoundError(Exception):
@@ -47,19 +46,21 @@ def sound(instance: Instance, plan: Plan) -> tuple[Plan, list[Violation]]:
     given = plan.workers if isinstance(plan.workers, (tuple, list)) else ()
     if given is not plan.workers:
         found.append(Violation("worker", f"workers are {type(plan.workers).__name__}, expected WorkerPlan objects"))
-    for k, own in enumerate(given):
-        if not isinstance(own, WorkerPlan):
-            found.append(Violation("worker", f"workers[{k}] is {type(own).__name__}, expected a WorkerPlan"))
+    for k, worker_plan in enumerate(given):
+        if not isinstance(worker_plan, WorkerPlan):
+            found.append(Violation("worker", f"workers[{k}] is {type(worker_plan).__name__}, expected a WorkerPlan"))
             continue
-        if not isinstance(own.name, str):
-            found.append(Violation("worker", f"workers[{k}].name is {type(own.name).__name__}, expected a string"))
+        if not isinstance(worker_plan.name, str):
+            found.append(
+                Violation("worker", f"workers[{k}].name is {type(worker_plan.name).__name__}, expected a string")
+            )
             continue
         try:
-            workers.append(_columns(instance, own))
+            workers.append(_columns(instance, worker_plan))
         except _UnsoundError as error:
-            found.append(Violation("worker", f"worker {own.name!r}: {error}", own.name))
+            found.append(Violation("worker", f"worker {worker_plan.name!r}: {error}", worker_plan.name))
             empty = np.zeros(0, dtype=np.int64)
-            workers.append(WorkerPlan(own.name, empty, np.zeros(1, dtype=np.int64), empty))
+            workers.append(WorkerPlan(worker_plan.name, empty, np.zeros(1, dtype=np.int64), empty))
     return replace(plan, workers=tuple(workers)), found
 
 
@@ -113,38 +114,40 @@ def _short(value: Any) -> str:
     return repr(value)[:40] if isinstance(value, (int, float, str, type(None))) else type(value).__name__
 
 
-def _columns(instance: Instance, own: WorkerPlan) -> WorkerPlan:
+def _columns(instance: Instance, worker_plan: WorkerPlan) -> WorkerPlan:
     """The stages of one worker with int64 columns of matching lengths; raises `_UnsoundError`."""
-    requests, offsets, rounds = (_integers(name, getattr(own, name)) for name in ("requests", "offsets", "rounds"))
+    requests, offsets, rounds = (
+        _integers(name, getattr(worker_plan, name)) for name in ("requests", "offsets", "rounds")
+    )
     if len(offsets) != len(rounds) + 1:
         raise _UnsoundError(f"{len(offsets)} offsets for {len(rounds)} stages, expected one more than stages")
     if offsets[0] != 0 or offsets[-1] != len(requests) or (np.diff(offsets) < 0).any():
         raise _UnsoundError(f"offsets do not rise from 0 to the number of requests, {len(requests)}")
     if float(np.sum(np.maximum(rounds, 0), dtype=np.float64)) > MOST_TOKEN_ROUNDS:
         raise _UnsoundError("too many rounds")
-    slots = None if own.slots is None else _integers("slots", own.slots)
+    slots = None if worker_plan.slots is None else _integers("slots", worker_plan.slots)
     if slots is not None and len(slots) != len(requests):
         raise _UnsoundError(f"{len(slots)} slots for {len(requests)} requests")
-    if not isinstance(own.unknown, dict):
-        raise _UnsoundError(f"unknown is {type(own.unknown).__name__}, expected a dict")
+    if not isinstance(worker_plan.unknown, dict):
+        raise _UnsoundError(f"unknown is {type(worker_plan.unknown).__name__}, expected a dict")
     known = requests[(requests >= 0) & (requests < instance.n)]
     if float(np.sum(instance.kv_volume[known], dtype=np.float64)) > MOST_TOKEN_ROUNDS:
         raise _UnsoundError("requests stand in it so often that KV token-rounds cannot be counted")
     return replace(
-        own,
+        worker_plan,
         requests=requests,
         offsets=offsets,
         rounds=rounds,
         slots=slots,
-        not_before_s=_times(own.not_before_s, len(rounds)),
+        not_before_s=_times(worker_plan.not_before_s, len(rounds)),
     )
 
 
 def _integers(name: str, values: Any) -> IntArray:
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iu":
         raise _UnsoundError(f"{name} is {_kind(values)}, expected a one-dimensional array of integers")
-    if len(values) and (int(values.max()) > LARGEST or int(values.min()) < -LARGEST):
-        raise _UnsoundError(f"{name} has a number outside ±{LARGEST}")
+    if len(values) and (int(values.max()) > MOST_LIMIT or int(values.min()) < -MOST_LIMIT):
+        raise _UnsoundError(f"{name} has a number outside ±{MOST_LIMIT}")
     return values.astype(np.int64, copy=False)
 
 

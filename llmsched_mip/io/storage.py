@@ -119,7 +119,7 @@ def _is_stream(target: Path) -> bool:
     """Whether a rename would do harm: no regular file, or one by the name of an open file (/dev/stdout)."""
     if not target.exists():
         return False
-    return not target.is_file() or any(str(own).startswith(OPEN_FILES) for own in _links(target))
+    return not target.is_file() or any(str(link).startswith(OPEN_FILES) for link in _links(target))
 
 
 def _links(path: Path) -> Iterator[Path]:
@@ -136,7 +136,7 @@ def _end(target: Path) -> str:
 
 def _synchronise(path: Path) -> None:
     """Have the content on the disk, or an error, before the name stands for it."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

@@ -10,6 +10,7 @@ import lazy_loader
 from llmsched_mip.registry import Registry
 
 if TYPE_CHECKING:
+    from llmsched_mip.methods.exported import model_for_export
     from llmsched_mip.methods.portfolio import QUICK_BOUNDS, SLOW_BOUNDS, SOLVERS, solve
     from llmsched_mip.methods.search import Search
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
         "SLOW_BOUNDS",
         "SOLVERS",
         "Search",
+        "model_for_export",
         "solve",
     ]
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,
         submod_attrs={
+            "exported": ["model_for_export"],
             "portfolio": ["QUICK_BOUNDS", "SLOW_BOUNDS", "SOLVERS", "solve"],
             "search": ["Search"],
         },

@@ -48,9 +48,9 @@ def explore(search: Search, seconds: float, dive: bool = False) -> None:
     known = math.inf if search.value is None else search.value / problem.weight
     least = (search.bound or 0.0) / problem.weight
     for proof in prove(problem, known, least, search.budget.slice(seconds), dive):
-        if proof.actions is not None and proof.value < known:
+        if proof.best is not None and proof.value < known:
             known = proof.value
-            search.offer(problem.plan(search.instance, proof.actions, NAME))
+            search.offer(problem.plan(search.instance, proof.best, NAME))
         bound = proof.bound * problem.weight
         if search.value is not None and proof.closed:
             bound = search.value

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from llmsched_mip.algorithms.unit_round.local_search import anneal
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.search import Search
-from llmsched_mip.policies.base import Problem
-from llmsched_mip.policies.sorted_f import SortedF
-from llmsched_mip.policies.sorted_lp import LPSwap
-from llmsched_mip.policies.svf import SmallestVolumeFirst
+from llmsched_mip.policies.protocol import Problem
+from llmsched_mip.policies.smallest_volume_first import smallest_volume_first
+from llmsched_mip.policies.sorted_f import sorted_f
+from llmsched_mip.policies.sorted_lp import lp_swap
+from llmsched_mip.unit_rounds import UnitRounds
 
 MOST_SECONDS, SHARE = 3.0, 0.1
 LONG_LIMIT_S = 3.0
@@ -46,9 +46,9 @@ def kv_policies(search: Search) -> None:
     if instance.n > MOST_REQUESTS or all(worker.kv_capacity is None for worker in instance.workers):
         return
     problem = Problem.of(instance, "known")
-    quick = [("sorted-f", SortedF), ("svf", SmallestVolumeFirst)]
+    quick = [("sorted-f", sorted_f), ("svf", smallest_volume_first)]
     if instance.n <= MOST_SWAPPED and search.budget.remaining >= LONG_LIMIT_S + 0.04 * instance.n:
-        quick.append(("lp-swap", LPSwap))
+        quick.append(("lp-swap", lp_swap))
     for name, policy in quick:
         if search.budget.spent():
             return

@@ -10,8 +10,8 @@ import numpy as np
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.portfolio import solve
 from llmsched_mip.plan import Claims, Plan
-from llmsched_mip.policies.base import Lengths
-from llmsched_mip.policies.estimator import Estimator
+from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.protocol import Lengths
 from llmsched_mip.timing import request_kv_peak
 
 

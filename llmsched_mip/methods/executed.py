@@ -7,7 +7,7 @@ from typing import NamedTuple
 from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
-from llmsched_mip.policies.base import Policy
+from llmsched_mip.policies.protocol import Policy
 
 
 class Executed(NamedTuple):

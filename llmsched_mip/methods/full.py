@@ -24,8 +24,8 @@ from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.user_model import solve_user_model
 from llmsched_mip.models import round_indexed
+from llmsched_mip.models.blocks import BuildStoppedError
 from llmsched_mip.models.horizon import horizon_from_value, whole_horizon
-from llmsched_mip.models.linear import BuildStoppedError
 from llmsched_mip.plan import Plan
 from llmsched_mip.solvers import SolveResult, Status, solve, solve_with_cbc
 from llmsched_mip.solvers.highs import EXACT
@@ -70,7 +70,7 @@ class Setting:
         instance = search.instance
         if search.value is None:
             return cls(whole_horizon(instance), objective_bound=search.bound)
-        horizon = horizon_from_value(instance, instance.objective, search.value)
+        horizon = horizon_from_value(instance, search.value)
         latest = None
         if instance.objective == "total_completion" and instance.n <= WINDOW_REQUESTS:
             latest = latest_completions(search)
@@ -78,7 +78,7 @@ class Setting:
 
     def sizes(self, search: Search) -> dict[str, int]:
         """Estimated columns and nonzeros of the model."""
-        return round_indexed.size(search.instance, search.instance.objective, self.horizon)
+        return round_indexed.size(search.instance, self.horizon)
 
 
 def latest_completions(search: Search) -> FloatArray | None:
@@ -136,8 +136,7 @@ def small(search: Search) -> bool:
     """Whether the model is small enough to be worth a try before the heuristics."""
     if search.value is None:
         return False
-    horizon = horizon_from_value(search.instance, search.instance.objective, search.value)
-    sizes = round_indexed.size(search.instance, search.instance.objective, horizon)
+    sizes = round_indexed.size(search.instance, horizon_from_value(search.instance, search.value))
     return sizes["nonzeros"] <= SMALL_NONZEROS
 
 
@@ -151,12 +150,11 @@ def solve_model(
     try:
         model = round_indexed.build(
             search.instance,
-            search.instance.objective,
             horizon=setting.horizon,
             least=setting.least,
             objective_bound=setting.objective_bound,
             latest_s=setting.latest_s,
-            stop=budget.spent,
+            budget=budget,
         )
     except BuildStoppedError:
         return "the time limit passed while it was built"

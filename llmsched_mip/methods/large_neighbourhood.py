@@ -7,9 +7,10 @@ Three neighbourhoods take turns, each with a size of its own:
 - *near* (local branching, Fischetti and Lodi 2003): every request may join one of the batches next to its own,
   at most a given number of them does.
 
-The part of the model that is left is `models.round_part`; the plan is its start solution, so HiGHS looks only for
-better ones.  What it finds is also tried with all batches shifted to the left.  A size grows while the sub-problems
-are solved to optimality without an improvement, and shrinks when they are not solved in their share of the time.
+The part of the model that is left is `models.round_indexed.neighbourhood`; the plan is its start solution, so HiGHS
+looks only for better ones.  What it finds is also tried with all batches shifted to the left.  A size grows while the
+sub-problems are solved to optimality without an improvement, and shrinks when they are not solved in their share of
+the time.
 Only `evaluate` decides what is better: the sub-problem counts elapsed times to first order.
 """
 
@@ -27,8 +28,10 @@ from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.left_shift import left_shift
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models.round_indexed import Options, plan_from
-from llmsched_mip.models.round_part import Clock, Part, clock_of
-from llmsched_mip.models.round_rows import RoundRows
+from llmsched_mip.models.round_indexed.columns import Formulation
+from llmsched_mip.models.round_indexed.neighbourhood import Clock, Part, clock_of, formulate
+from llmsched_mip.models.round_indexed.sets import Starts
+from llmsched_mip.models.round_indexed.start_values import values_of
 from llmsched_mip.models.start_rounds import Start, plan_of, starts_of, within_caps
 from llmsched_mip.plan import Plan
 from llmsched_mip.solvers import ArrayModel, SolveResult, Status, solve_arrays
@@ -204,7 +207,7 @@ class _Run:
         span = int(last.max()) + 2
         keys = np.unique((np.concatenate(i) * workers + np.concatenate(w)) * span + np.concatenate(t))
         kept = np.searchsorted(keys, (np.arange(instance.n) * workers + self.worker) * span + self.round)
-        columns = (keys // (span * workers), keys // span % workers, keys % span)
+        columns = Starts(keys // (span * workers), keys // span % workers, keys % span)
         iterations = [int(self.iteration[self.worker == v].max(initial=0)) + 1 for v in range(workers)]
         return Part(columns, iterations, self.clocks, kept, choice.moves), last
 
@@ -217,21 +220,20 @@ class _Run:
             neighbourhood.exhausted = neighbourhood.size <= 2.0
             neighbourhood.shrink()
             return
-        rows = RoundRows(self.instance, search.instance.objective, horizon, None, OPTIONS, None, part)
-        rows.state(None)
+        model = formulate(self.instance, horizon, OPTIONS, part)
         budget = search.budget.slice(min(max(LEAST_SECONDS, SHARE * search.budget.seconds), MOST_SECONDS))
-        result = self.solve(rows, budget)
+        result = self.solve(model, budget)
         better = False
         if result is not None and result.x is not None:
-            better = self.offer(plan_from(rows, result.x[rows.z]))
+            better = self.offer(plan_from(model, result.x[model.columns.z]))
         self.resize(neighbourhood, choice, result, better)
 
-    def solve(self, rows: RoundRows, budget: Budget) -> SolveResult | None:
+    def solve(self, model: Formulation, budget: Budget) -> SolveResult | None:
         """HiGHS on the part, started from the plan."""
         if budget.spent():
             return None
-        form = rows.form.matrix_form()
-        values = rows.values_of(self.starts)
+        form = model.form.matrix_form()
+        values = values_of(model, self.starts)
         start = None if values is None else {int(j): float(values[j]) for j in np.flatnonzero(form["integer"])}
         return solve_arrays(
             ArrayModel(**form),

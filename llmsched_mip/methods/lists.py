@@ -8,7 +8,7 @@ import numpy as np
 
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.timing import FloatArray, IntArray
 

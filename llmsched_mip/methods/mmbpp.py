@@ -12,15 +12,16 @@ import numpy as np
 
 from llmsched_mip import clock
 from llmsched_mip.algorithms.packing import pack
-from llmsched_mip.bounds.identity import makespan_from_rounds
-from llmsched_mip.bounds.limits import Limits
 from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound
 from llmsched_mip.methods.executed import Executed, executed
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import planned_apart
 from llmsched_mip.plan import Plan
-from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.clients import Clients
+from llmsched_mip.policies.protocol import Problem
+from llmsched_mip.relaxations.conserved_work import makespan_from_rounds
+from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.timing import IntArray
 
 THRESHOLDS = (1, 2, 3, 5, 8, 13, 21, 34)
@@ -46,8 +47,10 @@ def client_plan(search: Search, instance: Instance) -> Plan:
     lengths = instance.requests.decode_tokens
     packing = pack(lengths, clients, budget=search.budget.slice(PACKING_SECONDS))
     if instance is search.instance and search.instance.objective == "makespan":
-        status = {"clients": clients, "packing_status": packing.status}
-        search.raise_bounds([makespan_from_rounds("mmbpp", instance, packing.bound, began, **status)])
+        value, certificate = makespan_from_rounds(
+            instance, packing.bound, clients=clients, packing_status=packing.status
+        )
+        search.raise_bounds([Bound("mmbpp", value, clock.now() - began, certificate)])
     lists = client_lists(instance, packing.assignment, clients)
     return best_threshold(search, instance, lists)
 

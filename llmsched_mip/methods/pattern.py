@@ -24,10 +24,10 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import parts, planned_apart
 from llmsched_mip.methods.start_model import LengthClasses, StartModel, build
 from llmsched_mip.plan import Plan
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.timetable import Timetable
 from llmsched_mip.solvers.highs import solve_arrays
-from llmsched_mip.timing import IntArray, fixed_prefill_seconds
+from llmsched_mip.timing import IntArray
 
 Batches = tuple[list[list[int]], list[int]]
 COARSE, MEDIUM = 40, 90
@@ -63,7 +63,7 @@ def applies(instance: Instance) -> bool:
     return (
         not instance.requests.arrival_s.any()
         and worker.decode_time.base_s > 0
-        and fixed_prefill_seconds(worker.prefill_time) > 0
+        and worker.prefill_time.fixed_seconds > 0
         and (worker.slots is not None or worker.kv_capacity is not None)
     )
 
@@ -92,7 +92,7 @@ class PatternSearch:
         self.least = max(float(requests.decode_tokens.sum()) / self.slots, float(self.longest))
         if self.kv_capacity is not None:
             self.least = max(self.least, float(instance.kv_volume.sum()) / self.kv_capacity)
-        self.prefill_rounds = fixed_prefill_seconds(worker.prefill_time) / worker.decode_time.base_s
+        self.prefill_rounds = worker.prefill_time.fixed_seconds / worker.decode_time.base_s
         self.tried = 0
 
     def refine(self, most: int) -> None:

@@ -31,8 +31,8 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
 from llmsched_mip.methods.unit_round import unit_round
 from llmsched_mip.normal_form import NormalForm
-from llmsched_mip.policies.base import Problem
 from llmsched_mip.policies.lagrangian import Lagrangian
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.result import Event, Result
 from llmsched_mip.solvers.cbc import require_cbc
 

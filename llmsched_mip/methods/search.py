@@ -16,7 +16,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.methods.executed import executed
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan, relative_gap
-from llmsched_mip.policies.base import Policy
+from llmsched_mip.policies.protocol import Policy
 from llmsched_mip.result import Event, Failure
 from llmsched_mip.tolerance import meets
 

@@ -8,15 +8,15 @@ from llmsched_mip import clock
 from llmsched_mip.algorithms.unit_round.exact import MOST_REQUESTS, prove
 from llmsched_mip.algorithms.unit_round.local_search import anneal
 from llmsched_mip.algorithms.unit_round.makespan import prove_makespan
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.bounds import Bound
-from llmsched_mip.bounds.start_prices import MOST_STARTS, StartPrices, ascend
 from llmsched_mip.methods.branch_and_bound import INCUMBENT_SHARE, MOST, explore
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models.start_rounds import starts_of
+from llmsched_mip.relaxations.time_indexed.unit_prices import MOST_STARTS, StartPrices, ascend
 from llmsched_mip.timing import IntArray
+from llmsched_mip.unit_rounds import UnitRounds
 
 SMALL = 18
 MOST_ANNEALED = 5_000
@@ -101,10 +101,9 @@ class _Run:
             return
         began = clock.now()
         for proof in prove(self.prices, self.starts, self.search.budget.slice(seconds)):
-            if proof.value < self.problem.value(self.starts):
-                self.offer("unit-round", proof.starts.copy())
-            closed = proof.closed(self.problem.step)
-            self.raise_bound("unit_round_search", proof.value if closed else proof.bound, began)
+            if proof.best is not None and proof.value < self.problem.value(self.starts):
+                self.offer("unit-round", proof.best.copy())
+            self.raise_bound("unit_round_search", proof.value if proof.closed else proof.bound, began)
 
     def prove_makespan(self) -> None:
         """Refute deadlines until one is met."""
@@ -115,6 +114,7 @@ class _Run:
         began = clock.now()
         least = math.ceil((search.bound or 0.0) / problem.round_s - 1e-9)
         for proof in prove_makespan(problem, self.starts, least, search.budget):
-            if search.value is None or proof.value * problem.round_s < search.value:
-                self.offer("unit-round", proof.starts.copy())
+            better = search.value is None or proof.value * problem.round_s < search.value
+            if proof.best is not None and better:
+                self.offer("unit-round", proof.best.copy())
             self.raise_bound("deadlines", proof.bound, began)

@@ -9,37 +9,43 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.registry import Registry
 
 if TYPE_CHECKING:
-    from llmsched_mip.policies.base import Policy, Problem
+    from llmsched_mip.policies.protocol import Policy, Problem
 
 POLICIES: Registry[Callable[..., Policy]] = Registry(
     __name__,
     {
-        "fcfs": "fcfs:FirstComeFirstServed",
-        "longest-first": "longest_first:LongestFirst",
-        "shortest-first": "shortest_first:ShortestFirst",
-        "mc-sf": "mc_sf:MemoryConstrainedShortestFirst",
-        "sorted-f": "sorted_f:SortedF",
-        "sorted-lp": "sorted_lp:SortedLP",
-        "lp-swap": "sorted_lp:LPSwap",
-        "svf": "svf:SmallestVolumeFirst",
+        "fcfs": "fcfs:first_come_first_served",
+        "longest-first": "longest_first:longest_first",
+        "shortest-first": "shortest_first:shortest_first",
+        "mc-sf": "shortest_first:memory_constrained_shortest_first",
+        "sorted-f": "sorted_f:sorted_f",
+        "sorted-lp": "sorted_lp:sorted_lp",
+        "lp-swap": "sorted_lp:lp_swap",
+        "svf": "smallest_volume_first:smallest_volume_first",
         "plan": "plan:FollowPlan",
-        "plan-order": "plan_order:PlanOrder",
-        "lagrangian": "lagrangian:Lagrangian",
-        "lagrangian-stochastic": "lagrangian_stochastic:StochasticLagrangian",
-        "a-max": "a_max:AMax",
+        "plan-order": "plan_order:plan_order",
+        "lagrangian": "lagrangian:lagrangian",
+        "lagrangian-stochastic": "lagrangian_stochastic:lagrangian_stochastic",
+        "a-max": "a_max:a_max",
         "a-min": "a_min:AMin",
-        "h-sf": "hindsight:HindsightShortestFirst",
+        "h-sf": "shortest_first:hindsight_shortest_first",
         "geometric-slicing": "geometric_slicing:GeometricSlicing",
     },
 )
 
 OPTIONS: Registry[Callable[[str], object]] = Registry(
     __name__,
-    {"sorted-f": "sorted_f:selection", "mc-sf": "mc_sf:share", "lagrangian-stochastic": "lagrangian_stochastic:risk"},
+    {
+        "sorted-f": "sorted_f:selection",
+        "mc-sf": "shortest_first:share",
+        "lagrangian": "lagrangian:variant",
+        "lagrangian-stochastic": "lagrangian_stochastic:risk",
+    },
 )
 """Policies that take an option after a colon, and what reads it or raises `InvalidInputError`:
 ``sorted-f:exact|scaled|swap|quantile|auto`` (how a batch is selected), ``mc-sf:0.05`` (share of the KV cache that is
-kept free), ``lagrangian-stochastic:0.1`` (accepted risk of a KV overflow)."""
+kept free), ``lagrangian:published`` (the rule without extensions), ``lagrangian-stochastic:0.1`` (accepted risk of a KV
+overflow)."""
 
 
 def split_option(name: str) -> tuple[str, str | None]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from llmsched_mip.policies.parts.admission import fixed_admission
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.estimator import FixedEstimator, visible_interval
+from llmsched_mip.policies.parts.list_scheduling import ListScheduling
+from llmsched_mip.policies.protocol import Decision, Evict, Problem, WorkerView
 
-from llmsched_mip.policies.base import Decision, Evict, Problem, WorkerView
-from llmsched_mip.policies.estimator import FixedEstimator, visible_interval
-from llmsched_mip.policies.fcfs import FirstComeFirstServed
-from llmsched_mip.policies.queueing import FixedAdmission
 
-
-class AMin(FirstComeFirstServed):
+class AMin(BacklogPolicy):
     """Estimate max(l, tokens so far); admit greedily by ascending estimate; on overflow evict by ascending estimate
     (Chen, Ye and Zhou, arXiv 2508.14544: log-competitive).
 
@@ -25,42 +24,30 @@ class AMin(FirstComeFirstServed):
     """
 
     def __init__(self, problem: Problem):
-        super().__init__(problem)
-        self.estimate = visible_interval(problem)[0]
-        self.estimator = FixedEstimator(problem.lengths, self.estimate)
-        self.admission = [FixedAdmission(w, self.estimator, self.prompts) for w in problem.workers]
-
-    def key(self, request: int, sequence: int) -> Any:
-        """Ascending estimate, then order of arrival."""
-        return self.estimate[request], sequence
-
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request; after an eviction with its raised estimate."""
-        if request in self.keys:
-            self.keys[request] = self.estimate[request], self.keys[request][1]
-        super().arrived(request, time)
-
-    def arrival_may_start(self) -> bool:
-        """A shorter request stands in front of those that wait."""
-        return True
+        self.estimate = estimate = visible_interval(problem)[0]
+        estimator = FixedEstimator(problem.lengths, estimate)
+        admission = fixed_admission(problem, estimator)
+        self.backlog = Backlog(
+            problem, lambda i, number: (estimate[i], number), estimator, admission, keeps_place=False
+        )
+        self.scheduling = ListScheduling(self.backlog)
 
     def decide(self, view: WorkerView) -> Decision:
         """Evict what overflows the next round, then prefill what fits, else decode."""
-        return Evict(self.evict(view)) if view.overflows else super().decide(view)
+        return Evict(self.evict(view)) if view.overflows else self.scheduling.decide(view)
 
     def evict(self, view: WorkerView) -> list[int]:
         """The active requests with the smallest estimates, as many as the next round needs."""
         made = {i: view.rounds - start for i, start in view.started.items()}
-        order = sorted(made, key=lambda i: (max(self.estimate[i], made[i]), made[i], -self.sequence[i]))
+        number, prompts = self.backlog.queue.number, self.backlog.prompts
+        order = sorted(made, key=lambda i: (max(self.estimate[i], made[i]), made[i], -number[i]))
         capacity = view.worker.kv_capacity
         after = view.kv_held + view.active
         victims: list[int] = []
         while capacity is not None and after > capacity:
             i = order[len(victims)]
             victims.append(i)
-            after -= self.prompts[i] + made[i] + 1
+            after -= prompts[i] + made[i] + 1
             self.estimate[i] = max(self.estimate[i], made[i])
-            self.admission[view.index].released(i)
-        if view.active == 1:
-            self.unfit[view.index].update(victims)
+        self.backlog.evicted(victims, view)
         return victims

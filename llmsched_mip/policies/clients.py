@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from llmsched_mip.policies.base import (
+from llmsched_mip.policies.parts.admission import Admission
+from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.protocol import (
     Decision,
-    Decode,
-    PolicyBase,
+    Policy,
     Prefill,
     Problem,
-    Wait,
     WorkerView,
+    decode_or_wait,
     prompt_tokens,
 )
-from llmsched_mip.policies.estimator import Estimator
-from llmsched_mip.policies.queueing import Admission
 
 
-class Clients(PolicyBase):
+class Clients(Policy):
     """Prefill for the idle clients as soon as `idle` of them wait for their next request, or none is active.
 
     Token cap and KV cache are respected by the forward check; what does not fit waits for the next prefill.  For
@@ -35,12 +34,11 @@ class Clients(PolicyBase):
     """
 
     def __init__(self, problem: Problem, lists: Sequence[Sequence[int]], idle: int):
-        super().__init__(problem)
-        self.lists = [deque(own) for own in lists]
+        self.lists = [deque(requests) for requests in lists]
         self.idle = idle
         self.admission = Admission(problem.workers[0], Estimator(problem.lengths), prompt_tokens(problem))
         self.held: dict[int, int] = {}
-        self.ready = {slot for slot, own in enumerate(self.lists) if own}
+        self.ready = {slot for slot, requests in enumerate(self.lists) if requests}
         self.here: set[int] = set()
 
     def arrived(self, request: int, time: float) -> None:
@@ -67,4 +65,4 @@ class Clients(PolicyBase):
                     self.ready.remove(slot)
                     self.held[i] = slot
                 return Prefill(batch, [client[i] for i in batch] if view.worker.slots is not None else None)
-        return Decode(None, wake=bool(self.ready)) if view.started else Wait()
+        return decode_or_wait(view, wake=bool(self.ready))

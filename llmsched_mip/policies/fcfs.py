@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from llmsched_mip.policies.base import Decision, Decode, WorkerView
-from llmsched_mip.policies.queueing import QueuePolicy
+from llmsched_mip.policies.parts.backlog import Backlog
+from llmsched_mip.policies.parts.list_scheduling import ListScheduling
+from llmsched_mip.policies.parts.queue import by_arrival
+from llmsched_mip.policies.protocol import Problem
 
 
-class FirstComeFirstServed(QueuePolicy):
+def first_come_first_served(problem: Problem) -> ListScheduling:
     """Prefill as soon as a slot is free, in order of arrival; stop at the first request that does not fit."""
-
-    def key(self, request: int, sequence: int) -> int:
-        """Order of arrival."""
-        return sequence
-
-    def decide(self, view: WorkerView) -> Decision:
-        """Prefill what fits, else decode until the next completion or until the first of the queue fits."""
-        batch = self.choose(view)
-        if batch:
-            return self.take(batch)
-        wake = view.free_slots > 0 and self.arrival_may_start()
-        rounds = self.until_the_first_fits(view)
-        return self.otherwise(view, wake) if rounds is None else Decode(rounds, wake)
-
-    def arrival_may_start(self) -> bool:
-        """Whether a request that arrives now might start before those that wait: not behind one that does not fit."""
-        return not self.queue or len(self.admission) > 1
+    return ListScheduling(Backlog(problem, by_arrival), overtaking=False)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sortedcontainers import SortedList
 
-from llmsched_mip.policies.base import Decision, Decode, Evict, Problem, Wait, WorkerView
-from llmsched_mip.policies.estimator import FixedEstimator, visible_interval
-from llmsched_mip.policies.fcfs import FirstComeFirstServed
-from llmsched_mip.policies.queueing import FixedAdmission
+from llmsched_mip.policies.parts.admission import fixed_admission
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.estimator import FixedEstimator, visible_interval
+from llmsched_mip.policies.protocol import Decision, Decode, Evict, Problem, Wait, WorkerView, prompt_tokens
 from llmsched_mip.timing import request_kv_volume, rounds_within_volume
 
 
-class GeometricSlicing(FirstComeFirstServed):
+class GeometricSlicing(BacklogPolicy):
     """Run every request for a slice; one that is not complete at its end is evicted and waits for a slice of twice
     the size.  Looks at no lengths, whatever is visible, and never overflows the KV cache.
 
@@ -26,12 +24,12 @@ class GeometricSlicing(FirstComeFirstServed):
     """
 
     def __init__(self, problem: Problem):
-        super().__init__(problem.blind())
-        self.most = visible_interval(self.problem)[1]
+        blind, self.prompts = problem.blind(), prompt_tokens(problem)
+        self.most = visible_interval(blind)[1]
         self.phase = [(request_kv_volume(p, 1) - 1).bit_length() for p in self.prompts]
         self.slice = [self._rounds(i) for i in range(len(self.prompts))]
-        self.estimator = FixedEstimator(self.problem.lengths, self.slice)
-        self.admission = [FixedAdmission(w, self.estimator, self.prompts) for w in problem.workers]
+        estimator = FixedEstimator(blind.lengths, self.slice)
+        self.backlog = Backlog(problem, self._key, estimator, fixed_admission(problem, estimator), keeps_place=False)
         self.ends: list[SortedList[tuple[int, int]]] = [SortedList() for _ in problem.workers]
         self.end: dict[int, int] = {}
 
@@ -46,19 +44,9 @@ class GeometricSlicing(FirstComeFirstServed):
             self.phase[request] += 1
             self.slice[request] = self._rounds(request)
 
-    def key(self, request: int, sequence: int) -> Any:
+    def _key(self, request: int, number: int) -> tuple[int, int, int]:
         """Ascending phase, then slice, then order of arrival."""
-        return self.phase[request], self.slice[request], sequence
-
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request; after an eviction for its next slice."""
-        if request in self.keys:
-            self.keys[request] = self.key(request, self.keys[request][2])
-        super().arrived(request, time)
-
-    def arrival_may_start(self) -> bool:
-        """A new request is in an early phase."""
-        return True
+        return self.phase[request], self.slice[request], number
 
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Forget the slice."""
@@ -73,17 +61,17 @@ class GeometricSlicing(FirstComeFirstServed):
         ends, capacity = self.ends[view.index], view.worker.kv_capacity
         if ends and ends[0][0] <= view.rounds:
             return Evict(self.evict(view))
-        batch = self.choose(view)
+        batch = self.backlog.choose(view)
         if not batch:
             if not view.started:
                 return Wait()
-            rounds, left = self.until_the_first_fits(view), ends[0][0] - view.rounds
+            rounds, left = self.backlog.until_the_first_fits(view), ends[0][0] - view.rounds
             return Decode(left if rounds is None else min(rounds, left), wake=view.free_slots > 0)
         for i in batch:
             rounds = self.slice[i] if capacity is None else min(self.slice[i], capacity - self.prompts[i])
             self.end[i] = view.rounds + rounds
             ends.add((self.end[i], i))
-        return self.take(batch)
+        return self.backlog.take(batch)
 
     def evict(self, view: WorkerView) -> list[int]:
         """Requests at the end of their slices; one that a larger slice cannot help on this worker leaves it."""
@@ -91,9 +79,9 @@ class GeometricSlicing(FirstComeFirstServed):
         victims = [i for _, i in ends.irange(maximum=(view.rounds, len(self.prompts)))]
         for i in victims:
             if view.rounds - view.started[i] < self.slice[i]:
-                self.unfit[view.index].add(i)
+                self.backlog.unfit[view.index].add(i)
             else:
                 self._lengthen(i)
             self._forget(i, view)
-            self.admission[view.index].released(i)
+            self.backlog.admission[view.index].released(i)
         return victims

@@ -2,86 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import numpy as np
-from scipy.special import ndtri
-
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.instance import Worker
-from llmsched_mip.policies.base import Problem, WorkerView
-from llmsched_mip.policies.estimator import Estimator
 from llmsched_mip.policies.lagrangian import Lagrangian
-from llmsched_mip.policies.queueing import Admission
-from llmsched_mip.policies.survival import SurvivalEstimator, active_arrays
-from llmsched_mip.timing import FloatArray
+from llmsched_mip.policies.parts.admission import Admission
+from llmsched_mip.policies.parts.chance_admission import ChanceAdmission
+from llmsched_mip.policies.parts.survival import SurvivalEstimator
+from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView, prompt_tokens
 
 RISK = 0.05
-HORIZONS = 24
 
 
-class ChanceAdmission(Admission):
-    """The forward KV check in distribution: in each of 24 rounds ahead, the mean of the KV held plus a multiple of
-    its standard deviation stays within the capacity.
-
-    Request i with k tokens made holds p + k + h in the round h ahead if it still runs, which has the chance that
-    `SurvivalEstimator` gives; requests are taken as independent and their sum as normal.  The rounds ahead are spread
-    geometrically from the next one to the longest length in question.
-    """
-
-    def __init__(self, worker: Worker, estimator: SurvivalEstimator, prompts: list[int], risk: float):
-        super().__init__(worker, estimator, prompts)
-        self.profile = None
-        self.survival = estimator
-        self.factor = float(ndtri(1.0 - risk))
-        self.all_prompts = np.array(prompts)
-        self.version = -1
-        self.ahead = np.ones(1, dtype=np.int64)
-        self.mean: FloatArray = np.zeros(1)
-        self.variance: FloatArray = np.zeros(1)
-
-    def batch(self, view: WorkerView, candidates: Iterable[int], skip: bool) -> list[int]:
-        """As `Admission.batch`."""
-        capacity = self.worker.kv_capacity
-        if capacity is not None:
-            if self.version != self.survival.version:
-                self._spread(capacity)
-            self.mean, self.variance = self._load(*active_arrays(view))
-        return super().batch(view, candidates, skip)
-
-    def _spread(self, capacity: int) -> None:
-        """Place the rounds ahead, up to the longest length."""
-        self.version = self.survival.version
-        longest = self.survival.lengths_at(np.arange(len(self.prompts)), self.survival.atoms[-1:])
-        most = max(2, min(capacity, int(np.max(longest))))
-        self.ahead = np.unique(np.geomspace(1, most, HORIZONS).astype(np.int64))
-
-    def _load(self, requests: np.ndarray, made: np.ndarray) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance of the KV of these requests in the rounds ahead."""
-        chance = self.survival.alive(requests, made, self.ahead)
-        held = (self.all_prompts[requests] + made)[:, None] + self.ahead[None, :]
-        return (chance * held).sum(axis=0), (chance * (1.0 - chance) * held**2).sum(axis=0)
-
-    def _kv_fits(self, view: WorkerView, i: int, capacity: int | None, held: int) -> bool:
-        if capacity is None:
-            return True
-        if held + self.prompts[i] + 1 > capacity:
-            return False
-        mean, variance = self._load(np.array([i]), np.zeros(1, dtype=np.int64))
-        mean, variance = self.mean + mean, self.variance + variance
-        alone = held == 0
-        if not alone and np.any(mean + self.factor * np.sqrt(variance) > capacity):
-            return False
-        self.mean, self.variance = mean, variance
-        return True
-
-
-class StochasticLagrangian(Lagrangian):
-    """`Lagrangian` that plans on the distribution of the remaining lengths instead of a single estimate.
-
-    Expected lengths, rates of completion and the KV check come from the survival function that is learnt as requests
-    complete (`SurvivalEstimator`, `ChanceAdmission`): the first extension that the hybrid method's paper names.  With
-    known lengths it is `Lagrangian`.  An overflow is answered by evicting the request that started last.
+def lagrangian_stochastic(problem: Problem, option: str | None = None) -> Policy:
+    """`StochasticLagrangian`; with known lengths `Lagrangian`.
 
     Parameters
     ----------
@@ -89,41 +21,59 @@ class StochasticLagrangian(Lagrangian):
     option : str, optional
         Accepted risk of an overflow in a round ahead, above 0 and at most 0.5; 0.05 if nothing else is asked for.
     """
+    accepted = RISK if option is None else risk(option)
+    return Lagrangian(problem) if problem.lengths.visible == "known" else StochasticLagrangian(problem, accepted)
 
-    def __init__(self, problem: Problem, option: str | None = None):
-        self.risk = RISK if option is None else risk(option)
-        super().__init__(problem)
 
-    def make_estimates(self, problem: Problem) -> tuple[Estimator, list[Admission]]:
-        """The learnt distribution, and the check with it."""
-        if problem.lengths.visible == "known":
-            return super().make_estimates(problem)
-        self.survival = SurvivalEstimator(problem.lengths)
-        return self.survival, [ChanceAdmission(w, self.survival, self.prompts, self.risk) for w in problem.workers]
+class StochasticLagrangian(Policy):
+    """`Lagrangian` that plans on the distribution of the remaining lengths instead of a single estimate.
+
+    Expected lengths, rates of completion and the KV check come from the survival function that is learnt as requests
+    complete (`SurvivalEstimator`, `ChanceAdmission`): the first extension that the hybrid method's paper names.  An
+    overflow is answered by evicting the request that started last.
+
+    Parameters
+    ----------
+    problem : Problem
+        With lengths that are not known.
+    risk : float
+        Accepted risk of an overflow in a round ahead.
+    """
+
+    def __init__(self, problem: Problem, risk: float):
+        self.survival, prompts = SurvivalEstimator(problem.lengths), prompt_tokens(problem)
+        admission: list[Admission] = [ChanceAdmission(w, self.survival, prompts, risk) for w in problem.workers]
+        self.rule = Lagrangian(problem, self.survival, admission)
+
+    def arrived(self, request: int, time: float) -> None:
+        """Queue the request."""
+        self.rule.arrived(request, time)
+
+    def decide(self, view: WorkerView) -> Decision:
+        """Prefill now, or decode until the next completion."""
+        return self.rule.decide(view)
 
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length."""
-        super().completed(request, length, view)
-        if not self.estimator.exact:
-            self.survival.learn(request, length, {i: view.rounds - start for i, start in view.started.items()})
+        self.rule.completed(request, length, view)
+        self.survival.learn(request, length, {i: view.rounds - start for i, start in view.started.items()})
 
     def evict(self, view: WorkerView) -> list[int]:
-        """Evict as by default; the length is longer than what was made."""
-        victims = super().evict(view)
-        if not self.estimator.exact:
-            for i in victims:
-                self.survival.lose(i, view.rounds - view.started[i])
+        """Evict the request that started last; its length is more than what was made."""
+        victims = self.rule.evict(view)
+        for i in victims:
+            self.survival.lose(i, view.rounds - view.started[i])
         return victims
 
 
 def risk(option: str) -> float:
     """The accepted risk that an option says; raises `InvalidInputError`."""
     try:
-        own = float(option)
+        accepted = float(option)
     except ValueError:
-        own = 0.0
-    if not 0 < own <= 0.5:
+        accepted = 0.0
+    if not 0 < accepted <= 0.5:
         raise InvalidInputError(
             "policy", f"lagrangian-stochastic: expected a risk above 0 and at most 0.5, got {option!r}"
         )
-    return own
+    return accepted

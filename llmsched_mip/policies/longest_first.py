@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from llmsched_mip.policies.fcfs import FirstComeFirstServed
+from llmsched_mip.policies.parts import keys
+from llmsched_mip.policies.parts.backlog import Backlog
+from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.parts.list_scheduling import ListScheduling
+from llmsched_mip.policies.protocol import Problem
 
 
-class LongestFirst(FirstComeFirstServed):
+def longest_first(problem: Problem) -> ListScheduling:
     """Prefill as soon as a slot is free, the longest expected output first (LPT); in order of arrival where
     nothing is visible of the lengths."""
-
-    def key(self, request: int, sequence: int) -> int:
-        """Descending expected length, then order of arrival."""
-        if self.estimator.visible == "unknown":
-            return sequence
-        return (MAX_LENGTH - self.estimator.length(request)) * MAX_REQUESTS + sequence
-
-    def arrival_may_start(self) -> bool:
-        """A longer request stands in front of those that wait."""
-        return True
-
-
-MAX_LENGTH = 2**32
-MAX_REQUESTS = 2**40
+    estimator = Estimator(problem.lengths)
+    return ListScheduling(Backlog(problem, keys.longest_first(estimator), estimator))

@@ -6,10 +6,10 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError
 from llmsched_mip.plan import Stage
-from llmsched_mip.policies.base import Decision, Decode, PolicyBase, Prefill, Problem, Wait, WorkerView
+from llmsched_mip.policies.protocol import Decision, Decode, Policy, Prefill, Problem, Wait, WorkerView, decode_or_wait
 
 
-class FollowPlan(PolicyBase):
+class FollowPlan(Policy):
     """Each worker runs its stages: prefill when all requests of the stage have arrived, then its rounds.
 
     Lengths are not looked at: where the plan does not fit what happens, the executor stops with an error.
@@ -21,15 +21,11 @@ class FollowPlan(PolicyBase):
     """
 
     def __init__(self, problem: Problem):
-        super().__init__(problem)
         if problem.plan is None:
             raise InvalidInputError("plan", "policy 'plan' needs a plan")
-        by_name = {own.name: own for own in problem.plan.workers}
-        self.stages: list[list[Stage]] = []
-        for worker in problem.workers:
-            own = by_name.get(worker.name)
-            self.stages.append([] if own is None else list(own))
-        named = np.concatenate([np.zeros(0, dtype=np.int64), *(own.requests for own in problem.plan.workers)])
+        stages = {worker_plan.name: list(worker_plan) for worker_plan in problem.plan.workers}
+        self.stages: list[list[Stage]] = [stages.get(worker.name, []) for worker in problem.workers]
+        named = np.concatenate([np.zeros(0, dtype=np.int64), *(part.requests for part in problem.plan.workers)])
         twice = np.flatnonzero(np.bincount(named[named >= 0]) > 1)
         if len(twice):
             raise InvalidPlanError(f"policy 'plan': request number {twice[0] + 1} appears more than once")
@@ -51,7 +47,7 @@ class FollowPlan(PolicyBase):
         if view.rounds < self.until[w] and view.started:
             return Decode(self.until[w] - view.rounds, wake=False)
         if self.next[w] == len(self.stages[w]):
-            return Decode(None, wake=False) if view.started else Wait()
+            return decode_or_wait(view, wake=False)
         stage = self.stages[w][self.next[w]]
         if not self.here.issuperset(stage.requests):
             return Wait()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmsched_mip.policies.base import Decision, Problem, WorkerView
-from llmsched_mip.policies.queueing import QueuePolicy
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.queue import by_arrival
+from llmsched_mip.policies.protocol import Decision, Problem, WorkerView, decode_or_wait
 
 
-class IdleThreshold(QueuePolicy):
+class IdleThreshold(BacklogPolicy):
     """Prefill in the order of a list as soon as `idle` slots are free (or nothing is active).
 
     Parameters
@@ -23,17 +24,14 @@ class IdleThreshold(QueuePolicy):
     """
 
     def __init__(self, problem: Problem, order: Sequence[int] | None, idle: int = 1, skip: bool = False):
-        super().__init__(problem)
-        self.order, self.idle, self.skip = order, idle, skip
-
-    def key(self, request: int, sequence: int) -> int:
-        """Place in the list."""
-        return sequence if self.order is None else int(self.order[request])
+        self.idle = idle
+        key = by_arrival if order is None else lambda request, number: order[request]
+        self.backlog = Backlog(problem, key, skip=skip)
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill when enough slots are idle, else decode."""
         if view.free_slots >= self.idle or not view.started:
-            batch = self.choose(view)
+            batch = self.backlog.choose(view)
             if batch:
-                return self.take(batch)
-        return self.otherwise(view, wake=view.free_slots > 0)
+                return self.backlog.take(batch)
+        return decode_or_wait(view, wake=view.free_slots > 0)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from llmsched_mip.policies.base import (
+from llmsched_mip.policies.parts.admission import Admission
+from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.protocol import (
     Decision,
     Decode,
-    PolicyBase,
+    Policy,
     Prefill,
     Problem,
-    Wait,
     WorkerView,
+    decode_or_wait,
     prompt_tokens,
 )
-from llmsched_mip.policies.estimator import Estimator
-from llmsched_mip.policies.queueing import Admission
 
 
-class Timetable(PolicyBase):
+class Timetable(Policy):
     """Batch k is due at round ``due[k]``.
 
     In a batch the longest go first: the short ones can wait without delaying the end.  What does not fit when it is
@@ -36,7 +36,6 @@ class Timetable(PolicyBase):
     """
 
     def __init__(self, problem: Problem, batches: Sequence[list[int]], due: Sequence[int], early: bool):
-        super().__init__(problem)
         self.estimator = Estimator(problem.lengths)
         self.batches, self.due, self.early = deque(self._sorted(b) for b in batches), deque(due), early
         self.admission = Admission(problem.workers[0], self.estimator, prompt_tokens(problem))
@@ -54,7 +53,7 @@ class Timetable(PolicyBase):
     def decide(self, view: WorkerView) -> Decision:
         """Prefill what is due, or all of the next batch if it fits already."""
         if not self.batches:
-            return Decode(None, wake=False) if view.started else Wait()
+            return decode_or_wait(view, wake=False)
         now_due = view.rounds >= self.due[0] or not view.started
         if now_due or (self.early and len(self.batches[0]) <= view.free_slots):
             batch = self.admission.batch(view, self.batches[0], skip=True)

@@ -1,18 +1,44 @@
 """Reports and pictures: one self-contained page of studies and plans, tables, Gantt charts."""
 
-from llmsched_mip.report.data import Report, read_report
-from llmsched_mip.report.gantt import gantt_document
-from llmsched_mip.report.gantt_svg import gantt_svg
-from llmsched_mip.report.page import gantt_page, report_page
-from llmsched_mip.report.tables import Table, all_tables
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Report",
-    "Table",
-    "all_tables",
-    "gantt_document",
-    "gantt_page",
-    "gantt_svg",
-    "read_report",
-    "report_page",
-]
+import lazy_loader
+
+if TYPE_CHECKING:
+    from llmsched_mip.report.data import MOST_BARS, Report, read_report
+    from llmsched_mip.report.formats import WRITERS, csv_text, data_columns
+    from llmsched_mip.report.gantt import gantt_document
+    from llmsched_mip.report.gantt_svg import gantt_svg
+    from llmsched_mip.report.page import gantt_page, report_page
+    from llmsched_mip.report.sources import Instances, read_plan_and_instance
+    from llmsched_mip.report.tables import Table, all_tables
+
+    __all__ = [
+        "MOST_BARS",
+        "WRITERS",
+        "Instances",
+        "Report",
+        "Table",
+        "all_tables",
+        "csv_text",
+        "data_columns",
+        "gantt_document",
+        "gantt_page",
+        "gantt_svg",
+        "read_plan_and_instance",
+        "read_report",
+        "report_page",
+    ]
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach(
+        __name__,
+        submod_attrs={
+            "data": ["MOST_BARS", "Report", "read_report"],
+            "formats": ["WRITERS", "csv_text", "data_columns"],
+            "gantt": ["gantt_document"],
+            "gantt_svg": ["gantt_svg"],
+            "page": ["gantt_page", "report_page"],
+            "sources": ["Instances", "read_plan_and_instance"],
+            "tables": ["Table", "all_tables"],
+        },
+    )

@@ -68,7 +68,7 @@ def breakdown(report: Report) -> Figure | None:
     rows = report.rows[report.rows["value"].gt(0) & report.rows["best_bound"].notna()]
     if rows.empty:
         return None
-    by_series = [(str(series), own) for series, own in rows.groupby("series", sort=False)]
+    by_series = [(str(series), group) for series, group in rows.groupby("series", sort=False)]
     best = rows.loc[rows.groupby("identity", sort=False)["value"].idxmin()]
     by_case = [(str(name), best.iloc[[k]]) for k, name in enumerate(_case_names(best))]
     whole, choices = _stack(by_series), {}
@@ -101,8 +101,8 @@ def _stack(groups: list[tuple[str, pd.DataFrame]]) -> tuple[list[Figure], Figure
         reached = upto
     if (best - reached > LEAST_SHARE).any():
         data.append(_segment("other bounds", labels, best - reached, ""))
-    for k, own in enumerate(data):
-        own["marker"] = {"color": BOUND_COLORS[round(k * (len(BOUND_COLORS) - 1) / max(1, len(data) - 1))]}
+    for k, part in enumerate(data):
+        part["marker"] = {"color": BOUND_COLORS[round(k * (len(BOUND_COLORS) - 1) / max(1, len(data) - 1))]}
     gap = _segment("open gap", labels, 100 - best, VERMILION)
     layout = _axes("share of the value (%)", "", barmode="stack", margin={"r": 64})
     layout["xaxis"]["range"] = [0, 100]
@@ -114,9 +114,9 @@ def _stack(groups: list[tuple[str, pd.DataFrame]]) -> tuple[list[Figure], Figure
             "xanchor": "left",
             "xshift": 4,
             "showarrow": False,
-            "text": f"{100 - own:.2f} %",
+            "text": f"{100 - reached_share:.2f} %",
         }
-        for k, own in enumerate(best)
+        for k, reached_share in enumerate(best)
     ]
     layout["yaxis"] |= {"autorange": "reversed", "type": "category", "automargin": True}
     return [*data, gap], layout | {"height": AXIS_HEIGHT + BAR_HEIGHT * max(3, len(groups))}
@@ -124,8 +124,8 @@ def _stack(groups: list[tuple[str, pd.DataFrame]]) -> tuple[list[Figure], Figure
 
 def _share(rows: pd.DataFrame, name: str) -> float:
     """Mean of a bound over the value, %; at most what the best bound reaches."""
-    own = [bounds.get(name) for bounds in rows["bounds"]]
-    values = pd.to_numeric(pd.Series(own, index=rows.index, dtype=object), errors="coerce")
+    found = [bounds.get(name) for bounds in rows["bounds"]]
+    values = pd.to_numeric(pd.Series(found, index=rows.index, dtype=object), errors="coerce")
     return float((100 * values / rows["value"]).clip(upper=100).mean())
 
 
@@ -134,7 +134,7 @@ def _segment(name: str, labels: list[str], widths: FloatArray, color: str) -> Fi
         "type": "bar",
         "orientation": "h",
         "name": literal(name),
-        "y": [literal(own) for own in labels],
+        "y": [literal(label) for label in labels],
         "x": _numbers(np.maximum(widths, 0.0)),
         "marker": {"color": color},
         "hovertemplate": "%{y}<br>%{fullData.name}: %{x:.3f} %<extra></extra>",
@@ -154,15 +154,15 @@ def convergence(report: Report) -> Figure | None:
     if rows.empty:
         return None
     choices = {}
-    for case, own in list(rows.groupby("case", sort=False))[:MOST_CASES]:
-        data = [line for _, row in own.iterrows() for line in _trace_lines(report, row)]
-        first = own.iloc[0]
-        label = str(first["instance"]) + ("" if len(own) > 0 and first["objective"] == "makespan" else ", completion")
+    for case, runs in list(rows.groupby("case", sort=False))[:MOST_CASES]:
+        data = [line for _, row in runs.iterrows() for line in _trace_lines(report, row)]
+        first = runs.iloc[0]
+        label = str(first["instance"]) + ("" if len(runs) > 0 and first["objective"] == "makespan" else ", completion")
         while label in choices:
             label += f" ({str(case)[-1:]})"
         layout = _axes("time (s)", f"{first['objective'].replace('_', ' ')} (s)")
         layout["xaxis"] |= {"type": "log", "dtick": 1}
-        layout["yaxis"]["range"] = _trace_range(own["trace"])
+        layout["yaxis"]["range"] = _trace_range(runs["trace"])
         choices[label] = (data, layout)
     return _figure("Incumbent and bound over time", choices)
 
@@ -183,10 +183,10 @@ def _trace_lines(report: Report, row: pd.Series) -> list[Figure]:
     lines, color = [], _color(report, row["series"])
     end = max(float(points[-1, 0]), row["seconds"] if np.isfinite(row["seconds"]) else 0.0)
     for column, name, dash in ((1, "incumbent", "solid"), (2, "bound", "dash")):
-        own = np.vstack((points[:, [0, column]], [[end, points[-1, column]]]))
-        own = own[np.isfinite(own[:, 1])]
-        if len(own):
-            lines.append(_step(f"{row['series']}: {name}", own[:, 0], own[:, 1], color, dash))
+        line = np.vstack((points[:, [0, column]], [[end, points[-1, column]]]))
+        line = line[np.isfinite(line[:, 1])]
+        if len(line):
+            lines.append(_step(f"{row['series']}: {name}", line[:, 0], line[:, 1], color, dash))
     return lines
 
 
@@ -205,15 +205,15 @@ def gaps_over_time(report: Report) -> Figure | None:
     ends = [float(trace[-1][0] or 0.0) for trace in rows["trace"]]
     times = np.geomspace(LEAST_SECONDS, max([*ends, 10 * LEAST_SECONDS]), GRID)
     data: list[Figure] = []
-    for series, own in rows.groupby("series", sort=False):
-        gaps = 100 * np.array([_gap_at(trace, times) for trace in own["trace"]])
+    for series, runs in rows.groupby("series", sort=False):
+        gaps = 100 * np.array([_gap_at(trace, times) for trace in runs["trace"]])
         low, middle, high = np.quantile(gaps, (0.25, 0.5, 0.75), axis=0)
         color = _color(report, str(series))
         hidden: Figure = {"showlegend": False, "hoverinfo": "skip"}
         band = {"line": {"shape": "hv", "width": 0, "color": color}, **hidden}
         data.append(_step(str(series), times, low, color) | band)
         data.append(_step(str(series), times, high, color) | band | {"fill": "tonexty", "fillcolor": color + "33"})
-        data.append(_step(f"{series} (median of {len(own)})", times, middle, color))
+        data.append(_step(f"{series} (median of {len(runs)})", times, middle, color))
     layout = _axes("time (s)", "gap (%)")
     layout["xaxis"] |= {"type": "log", "dtick": 1}
     layout["yaxis"]["rangemode"] = "tozero"
@@ -257,17 +257,17 @@ def boxes(report: Report, column: str, axis: str, scale: float) -> Figure | None
             "type": "box",
             "orientation": "h",
             "name": literal(series),
-            "x": _numbers(scale * own[column]),
-            "text": own["instance"].map(literal).tolist() if len(own) <= MOST_POINTS else [],
-            "boxpoints": "all" if len(own) <= MOST_POINTS else "outliers",
+            "x": _numbers(scale * runs[column]),
+            "text": runs["instance"].map(literal).tolist() if len(runs) <= MOST_POINTS else [],
+            "boxpoints": "all" if len(runs) <= MOST_POINTS else "outliers",
             "pointpos": 0,
             "jitter": 0.5,
             "marker": {"size": 3, "opacity": 0.45, "color": _color(report, str(series))},
             "line": {"width": 1.5},
-            "hovertemplate": ("%{text}<br>" if len(own) <= MOST_POINTS else "") + "%{x:.3f}<extra></extra>",
+            "hovertemplate": ("%{text}<br>" if len(runs) <= MOST_POINTS else "") + "%{x:.3f}<extra></extra>",
             "showlegend": False,
         }
-        for series, own in rows.groupby("series", sort=False)
+        for series, runs in rows.groupby("series", sort=False)
     ]
     layout = _axes(axis, "")
     layout["yaxis"] |= {"type": "category", "autorange": "reversed"}

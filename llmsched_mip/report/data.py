@@ -136,7 +136,7 @@ def _study_charts(folder: Path, rows: pd.DataFrame, report: Report, instances: I
 
 
 def _draw(report: Report, instance: Instance, plan: Plan, title: str) -> None:
-    drawn = sum(len(own["bars"]["id"]) for document in report.schedules for own in document["workers"])
+    drawn = sum(len(worker["bars"]["id"]) for document in report.schedules for worker in document["workers"])
     if drawn + instance.n > MOST_BARS:
         report.notes.append(f"No chart of {title}: {instance.n:,} more requests would make the page too large.")
         return
@@ -200,7 +200,7 @@ def _joined(rows: pd.DataFrame, names: tuple[str, ...]) -> pd.Series:
 
 def _series(rows: pd.DataFrame) -> pd.Series:
     """The label of every row, with what tells rows of the same label apart."""
-    label = rows["row"].where(rows["row"] != "", rows["policy"]).where(lambda own: own != "", rows["method"])
+    label = rows["row"].where(rows["row"] != "", rows["policy"]).where(lambda text: text != "", rows["method"])
     shown = label.copy()
     for name, suffix in (("lengths", "{}"), ("time_limit_s", "{:g} s")):
         several = rows.groupby(label)[name].transform("nunique") > 1
@@ -214,12 +214,12 @@ def _bounded(rows: pd.DataFrame) -> pd.DataFrame:
     for identity, bound, name, bounds in zip(
         rows["identity"], rows["bound"], rows["bound_name"], rows["bounds"], strict=True
     ):
-        found = {str(own): value for own, value in bounds.items() if isinstance(value, int | float)}
+        found = {str(bound_name): value for bound_name, value in bounds.items() if isinstance(value, int | float)}
         if np.isfinite(bound) and bound > max(found.values(), default=-np.inf):
             found[name or "bound"] = bound
-        for own, value in found.items():
+        for bound_name, value in found.items():
             if np.isfinite(value) and value > best.get(identity, (-np.inf, ""))[0]:
-                best[identity] = float(value), own
+                best[identity] = float(value), bound_name
     pairs = [best.get(identity, (np.nan, "")) for identity in rows["identity"]]
     rows["best_bound"] = np.array([value for value, _ in pairs], dtype=np.float64)
     rows["best_bound_name"] = [name for _, name in pairs]
@@ -240,8 +240,8 @@ def _compared(rows: pd.DataFrame) -> pd.DataFrame:
 
 def baseline_values(rows: pd.DataFrame) -> dict[str, float]:
     """Value of the baseline of every case that has one."""
-    own = rows[is_baseline(rows)].drop_duplicates("case")
-    return dict(zip(own["case"], own["value"], strict=True))
+    baseline = rows[is_baseline(rows)].drop_duplicates("case")
+    return dict(zip(baseline["case"], baseline["value"], strict=True))
 
 
 def is_baseline(rows: pd.DataFrame) -> pd.Series:

@@ -32,7 +32,7 @@ COUNTS = ("seed", "prefill_iterations", "decode_rounds", "evictions", "kv_peak")
 def data_columns(rows: pd.DataFrame) -> dict[str, list[Any]]:
     """All results as plain columns: every bound one of its own, no NaN, counts as integers."""
     columns = {name: _plain(rows[name], name in COUNTS) for name in DATA_COLUMNS}
-    for name in dict.fromkeys(str(own) for bounds in rows["bounds"] for own in bounds):
+    for name in dict.fromkeys(str(bound_name) for bounds in rows["bounds"] for bound_name in bounds):
         values = [bounds.get(name) for bounds in rows["bounds"]]
         columns[f"bound_{name}"] = _plain(pd.Series(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")))
     return {name: values for name, values in columns.items() if any(v is not None for v in values)}

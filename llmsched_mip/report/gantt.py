@@ -92,13 +92,19 @@ def _worker_document(
     instance: Instance, evaluation: Evaluation, w: int, usage: WorkerUsage, edges: IntArray, digits: int
 ) -> dict[str, Any]:
     worker, schedule, requests = instance.workers[w], evaluation.schedule, instance.requests
-    own = np.flatnonzero(schedule.worker == w)
-    lane = _lanes(worker, schedule.slot[own], schedule.prefill_start_s[own], schedule.completion_s[own])
-    order = np.lexsort((schedule.prefill_start_s[own], lane))
-    own, lane = own[order], lane[order]
+    requests_here = np.flatnonzero(schedule.worker == w)
+    lane = _lanes(
+        worker,
+        schedule.slot[requests_here],
+        schedule.prefill_start_s[requests_here],
+        schedule.completion_s[requests_here],
+    )
+    order = np.lexsort((schedule.prefill_start_s[requests_here], lane))
+    requests_here, lane = requests_here[order], lane[order]
 
     def seconds(values: FloatArray) -> list[float]:
-        return np.round(values, digits).tolist()
+        rounded: list[float] = np.round(values, digits).tolist()
+        return rounded
 
     return {
         "name": worker.name,
@@ -106,15 +112,15 @@ def _worker_document(
         "kv_capacity": worker.kv_capacity,
         "lanes": int(lane.max(initial=-1)) + 1 if worker.slots is None else worker.slots,
         "bars": {
-            "id": [requests.id[i] for i in own.tolist()],
-            "prompt": requests.prefill_tokens[own].tolist(),
-            "output": requests.decode_tokens[own].tolist(),
-            "arrival": seconds(requests.arrival_s[own]),
+            "id": [requests.id[i] for i in requests_here.tolist()],
+            "prompt": requests.prefill_tokens[requests_here].tolist(),
+            "output": requests.decode_tokens[requests_here].tolist(),
+            "arrival": seconds(requests.arrival_s[requests_here]),
             "lane": lane.tolist(),
-            "shade": np.searchsorted(edges, requests.decode_tokens[own]).tolist(),
-            "prefill": seconds(schedule.prefill_start_s[own]),
-            "decode": seconds(schedule.decode_start_s[own]),
-            "end": seconds(schedule.completion_s[own]),
+            "shade": np.searchsorted(edges, requests.decode_tokens[requests_here]).tolist(),
+            "prefill": seconds(schedule.prefill_start_s[requests_here]),
+            "decode": seconds(schedule.decode_start_s[requests_here]),
+            "end": seconds(schedule.completion_s[requests_here]),
         },
         "runs": {
             "start": seconds(usage.start_s),

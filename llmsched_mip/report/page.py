@@ -108,9 +108,9 @@ def _sections(report: Report, tables: dict[str, Table], charts: dict[str, Any]) 
         ("failures", "Cases without a result", "", ["failures"], [], False),
     ]
     sections = []
-    for key, title, text, own_tables, own_charts, wide in wanted:
-        shown = [_table(tables[name]) for name in own_tables if name in tables]
-        drawn = [name for name in own_charts if name in charts]
+    for key, title, text, table_names, chart_names, wide in wanted:
+        shown = [_table(tables[name]) for name in table_names if name in tables]
+        drawn = [name for name in chart_names if name in charts]
         gantt = key == "schedules" and bool(report.schedules)
         if shown or drawn or gantt:
             sections.append(
@@ -182,12 +182,12 @@ def _lead(report: Report) -> str:
     parts = [" and ".join(families) + (f", seeds {seeds}" if seeds else "")] if families else []
     days = sorted({time[:10] for column in ("started", "finished") for time in rows[column] if time})
     parts += [days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"] if days else []
-    parts += list(dict.fromkeys(_versions(own) for own in rows["versions"] if own))
+    parts += list(dict.fromkeys(_versions(packages) for packages in rows["versions"] if packages))
     return " · ".join(parts)
 
 
-def _versions(own: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in own.items())
+def _versions(packages: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in packages.items())
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
@@ -201,7 +201,9 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     facts += [("Study begun", study.created) for study in report.studies if study.created]
     times = sorted(time for column in ("started", "finished") for time in rows[column] if time)
     facts += [("Runs", f"{times[0]} to {times[-1]}")] if times else []
-    facts += [("Versions", text) for text in dict.fromkeys(_versions(own) for own in rows["versions"] if own)]
+    facts += [
+        ("Versions", text) for text in dict.fromkeys(_versions(packages) for packages in rows["versions"] if packages)
+    ]
     hosts = [host for host in dict.fromkeys(rows["host"]) if host]
     facts += [("Machines", ", ".join(hosts))] if hosts else []
     facts += [("Study digest", study.digest) for study in report.studies if study.digest]

@@ -14,6 +14,7 @@ from llmsched_mip.io.files import read_instance, read_plan, read_plan_claims
 from llmsched_mip.io.storage import read_bytes
 from llmsched_mip.plan import Plan
 from llmsched_mip.study.layout import FILE
+from llmsched_mip.workload import generate
 
 GENERATED = ("requests", "worker", "slots", "rate", "intervals", "predictions")
 SUFFIXES = (".json", ".json.gz")
@@ -43,7 +44,7 @@ class Instances:
         """
         found = self.by_digest(plan.instance_digest, plan.instance, path.parent)
         if found is None and self._given:
-            names = ", ".join(str(own) for own in self._given)
+            names = ", ".join(str(file) for file in self._given)
             raise InvalidInputError(
                 "instance_digest", f"{plan.instance_digest} is of none of the instances given: {names}", None, str(path)
             )
@@ -76,7 +77,7 @@ class Instances:
         if not folder.is_dir():
             return
         files = [path for path in folder.iterdir() if path.name.endswith(SUFFIXES) and path.is_file()]
-        for path in sorted(files, key=lambda own: (not own.name.startswith(name), own.name)):
+        for path in sorted(files, key=lambda file: (not file.name.startswith(name), file.name)):
             resolved = path.resolve()
             if resolved in self._looked:
                 continue
@@ -92,8 +93,6 @@ class Instances:
 
 
 def _of_row(row: dict[str, Any]) -> Instance | None:
-    from llmsched_mip.workload import generate
-
     if row.get("file"):
         return read_instance(str(row["file"]))
     if not row.get("family"):

@@ -104,18 +104,18 @@ class Paired(NamedTuple):
     p_value: float
 
 
-def paired(baseline: Any, own: Any, less_is_better: bool = True) -> Paired:
-    """Differences ``own - baseline`` over the pairs in which both are finite.
+def paired(baseline: Any, values: Any, less_is_better: bool = True) -> Paired:
+    """Differences ``values - baseline`` over the pairs in which both are finite.
 
     Returns
     -------
     Paired
-        Number of pairs, mean and standard deviation of the differences, pairs in which `own` is better, and the
+        Number of pairs, mean and standard deviation of the differences, pairs in which `values` is better, and the
         two-sided p-value of Wilcoxon's signed-rank test (NaN for fewer than five pairs or without any difference).
     """
-    baseline, own = np.asarray(baseline, dtype=np.float64), np.asarray(own, dtype=np.float64)
-    both = np.isfinite(baseline) & np.isfinite(own)
-    difference = own[both] - baseline[both]
+    baseline, values = np.asarray(baseline, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    both = np.isfinite(baseline) & np.isfinite(values)
+    difference = values[both] - baseline[both]
     better = int(np.sum(difference < 0 if less_is_better else difference > 0))
     count = len(difference)
     p_value = float("nan")

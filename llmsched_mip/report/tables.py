@@ -109,7 +109,9 @@ def summary_table(report: Report) -> Table | None:
     if rows.empty or not is_baseline(rows).any() or rows["series"].nunique() < 2:
         return None
     base = rows[is_baseline(rows)].drop_duplicates("case").set_index("case")
-    published = {name: own for name, own in PUBLISHED.items() if name in {label.casefold() for label in rows["row"]}}
+    published = {
+        name: figures for name, figures in PUBLISHED.items() if name in {label.casefold() for label in rows["row"]}
+    }
     columns = [
         Column("row"), Column("cases", digits=0), Column("total time", "s", 2), Column("utilization", "%", 1),
         Column("gain", "points", 1), Column("gap closure", "%", 1), Column("gap of value", "%", 2),
@@ -122,10 +124,10 @@ def summary_table(report: Report) -> Table | None:
             Column("published closure", "%", 1),
         ]
     lines = []
-    for series, own in rows.groupby("series", sort=False):
-        lines.append(_summary_line(str(series), own, base))
+    for series, runs in rows.groupby("series", sort=False):
+        lines.append(_summary_line(str(series), runs, base))
         if published:
-            lines[-1] += published.get(own["row"].iloc[0].casefold(), (None, None, None))
+            lines[-1] += published.get(runs["row"].iloc[0].casefold(), (None, None, None))
     note = (
         "Mean ± standard deviation over cases. Gain: utilization above the baseline's on the same case. p: two-sided "
         "Wilcoxon signed-rank test of the total times against the baseline, paired by case."
@@ -136,13 +138,13 @@ def summary_table(report: Report) -> Table | None:
     return Table("summary", "Baseline, offline, online, hybrid", columns, lines, note)
 
 
-def _summary_line(series: str, own: pd.DataFrame, base: pd.DataFrame) -> list[Any]:
-    ran = own[own["value"].notna()]
+def _summary_line(series: str, runs: pd.DataFrame, base: pd.DataFrame) -> list[Any]:
+    ran = runs[runs["value"].notna()]
     with_base = ran[ran["case"].isin(base.index)].drop_duplicates("case")
     reference = base.loc[with_base["case"]]
     gain = 100 * (with_base["utilization"].to_numpy() - reference["utilization"].to_numpy())
     against = paired(reference["value"], with_base["value"])
-    baseline = bool(is_baseline(own).all())
+    baseline = bool(is_baseline(runs).all())
     return [
         series,
         len(ran),
@@ -174,19 +176,19 @@ def means_table(report: Report) -> Table | None:
     ]  # fmt: skip
     columns += [Column("primal-dual integral, mean", "s", 3)] if traced else []
     lines = []
-    for series, own in rows.groupby("series", sort=False):
-        gaps = own["gap_bound"].dropna()
+    for series, runs in rows.groupby("series", sort=False):
+        gaps = runs["gap_bound"].dropna()
         line = [
             str(series),
-            len(own),
-            int(own["value"].isna().sum()),
-            shifted_geometric_mean(own["seconds"], SECONDS_SHIFT),
+            len(runs),
+            int(runs["value"].isna().sum()),
+            shifted_geometric_mean(runs["seconds"], SECONDS_SHIFT),
             100 * shifted_geometric_mean(gaps, GAP_SHIFT),
             100 * float(gaps.median()) if len(gaps) else None,
             100 * float(gaps.max()) if len(gaps) else None,
-            int((own["status"] == "optimal").sum()),
+            int((runs["status"] == "optimal").sum()),
         ]
-        lines.append([*line, mean(own["integral"])] if traced else line)
+        lines.append([*line, mean(runs["integral"])] if traced else line)
     note = (
         f"Shifts: {SECONDS_SHIFT:g} s for times, {100 * GAP_SHIFT:g} percentage point for gaps. Primal-dual "
         "integral: of the gap |incumbent − bound| / max(|incumbent|, |bound|), 1 as long as one is missing, over the "

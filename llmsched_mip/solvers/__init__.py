@@ -7,11 +7,12 @@ import lazy_loader
 if TYPE_CHECKING:
     from llmsched_mip.solvers.arrays import ArrayModel, PyomoForm, standard_form
     from llmsched_mip.solvers.cbc import solve_with_cbc
-    from llmsched_mip.solvers.export import write_model
+    from llmsched_mip.solvers.export import FORMATS, write_model
     from llmsched_mip.solvers.highs import solve, solve_arrays
     from llmsched_mip.solvers.result import SolveResult, Status, TracePoint
 
     __all__ = [
+        "FORMATS",
         "ArrayModel",
         "PyomoForm",
         "SolveResult",
@@ -29,7 +30,7 @@ else:
         submod_attrs={
             "arrays": ["ArrayModel", "PyomoForm", "standard_form"],
             "cbc": ["solve_with_cbc"],
-            "export": ["write_model"],
+            "export": ["FORMATS", "write_model"],
             "highs": ["solve", "solve_arrays"],
             "result": ["SolveResult", "Status", "TracePoint"],
         },

@@ -131,36 +131,6 @@ def _rows(form: Any) -> tuple[Any, FloatArray, FloatArray, list[Any]]:
     return matrix, lower[keep], upper[keep], [constraints[k] for k in np.flatnonzero(keep)]
 
 
-def with_two_costs(arrays: ArrayModel) -> tuple[ArrayModel, bool]:
-    """The model with half of the cost on a twin, if one continuous column carries it all; whether it was changed.
-
-    From a single continuous variable in the objective CBC 2.10.3 derives steps of about 1 between values where
-    there are none ("Cutoff increment increased"), and then calls a plan optimal that is not.  The twin is the last
-    column and the last row: at least the column where its cost counts as a minimum, at most where as a maximum.
-    """
-    free = np.flatnonzero((arrays.cost != 0) & (arrays.lower < arrays.upper))
-    if len(free) != 1 or arrays.integer[free[0]]:
-        return arrays, False
-    j, (rows, columns) = int(free[0]), arrays.matrix.shape
-    cost = np.append(arrays.cost, 0.5 * arrays.cost[j])
-    cost[j] *= 0.5
-    row = sparse.csc_array(([-1.0, 1.0], ([0, 0], [j, columns])), shape=(1, columns + 1))
-    wide = sparse.hstack([arrays.matrix, sparse.csc_array((rows, 1))])
-    above = (arrays.cost[j] > 0) != arrays.maximise
-    changed = ArrayModel(
-        cost,
-        sparse.csc_array(sparse.vstack([wide, row])),
-        np.append(arrays.row_lower, 0.0 if above else -math.inf),
-        np.append(arrays.row_upper, math.inf if above else 0.0),
-        np.append(arrays.lower, arrays.lower[j]),
-        np.append(arrays.upper, arrays.upper[j]),
-        np.append(arrays.integer, False),
-        arrays.offset,
-        arrays.maximise,
-    )
-    return changed, True
-
-
 def cost_exponent(model: ArrayModel) -> int:
     """k, where the costs go to the solver divided by ``2**k``: its tolerances are absolute.
 

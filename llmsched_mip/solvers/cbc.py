@@ -13,15 +13,7 @@ from scipy import sparse
 from llmsched_mip import clock
 from llmsched_mip.budget import Budget
 from llmsched_mip.errors import SchedulingError
-from llmsched_mip.solvers.arrays import (
-    ArrayModel,
-    PyomoForm,
-    cost_exponent,
-    in_unit,
-    standard_form,
-    tells_apart,
-    with_two_costs,
-)
+from llmsched_mip.solvers.arrays import ArrayModel, PyomoForm, cost_exponent, in_unit, standard_form, tells_apart
 from llmsched_mip.solvers.result import Seconds, SolveResult, Status
 
 if TYPE_CHECKING:
@@ -97,7 +89,7 @@ def _run(model: ArrayModel, solver: pulp.PULP_CBC_CMD, began: float, mip_rel_gap
     built = clock.now()
     unit = cost_exponent(model)
     arrays = in_unit(model, unit)
-    problem, variables = _problem(with_two_costs(arrays)[0])
+    problem, variables = _problem(_with_two_costs(arrays))
     handed = clock.now()
     try:
         problem.solve(solver)
@@ -116,6 +108,35 @@ def _consistent(arrays: ArrayModel) -> bool:
     empty = np.diff(matrix.indptr) == 0
     rows_hold = ((arrays.row_lower <= 0) & (arrays.row_upper >= 0))[empty].all()
     return bool(rows_hold and (arrays.lower <= arrays.upper).all())
+
+
+def _with_two_costs(arrays: ArrayModel) -> ArrayModel:
+    """The model with half of the cost on a twin, if one continuous column carries it all.
+
+    From a single continuous variable in the objective CBC 2.10.3 derives steps of about 1 between values where
+    there are none ("Cutoff increment increased"), and then calls a plan optimal that is not.  The twin is the last
+    column and the last row: at least the column where its cost counts as a minimum, at most where as a maximum.
+    """
+    free = np.flatnonzero((arrays.cost != 0) & (arrays.lower < arrays.upper))
+    if len(free) != 1 or arrays.integer[free[0]]:
+        return arrays
+    j, (rows, columns) = int(free[0]), arrays.matrix.shape
+    cost = np.append(arrays.cost, 0.5 * arrays.cost[j])
+    cost[j] *= 0.5
+    row = sparse.csc_array(([-1.0, 1.0], ([0, 0], [j, columns])), shape=(1, columns + 1))
+    wide = sparse.hstack([arrays.matrix, sparse.csc_array((rows, 1))])
+    above = (arrays.cost[j] > 0) != arrays.maximise
+    return ArrayModel(
+        cost,
+        sparse.csc_array(sparse.vstack([wide, row])),
+        np.append(arrays.row_lower, 0.0 if above else -math.inf),
+        np.append(arrays.row_upper, math.inf if above else 0.0),
+        np.append(arrays.lower, arrays.lower[j]),
+        np.append(arrays.upper, arrays.upper[j]),
+        np.append(arrays.integer, False),
+        arrays.offset,
+        arrays.maximise,
+    )
 
 
 def _problem(arrays: ArrayModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:

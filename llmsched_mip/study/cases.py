@@ -165,8 +165,8 @@ def _cases(document: StudyDocument, folder: Path) -> Iterator[Case]:
     given: list[str] = [*(document.objectives or [])]
     position = 0
     for k, entry in enumerate(document.instances):
-        for source, own in _sources(f"instances[{k}]", entry, folder, rows):
-            for objective in given or [own]:
+        for source, objective_there in _sources(f"instances[{k}]", entry, folder, rows):
+            for objective in given or [objective_there]:
                 for limit in document.time_limits:
                     case = Case(
                         position,

@@ -9,6 +9,8 @@ from llmsched_mip.errors import SchedulingError
 LAYOUT = 1
 FILE, LOCK, PLANS = "ledger.sqlite", "ledger.lock", "plans"
 BUSY_SECONDS = 10.0
+FAILED, NO_PLAN = "failed", "no plan"
+"""Statuses of rows without a plan, beside those of plans."""
 
 STUDY_COLUMNS = {
     "name": "TEXT",

@@ -6,7 +6,6 @@ also on network file systems, where write-ahead logs do not work.  One process w
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -16,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from llmsched_mip.io.storage import readable, unwritable, write_bytes
 from llmsched_mip.study.cases import Case, Study
@@ -154,7 +155,7 @@ class Ledger:
         connection = getattr(self, "_connection", None)
         if connection is not None:
             connection.close()
-        self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> Ledger:
         return self
@@ -165,30 +166,32 @@ class Ledger:
         self.close()
 
 
-def _locked(folder: Path) -> IO[str]:
-    """The lock file, held by this process until it is closed or the process ends."""
+def _locked(folder: Path) -> FileLock:
+    """The lock file, held by this process until it is released or the process ends."""
+    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115
-    except (OSError, ValueError) as error:
+        lock = FileLock(path)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LedgerError(f"{folder}: another process writes this ledger ({_holder(path)})") from None
+    except (OSError, ValueError, NotImplementedError) as error:
         raise unwritable(folder, error) from None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        holder = file.read().strip()
-        file.close()
-        raise LedgerError(f"{folder}: another process writes this ledger ({holder or 'unknown'})") from None
-    try:
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
+        # Where a locked file is closed to other handles (Windows), nobody could read the name either.
+        with suppress(PermissionError):
+            path.write_text(f"process {os.getpid()}", encoding="utf-8")
     except OSError as error:
-        # Closing writes what the buffer holds once more.
-        with suppress(OSError):
-            file.close()
+        lock.release()
         raise unwritable(folder, error) from None
-    return file
+    return lock
+
+
+def _holder(path: Path) -> str:
+    """The process that holds the lock, by what it wrote into it."""
+    with suppress(OSError, ValueError):
+        return path.read_text(encoding="utf-8").strip() or "unknown"
+    return "unknown"
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 STORED = {"TEXT": "'text'", "INTEGER": "'integer'", "REAL": "'real', 'integer'"}
 EXPECTED = {"TEXT": "a text", "INTEGER": "an integer", "REAL": "a finite number"}
 SHAPES: dict[str, Callable[[Any], bool]] = {
-    "bounds": lambda value: all(_is_number(own) for own in value.values()),
-    "trace": lambda value: all(_is_point(own) for own in value),
+    "bounds": lambda value: all(_is_number(bound) for bound in value.values()),
+    "trace": lambda value: all(_is_point(point) for point in value),
     "versions": lambda value: True,
     "options": lambda value: True,
 }
@@ -53,7 +53,7 @@ def _is_point(value: Any) -> bool:
         isinstance(value, list)
         and len(value) == 3
         and _is_number(value[0])
-        and all(own is None or _is_number(own) for own in value[1:])
+        and all(number is None or _is_number(number) for number in value[1:])
     )
 
 
@@ -81,10 +81,10 @@ def read_ledger(folder: str | os.PathLike[str], decode: bool = True) -> pandas.D
     import pandas
 
     shared = ("key", "instance")
-    own = [f"cases.{name}" for name in CASE_COLUMNS if name != "instance"]
-    own.append("coalesce(results.instance, cases.instance) AS instance")
+    columns = [f"cases.{name}" for name in CASE_COLUMNS if name != "instance"]
+    columns.append("coalesce(results.instance, cases.instance) AS instance")
     found = [f"results.{name}" for name in RESULT_COLUMNS if name not in shared]
-    query = f"SELECT {', '.join(own + found)} FROM cases LEFT JOIN results USING (key) ORDER BY position"
+    query = f"SELECT {', '.join(columns + found)} FROM cases LEFT JOIN results USING (key) ORDER BY position"
     with _reading(folder) as connection:
         _require_types(folder, connection, "cases", CASE_COLUMNS, {"key"})
         _require_types(folder, connection, "results", RESULT_COLUMNS, {"key"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llmsched_mip.study.cases import Case, Study
-from llmsched_mip.study.engines import Engine, Finished, Started
+from llmsched_mip.study.engines.engine import Engine, Finished, Started
 from llmsched_mip.study.ledger import Ledger
 from llmsched_mip.study.runner import RowResult
 

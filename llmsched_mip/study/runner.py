@@ -15,7 +15,7 @@ import numpy as np
 
 from llmsched_mip import clock
 from llmsched_mip.bounds import compute
-from llmsched_mip.errors import NoPlanError
+from llmsched_mip.errors import NoPlanError, error_text
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import replay
 from llmsched_mip.instance import Instance
@@ -26,10 +26,10 @@ from llmsched_mip.methods.estimates import solve_estimated
 from llmsched_mip.plan import Plan, relative_gap
 from llmsched_mip.result import Event, Result
 from llmsched_mip.study.cases import Case, Row
+from llmsched_mip.study.layout import FAILED, NO_PLAN
 
 PACKAGES = ("highspy", "numpy", "scipy", "numba", "pyomo", "pulp", "pandas")
 MOST_TRACE_POINTS = 200
-FAILED, NO_PLAN = "failed", "no plan"
 MEASURES = ("makespan", "total_completion", "mean_latency", "p99_latency", "utilization")
 COUNTS = ("prefill_iterations", "decode_rounds", "kv_peak")
 
@@ -90,13 +90,6 @@ def failed_case(case: Case, error: str, started: str | None = None) -> list[RowR
 def now() -> str:
     """Time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def error_text(error: BaseException) -> str:
-    """An error as one line, its class in front where it is not one of ours."""
-    text = " ".join(str(error).split())
-    own = type(error).__module__.startswith("llmsched_mip")
-    return text if own and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 @cache
@@ -211,7 +204,7 @@ class _Run:
 
     def _against(self, value: float | None) -> dict[str, Any]:
         """Value, best bound and gap, the bound never above the value by rounding."""
-        name = max(self.bounds, key=lambda own: self.bounds[own], default=None)
+        name = max(self.bounds, key=lambda bound_name: self.bounds[bound_name], default=None)
         bound = None if name is None else self.bounds[name]
         gap = None
         if value is not None and bound is not None:

@@ -1,4 +1,4 @@
-"""The table at the end of a study: a line for each row, with means over the cases."""
+"""The end of a study: a line for each row, with means over the cases."""
 
 from __future__ import annotations
 
@@ -6,36 +6,29 @@ from pathlib import Path
 
 import pandas
 
-from llmsched_mip.console import percent_text, seconds_text, table
+from llmsched_mip.study.layout import FAILED
 from llmsched_mip.study.reader import read_ledger
-from llmsched_mip.study.runner import FAILED
+
+ROW = ["row", "lengths", "objective", "time_limit_s"]
+MEANS = ["value", "gap", "utilization", "seconds"]
 
 
-def summary_table(folder: Path) -> str:
-    """Results, failures, and means of value, gap, utilization and seconds of every row, objective and time limit."""
-    frame = read_ledger(folder, decode=False)
-    lines = []
-    for (label, lengths, objective, limit), own in frame.groupby(
-        ["row", "lengths", "objective", "time_limit_s"], sort=False
-    ):
-        lines.append(
-            [
-                str(label),
-                str(lengths),
-                str(objective),
-                f"{limit:g}",
-                str(int(own["status"].notna().sum())),
-                str(int((own["status"] == FAILED).sum())),
-                seconds_text(_mean(own["value"])),
-                percent_text(_mean(own["gap"]), 3),
-                percent_text(_mean(own["utilization"])),
-                seconds_text(_mean(own["seconds"])),
-            ]
-        )
-    head = ["row", "lengths", "objective", "limit s", "results", "failed", "mean value", "mean gap"]
-    return table(lines, [*head, "utilization", "mean seconds"])
+def summary(folder: Path) -> pandas.DataFrame:
+    """Results, failures, and means over the cases of every row, objective and time limit, in the ledger's order.
 
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``row``, ``lengths``, ``objective``, ``time_limit_s``; ``results`` and ``failed`` (counts); means of
+        ``value`` (s), ``gap`` and ``utilization`` (shares) and ``seconds``, NaN where no case has one.
 
-def _mean(values: pandas.Series) -> float | None:
-    numbers = pandas.to_numeric(values, errors="coerce").dropna()
-    return float(numbers.mean()) if len(numbers) else None
+    Raises
+    ------
+    LedgerError, InvalidInputError
+        As `read_ledger`.
+    """
+    ledger = read_ledger(folder, decode=False)
+    numbers = {name: pandas.to_numeric(ledger[name], errors="coerce") for name in MEANS}
+    rows = ledger.assign(failed=ledger["status"] == FAILED, **numbers).groupby(ROW, sort=False)
+    counts = rows.agg(results=("status", "count"), failed=("failed", "sum"))
+    return counts.join(rows[MEANS].mean()).reset_index()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from llmsched_mip.workload.csv_traces import import_csv
     from llmsched_mip.workload.deployments import deployment
     from llmsched_mip.workload.family import Family
-    from llmsched_mip.workload.generation import generate
-    from llmsched_mip.workload.importer import Importer
+    from llmsched_mip.workload.generation import Setting, generate
+    from llmsched_mip.workload.importer import Columns, Importer
     from llmsched_mip.workload.predictions import (
         PREDICTIONS,
         with_biased_intervals,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         "FAMILIES",
         "IMPORTERS",
         "PREDICTIONS",
+        "Columns",
+        "Setting",
         "deployment",
         "generate",
         "import_csv",
@@ -46,7 +48,8 @@ else:
         submod_attrs={
             "arrivals": ["with_arrivals"],
             "deployments": ["deployment"],
-            "generation": ["generate"],
+            "generation": ["Setting", "generate"],
+            "importer": ["Columns"],
             "csv_traces": ["import_csv"],
             "predictions": [
                 "PREDICTIONS",

@@ -19,19 +19,17 @@ from llmsched_mip.io.storage import read_bytes, readable
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.workload.deployments import deployment
 from llmsched_mip.workload.family import request_ids
+from llmsched_mip.workload.importer import Columns
 
 
 def import_csv(
     path: str | os.PathLike[str],
     worker: Worker | str,
+    columns: Columns = Columns(),
     *,
     name: str | None = None,
     limit: int | None = None,
     slots: int | None = None,
-    prefill_column: str = "prefill_tokens",
-    decode_column: str = "decode_tokens",
-    arrival_column: str | None = "arrival_s",
-    id_column: str | None = None,
 ) -> Instance:
     """Make an instance of the rows of a CSV file, plain or gzipped; other columns are ignored.
 
@@ -40,18 +38,14 @@ def import_csv(
     path : path
     worker : Worker or str
         The worker, a deployment's name or the path of a deployment file.
+    columns : Columns
+        Names of the columns that are read.
     name : str, optional
         Of the instance; by default the file's, without its ending.
     limit : int, optional
         Read only the first rows, at least 1.
     slots : int, optional
         Slots in place of the worker's.
-    prefill_column, decode_column : str
-        Columns of token counts, integers of at least 1.
-    arrival_column : str or None
-        Column of arrival times in seconds; None: a backlog.
-    id_column : str, optional
-        Column of unique request ids; by default r0, r1, ... in the order of the rows.
 
     Raises
     ------
@@ -67,19 +61,18 @@ def import_csv(
     if slots is not None:
         engine = replace(engine, slots=slots)
     table = _Table(source, limit)
-    columns: dict[str, Any] = {
-        "prefill_tokens": table.token_counts(prefill_column),
-        "decode_tokens": table.token_counts(decode_column),
-        "id": request_ids(table.count) if id_column is None else table.ids(id_column),
+    requests: dict[str, Any] = {
+        "prefill_tokens": table.token_counts(columns.prefill),
+        "decode_tokens": table.token_counts(columns.decode),
+        "id": request_ids(table.count) if columns.id is None else table.ids(columns.id),
+        "arrival_s": None if columns.arrival is None else table.seconds(columns.arrival),
     }
-    if arrival_column is not None:
-        columns["arrival_s"] = table.seconds(arrival_column)
     file = readable(Path(source).name)
-    used = ", ".join(c for c in (arrival_column, prefill_column, decode_column) if c)
+    used = ", ".join(c for c in (columns.arrival, columns.prefill, columns.decode) if c)
     try:
         return Instance(
             name=name if name is not None else file.removesuffix(".gz").removesuffix(".csv"),
-            requests=Requests(**columns),
+            requests=Requests(**requests),
             workers=(engine,),
             description=f"{table.count} rows of {file}, columns {used}.",
             source=f"Imported from {file}; worker {engine.name}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance
@@ -12,28 +13,11 @@ from llmsched_mip.workload.deployments import deployment
 from llmsched_mip.workload.predictions import with_intervals, with_predictions
 
 
-def generate(
-    family: str,
-    requests: int | None = None,
-    seed: int = 0,
-    *,
-    worker: str | None = None,
-    slots: int | None = None,
-    rate: float | None = None,
-    cv: float = 1.0,
-    intervals: float | None = None,
-    predictions: str | None = None,
-) -> Instance:
-    """Generate an instance of a family; the same arguments give the same instance.
+class Setting(TypedDict, total=False):
+    """What is asked for in place of the family's, by its name; what is None is the family's.
 
     Parameters
     ----------
-    family : str
-        One of `FAMILIES`.
-    requests : int, optional
-        Number of requests; the family's own by default.
-    seed : int
-        At least 0.
     worker : str, optional
         A deployment in place of the family's worker.
     slots : int, optional
@@ -45,6 +29,29 @@ def generate(
         Ratio u / l of prediction intervals, see `with_intervals`; none by default.
     predictions : str, optional
         Predictions of another kind, see `with_predictions`; in place of `intervals`.
+    """
+
+    worker: str | None
+    slots: int | None
+    rate: float | None
+    cv: float
+    intervals: float | None
+    predictions: str | None
+
+
+def generate(family: str, requests: int | None = None, seed: int = 0, **setting: Unpack[Setting]) -> Instance:
+    """Generate an instance of a family; the same arguments give the same instance.
+
+    Parameters
+    ----------
+    family : str
+        One of `FAMILIES`.
+    requests : int, optional
+        Number of requests; the family's own by default.
+    seed : int
+        At least 0.
+    **setting
+        See `Setting`: ``worker``, ``slots``, ``rate``, ``cv``, ``intervals``, ``predictions``.
 
     Raises
     ------
@@ -53,15 +60,20 @@ def generate(
     InfeasibleInstanceError
         When a request does not fit the worker.
     """
+    if unknown := setting.keys() - Setting.__annotations__:
+        raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
     if family not in FAMILIES:
         raise InvalidInputError("family", f"unknown {family!r}, expected one of {', '.join(FAMILIES)}")
     if seed < 0:
         raise InvalidInputError("seed", f"expected an integer ≥ 0, got {seed}")
     instance = FAMILIES[family](requests, seed)
+    worker, slots = setting.get("worker"), setting.get("slots")
     if worker is not None or slots is not None:
         instance = _on_worker(instance, worker, slots)
+    rate = setting.get("rate")
     if rate is not None:
-        instance = with_arrivals(instance, rate, seed, cv)
+        instance = with_arrivals(instance, rate, seed, setting.get("cv", 1.0))
+    intervals, predictions = setting.get("intervals"), setting.get("predictions")
     if intervals is not None and predictions is not None:
         raise InvalidInputError("predictions", "intervals and predictions cannot both be given")
     if intervals is not None:

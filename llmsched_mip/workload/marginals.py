@@ -44,7 +44,8 @@ def draw(quantile: Quantile, count: int, seed: int, column: str) -> IntArray:
 
 def tokens(lengths: Any) -> IntArray:
     """Round lengths to integers of at least 1."""
-    return np.maximum(np.rint(lengths), 1).astype(np.int64)
+    whole: IntArray = np.maximum(np.rint(lengths), 1).astype(np.int64)
+    return whole
 
 
 def log_normal(mean: float, std: float, most: float) -> Quantile:
@@ -115,6 +116,7 @@ def fitted(moments: Moments) -> Quantile:
         edges = np.concatenate(([0.0], np.cumsum(shares)))
         piece = np.clip(np.searchsorted(edges, u, side="right") - 1, 0, 2)
         inside = np.clip((u - edges[piece]) / shares[piece], 0.0, 1.0)
-        return low[piece] + rise[piece] * inside ** exponents[piece]
+        lengths: FloatArray = low[piece] + rise[piece] * inside ** exponents[piece]
+        return lengths
 
     return quantile

@@ -10,10 +10,10 @@ from brute_force import optimum
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker
 from llmsched_mip.bounds import BOUNDS, best, compute
-from llmsched_mip.bounds.limits import Limits, exact_sum
-from llmsched_mip.bounds.prefill import bins_needed, least_prefill
 from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.relaxations.limits import Limits, exact_sum
+from llmsched_mip.relaxations.prefill_cover import bins_needed, least_prefill
 
 
 def make(p, d, worker, **columns):

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker, clock
 from llmsched_mip.bounds import BOUNDS
-from llmsched_mip.bounds.kv_dual import value_of_prices
-from llmsched_mip.bounds.start_lp import solve_start_lp
-from llmsched_mip.bounds.start_relaxation import StartRelaxation
 from llmsched_mip.budget import Budget
 from llmsched_mip.execution import replay
 from llmsched_mip.policies import POLICIES
+from llmsched_mip.relaxations.time_indexed.kv_prices import value_of_prices
+from llmsched_mip.relaxations.time_indexed.linear import solve_start_lp
+from llmsched_mip.relaxations.time_indexed.relaxation import StartRelaxation
 from llmsched_mip.workload import generate
 
 UNIT = Worker("w", AffinePrefill(0.0, 0.0), DecodeTime(1.0), kv_capacity=10)
@@ -111,7 +111,7 @@ def test_lp_is_the_plain_time_indexed_lp_of_cbc():
     model.solve(pulp.PULP_CBC_CMD(msg=False, threads=1))
     found = solve_start_lp(own)
     assert found.value == pytest.approx(pulp.value(model.objective), rel=1e-6)
-    assert found.starts @ own.weight + own.own_s == pytest.approx(found.value, rel=1e-6)
+    assert found.starts @ own.weight + own.alone_s == pytest.approx(found.value, rel=1e-6)
 
 
 def test_requests_by_hand():

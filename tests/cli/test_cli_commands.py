@@ -219,7 +219,7 @@ def test_closed_pipe_ends_quietly():
 
 
 def test_not_finite_numbers_become_null(monkeypatch):
-    from llmsched_mip import console
+    from llmsched_mip.cli import console
 
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)

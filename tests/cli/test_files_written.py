@@ -7,8 +7,8 @@ import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
-import highspy
 import numpy as np
 import pytest
 from malformed_files import INSTANCE, PLAN, TRACE
@@ -127,13 +127,12 @@ def test_names_that_are_not_utf_8(tmp_path, monkeypatch, capsys):
         ["report", f"{odd}.plan.json", "--instance", f"{odd}.json", "--format", "md"],
         ["gantt", f"{odd}.plan.json", "--instance", f"{odd}.json", "-o", f"{odd}.html"],
         ["export", f"{odd}.json", "--model", "mmbpp", "-o", f"{odd}.lp"],
+        ["export", f"{odd}.json", "--model", "mmbpp", "-o", f"{odd}.mps"],
         ["study", f"{odd}.toml", "--out", odd, "--jobs", "1", "--export"],
         ["report", odd, "-o", "study.html"],
     ):
         monkeypatch.setattr("sys.argv", ["llmsched", *arguments])
         assert main(arguments) == 0, capsys.readouterr().err
-    assert main(["export", f"{odd}.json", "--model", "mmbpp", "-o", f"{odd}.mps"]) == 2
-    assert capsys.readouterr().err.endswith("cannot be written: HiGHS takes names in UTF-8 alone\n")
     assert read_instance(f"{odd}.json").name == "b\\udce9"
 
 
@@ -142,13 +141,11 @@ def test_an_export_that_fails_leaves_the_old_file(ending, tmp_path, monkeypatch,
     path = tmp_path / f"m{ending}"
     path.write_text("old")
 
-    def fails(*_):
+    def fails(model, name, **_):
+        Path(name).write_text("half of it")
         raise OSError(28, "No space left on device")
 
-    if ending == ".mps":
-        monkeypatch.setattr(highspy.Highs, "writeModel", lambda *_: highspy.HighsStatus.kOk)
-    else:
-        monkeypatch.setattr("llmsched_mip.solvers.export.write_lp", fails)
+    monkeypatch.setattr("pyomo.environ.ConcreteModel.write", fails)
     (tmp_path / "good.json").write_text(json.dumps(INSTANCE))
     assert main(["export", str(tmp_path / "good.json"), "--model", "mmbpp", "-o", str(path)]) == 2
     error = capsys.readouterr().err
@@ -158,11 +155,11 @@ def test_an_export_that_fails_leaves_the_old_file(ending, tmp_path, monkeypatch,
 
 def test_a_stream_gets_the_export(tmp_path, capfd):
     (tmp_path / "good.json").write_text(json.dumps(INSTANCE))
-    for ending, last in ((".lp", "End"), (".mps", "ENDATA")):
+    for ending, last in ((".lp", "end"), (".mps", "endata")):
         link = tmp_path / f"out{ending}"
         link.symlink_to("/dev/stdout")
         assert main(["export", str(tmp_path / "good.json"), "--model", "mmbpp", "-o", str(link)]) == 0
-        assert capfd.readouterr().out.rstrip().endswith(last)
+        assert capfd.readouterr().out.rstrip().lower().endswith(last)
         assert link.is_symlink()
 
 

@@ -85,7 +85,7 @@ def about(commands: list[list[str]], contents: Iterator[tuple[str, bytes]], read
 def files() -> Iterator[Case]:
     """One thing is wrong in a file."""
     yield from about(READS_INSTANCE, wrong_values(INSTANCE, INSTANCE_FIELDS))
-    levels = {("workers", 0, "prefill_time"): [{"kind": "levels", "levels": own} for own in LEVELS]}
+    levels = {("workers", 0, "prefill_time"): [{"kind": "levels", "levels": given} for given in LEVELS]}
     yield from about(READS_INSTANCE, wrong_values(INSTANCE, levels))
     yield from about(READS_INSTANCE, keys_twice(INSTANCE))
     yield from about(READS_INSTANCE, damaged(INSTANCE), False)
@@ -169,8 +169,8 @@ def places() -> Iterator[Case]:
         ".svg": [["gantt", "plan.json", "-o"]],
         ".html": [["report", "plan.json", "-o"]],
     }  # fmt: skip
-    for ending, own in writes.items():
-        for command in own:
+    for ending, write in writes.items():
+        for command in write:
             for name in (LONG, "folder/none/x", "good.json/x", "a\0b", "dir"):
                 yield Case(f"output {name[:20]}", [*command, name + ending])
     for command in (
@@ -385,7 +385,7 @@ def test_damaged_ledgers(what, ledger, tmp_path, monkeypatch, capsys):
     for command in READS_LEDGER:
         if command[0] == "report" or not what.startswith(JSON_COLUMNS):
             refused(capsys, command, 2)
-    assert [own.name for own in tmp_path.rglob("*")] == ["ledger", "ledger.sqlite"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["ledger", "ledger.sqlite"]
 
 
 def test_a_ledger_whose_names_are_not_utf_8(ledger, tmp_path, monkeypatch, capsys):

@@ -32,3 +32,20 @@ def test_a_command_imports_what_it_needs(arguments):
     assert done.returncode == 0, done.stderr
     imported = set(done.stdout.splitlines()[-1].split()[1:])
     assert not imported & CASES[arguments]
+
+
+def test_all_modules_import_where_there_is_no_unix():
+    code = """
+import os, pkgutil, signal, sys
+sys.modules.update(dict.fromkeys(("fcntl", "grp", "pwd", "termios", "resource")))
+missing = {os: ("setpgrp", "getuid", "fork", "statvfs"), signal: ("pthread_sigmask", "SIGKILL", "SIGHUP")}
+for owner, names in missing.items():
+    for name in names:
+        delattr(owner, name)
+import llmsched_mip
+for module in pkgutil.walk_packages(llmsched_mip.__path__, "llmsched_mip."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr

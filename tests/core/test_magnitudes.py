@@ -11,7 +11,6 @@ import pytest
 
 from llmsched_mip import Instance, Requests, Worker, clock, read_instance
 from llmsched_mip.bounds import BOUNDS, compute
-from llmsched_mip.bounds.prefill import bins_needed
 from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.evaluation import evaluate
@@ -21,6 +20,7 @@ from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.magnitudes import MOST_TOKEN_ROUNDS
 from llmsched_mip.methods import solve
 from llmsched_mip.plan import Plan, Stage
+from llmsched_mip.relaxations.prefill_cover import bins_needed
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 
 CASES = Path(__file__).parents[1] / "cases"

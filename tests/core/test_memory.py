@@ -11,9 +11,9 @@ import pytest
 
 from llmsched_mip import Instance, Requests, Worker, clock, read_instance
 from llmsched_mip.bounds import BOUNDS
-from llmsched_mip.bounds.start_relaxation import MOST_BLOCKS, blocks
 from llmsched_mip.budget import Budget
 from llmsched_mip.io.files import write_instance
+from llmsched_mip.relaxations.time_indexed.relaxation import MOST_BLOCKS, blocks
 from llmsched_mip.timing import AffinePrefill, DecodeTime
 
 CASES = Path(__file__).parents[1] / "cases"

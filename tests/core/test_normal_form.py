@@ -12,7 +12,7 @@ from strategies import any_plans, instances
 from transformed import scaled
 
 from llmsched_mip import LevelPrefill, evaluate
-from llmsched_mip.bounds.alone import alone_seconds
+from llmsched_mip.alone import alone_seconds
 from llmsched_mip.normal_form import NormalForm
 
 

@@ -11,7 +11,7 @@ from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requ
 from llmsched_mip.errors import InvalidPlanError
 from llmsched_mip.execution import Executor, replay
 from llmsched_mip.policies import make_policy
-from llmsched_mip.policies.base import Decode, PolicyBase, Prefill, Problem, Wait
+from llmsched_mip.policies.protocol import Decode, Policy, Prefill, Problem, Wait
 
 SECOND = AffinePrefill(1.0, 0.0), DecodeTime(1.0)
 
@@ -132,7 +132,7 @@ def test_longer_arrival_passes_a_head_that_does_not_fit():
     assert run(own, "fcfs")[0].schedule.prefill_start_s.tolist() == [0.0, 9.0, 9.0]
 
 
-class Scripted(PolicyBase):
+class Scripted(Policy):
     """Answers with the given decisions in turn, then with the last."""
 
     def __init__(self, *decisions):

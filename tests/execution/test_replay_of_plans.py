@@ -15,7 +15,7 @@ from llmsched_mip import Instance, Plan, Requests, Stage, Worker, evaluate
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError
 from llmsched_mip.execution import Executor, replay
 from llmsched_mip.policies import make_policy
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.timing import AffinePrefill, DecodeTime
 from llmsched_mip.workload import generate
 

@@ -11,7 +11,7 @@ from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError, UnreadableFileError
 from llmsched_mip.execution import Executor, SlotTimetable, replay
 from llmsched_mip.policies import POLICIES, make_policy
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 
 SECOND = AffinePrefill(1.0, 0.0), DecodeTime(1.0)
 NAMES = [name for name in POLICIES if name not in ("plan", "sorted-lp", "lp-swap")]

@@ -20,7 +20,7 @@ from llmsched_mip.io.files import plan_document, read_instance, read_plan, write
 from llmsched_mip.methods import METHODS, solve
 from llmsched_mip.plan import Plan
 from llmsched_mip.policies import POLICIES, make_policy
-from llmsched_mip.policies.base import VISIBILITY, Problem
+from llmsched_mip.policies.protocol import VISIBILITY, Problem
 from llmsched_mip.tolerance import RELATIVE_TOLERANCE
 
 LIMIT_S = 0.4

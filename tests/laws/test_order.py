@@ -12,7 +12,7 @@ from fuzzing.draw import SMALL, TINY
 from proofs import ONLINE, bound_of, proven, replayed
 
 from llmsched_mip.bounds import BOUNDS
-from llmsched_mip.policies.base import VISIBILITY
+from llmsched_mip.policies.protocol import VISIBILITY
 from llmsched_mip.tolerance import RELATIVE_TOLERANCE
 
 ROUNDING = 1e-12

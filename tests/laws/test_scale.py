@@ -15,7 +15,7 @@ from proofs import ONLINE, bound_of, replayed, solved
 
 from llmsched_mip.bounds import BOUNDS
 from llmsched_mip.methods import METHODS
-from llmsched_mip.policies.base import VISIBILITY
+from llmsched_mip.policies.protocol import VISIBILITY
 
 EXPONENTS = (-40, 40)
 

@@ -10,7 +10,6 @@ from exhaustive import optimum
 from random_tiny import tiny_instance
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker, clock, methods
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError, UnreadableFileError
 from llmsched_mip.evaluation import evaluate
@@ -19,6 +18,7 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.models import round_indexed
 from llmsched_mip.models.horizon import horizon_from_value
 from llmsched_mip.solvers import solve
+from llmsched_mip.unit_rounds import UnitRounds
 from llmsched_mip.workload import generate
 
 OBJECTIVES = ("makespan", "total_completion")
@@ -50,8 +50,8 @@ def test_a_plan_set_as_start_is_the_value_of_the_model(objective):
     for seed in range(500, 530):
         instance = tiny_instance(seed, objective)
         plan = methods.solve(instance.with_objective(objective), method="lists", time_limit_s=5).plan
-        horizon = horizon_from_value(instance, objective, plan.claims.value * (1 + 1e-6) + 1e-6)
-        model = round_indexed.build(instance, objective, horizon=horizon)
+        horizon = horizon_from_value(instance, plan.claims.value * (1 + 1e-6) + 1e-6)
+        model = round_indexed.build(instance, horizon=horizon)
         if not round_indexed.start(model, plan):
             continue
         for block in model.layout.form.variables:
@@ -96,9 +96,9 @@ def test_the_estimate_is_near_the_model():
     for objective in OBJECTIVES:
         for seed in range(600, 620):
             instance = tiny_instance(seed, objective)
-            form, rows = round_indexed.formulate(instance, objective)
+            sets, _, form = round_indexed.formulate(instance)
             nonzeros = form.matrix_form()["matrix"].nnz
-            estimate = round_indexed.size(instance, objective, rows.horizon)
+            estimate = round_indexed.size(instance, sets.horizon)
             assert estimate["columns"] >= 0.5 * form.columns
             assert 0.4 * nonzeros <= estimate["nonzeros"] <= 4 * nonzeros + 200, (seed, objective)
 
@@ -109,7 +109,7 @@ def _kv_instance() -> Instance:
 
 
 def _example(root) -> str:
-    text = (root / "docs" / "models.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "models.md").read_text(encoding="utf-8").partition("## Your own model")[2]
     return re.search(r"```python\n(.*?)```", text, re.S).group(1)
 
 

@@ -14,7 +14,7 @@ from llmsched_mip.methods.large_neighbourhood import _Run, large_neighbourhood
 from llmsched_mip.methods.left_shift import left_shift
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
-from llmsched_mip.models.round_part import clock_of
+from llmsched_mip.models.round_indexed.neighbourhood import clock_of
 from llmsched_mip.models.start_rounds import plan_of, starts_of, within_caps
 from llmsched_mip.workload import generate
 

@@ -25,10 +25,10 @@ TOLERANCE = 2e-5
 def agree(instance, objective, model_file, best, **arguments):
     """The optimum of the model by both solvers, and the value of both plans; a relaxation stays below."""
     slack = TOLERANCE * max(1.0, best)
-    exact = model_file is round_indexed or stage_indexed.exact(instance, objective)
+    exact = model_file is round_indexed or stage_indexed.exact(instance)
     values = []
     for name, run in SOLVERS.items():
-        model = model_file.build(instance, objective, **arguments)
+        model = model_file.build(instance, **arguments)
         result = run(model)
         assert result.status is Status.OPTIMAL, (instance.name, objective, name, result.status)
         evaluation = evaluate(instance, model_file.extract(model, instance))
@@ -53,8 +53,8 @@ def blocks(block):
         for seed in range(SEEDS * block, SEEDS * (block + 1)):
             instance = tiny_instance(seed, objective)
             best = optimum(instance, objective)
-            horizon = horizon_from_value(instance, objective, best * (1 + 1e-6) + 1e-6)
-            columns = round_indexed.size(instance, objective, horizon)["columns"]
+            horizon = horizon_from_value(instance, best * (1 + 1e-6) + 1e-6)
+            columns = round_indexed.size(instance, horizon)["columns"]
             if columns <= MOST_COLUMNS and checked < BLOCK:
                 checked += 1
                 yield instance, objective, best, horizon
@@ -76,7 +76,7 @@ def test_stage_indexed_has_the_optimum_where_it_is_exact(block):
             backlog = not instance.requests.arrival_s.any()
             if instance.n <= (3 if objective == "makespan" and backlog else 2):
                 best = optimum(instance, objective)
-                horizon = horizon_from_value(instance, objective, best * (1 + 1e-6) + 1e-6)
+                horizon = horizon_from_value(instance, best * (1 + 1e-6) + 1e-6)
                 agree(instance, objective, stage_indexed, best, horizon=horizon)
 
 
@@ -90,7 +90,7 @@ def test_every_strengthening_alone_keeps_the_optimum(objective):
         best = optimum(instance, objective)
         for name in vars(plain):
             options = round_indexed.Options(**{**vars(plain), name: True})
-            result = solve(round_indexed.build(instance, objective, options=options), threads=1)
+            result = solve(round_indexed.build(instance, options=options), threads=1)
             assert result.value == pytest.approx(best, rel=TOLERANCE), (seed, name)
-        result = solve(round_indexed.build(instance, objective, options=plain), threads=1)
+        result = solve(round_indexed.build(instance, options=plain), threads=1)
         assert result.value == pytest.approx(best, rel=TOLERANCE), seed

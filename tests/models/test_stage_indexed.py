@@ -7,12 +7,13 @@ from exhaustive import optimum
 from random_tiny import tiny_instance
 
 from llmsched_mip import LevelPrefill, bounds, clock
+from llmsched_mip.alone import earliest_completions
 from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models import stage_indexed
-from llmsched_mip.models.horizon import alone_seconds, horizon_from_value
+from llmsched_mip.models.horizon import horizon_from_value
 from llmsched_mip.solvers import Status, solve
 
 OBJECTIVES = ("makespan", "total_completion")
@@ -30,13 +31,12 @@ def best_list(instance, objective):
 
 def started(instance, objective, best, plan):
     """The model with the horizon and the latest completions of a best value, started from a plan."""
-    weight, alone = instance.requests.weight, alone_seconds(instance)
+    weight, alone = instance.requests.weight, earliest_completions(instance)
     latest = (best - (weight * alone).sum()) / weight + alone
     model = stage_indexed.build(
         instance,
-        objective,
-        horizon=horizon_from_value(instance, objective, best),
-        objective_bound=bounds.best(bounds.compute(instance.with_objective(objective), Budget(1.0), names=QUICK)).value,
+        horizon=horizon_from_value(instance, best),
+        objective_bound=bounds.best(bounds.compute(instance, Budget(1.0), names=QUICK)).value,
         latest_s=latest if objective == "total_completion" else None,
     )
     return model, stage_indexed.start(model, plan)
@@ -68,7 +68,7 @@ def test_four_and_five_requests_against_enumeration(objective):
         assert not evaluation.violations, (seed, evaluation.violations)
         value = evaluation.measures.objective(objective)
         assert value >= best - slack, seed
-        if stage_indexed.exact(instance, objective):
+        if stage_indexed.exact(instance):
             assert value <= result.value + slack, seed
             if result.status is Status.OPTIMAL:
                 assert result.value == pytest.approx(best, abs=slack), seed
@@ -87,9 +87,7 @@ def test_the_start_is_the_plan(objective):
         instance = tiny_instance(seed, objective)
         plan = best_list(instance, objective)
         value = evaluate(instance, plan).measures.objective(objective)
-        model = stage_indexed.build(
-            instance, objective, horizon=horizon_from_value(instance, objective, value * (1 + 1e-6) + 1e-6)
-        )
+        model = stage_indexed.build(instance, horizon=horizon_from_value(instance, value * (1 + 1e-6) + 1e-6))
         if not stage_indexed.start(model, plan):
             continue
         for block in model.layout.form.variables:
@@ -101,7 +99,7 @@ def test_the_start_is_the_plan(objective):
         levels = any(isinstance(worker.prefill_time, LevelPrefill) for worker in instance.workers)
         if not levels:
             assert result.value <= value + 1e-5, seed
-        if stage_indexed.exact(instance, objective):
+        if stage_indexed.exact(instance):
             assert result.value >= value - 1e-5, seed
             checked += 1
     assert checked >= 8

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.policies.batch_selection import SELECTIONS, exact, quantile, scaled, swap
+from llmsched_mip.policies.parts.batch_selection import SELECTIONS, exact, quantile, scaled, swap
 from llmsched_mip.workload import generate
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmsched_mip.policies.profile import KVProfile
+from llmsched_mip.policies.parts.kv_profile import KVProfile
 
 REQUESTS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 9), st.integers(1, 12)), min_size=1, max_size=6)
 

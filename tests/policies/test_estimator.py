@@ -9,8 +9,8 @@ import pytest
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
 from llmsched_mip.execution import replay
-from llmsched_mip.policies.base import Lengths, Problem, WorkerView
-from llmsched_mip.policies.estimator import Estimator, visible_interval
+from llmsched_mip.policies.parts.estimator import Estimator, visible_interval
+from llmsched_mip.policies.protocol import Lengths, Problem, WorkerView
 
 
 def interval(low, high):

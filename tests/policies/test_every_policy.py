@@ -15,11 +15,11 @@ from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker, 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.execution import Executor
 from llmsched_mip.policies import POLICIES, make_policy
-from llmsched_mip.policies.base import VISIBILITY, Lengths, Problem
+from llmsched_mip.policies.protocol import VISIBILITY, Lengths, Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.workload import generate
 
-ONLINE = tuple(name for name in POLICIES if name != "plan")
+ONLINE = (*(name for name in POLICIES if name != "plan"), "lagrangian:published")
 KNOWN_ONLY = ("h-sf",)
 RESTARTS = ("geometric-slicing",)
 RELAXED = ("sorted-lp", "lp-swap")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmsched_mip.policies.profile import KVProfile
+from llmsched_mip.policies.parts.kv_profile import KVProfile
 
 
 def held(active, round_):

@@ -13,7 +13,7 @@ from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import replay
 from llmsched_mip.methods import solve
 from llmsched_mip.methods.estimates import estimated, solve_estimated
-from llmsched_mip.policies.plan_order import start_order
+from llmsched_mip.policies.parts.plan_times import start_order
 from llmsched_mip.workload import generate
 
 VISIBLE = ("interval", "unknown")

@@ -10,7 +10,7 @@ from llmsched_mip import Instance, Requests
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.execution import Executor
 from llmsched_mip.policies import make_policy
-from llmsched_mip.policies.base import Problem
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.workload import deployment
 
 

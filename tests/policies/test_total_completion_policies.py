@@ -14,10 +14,11 @@ from llmsched_mip import Instance, Requests, evaluate
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.execution import Executor, replay
 from llmsched_mip.policies import POLICIES, make_policy
-from llmsched_mip.policies.base import Lengths, Problem
-from llmsched_mip.policies.start_times import mean_start_rounds
-from llmsched_mip.policies.survival import SurvivalEstimator, kaplan_meier
-from llmsched_mip.policies.unit_list import list_starts, swapped
+from llmsched_mip.policies.parts.survival import SurvivalEstimator, kaplan_meier
+from llmsched_mip.policies.parts.swaps import swapped
+from llmsched_mip.policies.protocol import Lengths, Problem
+from llmsched_mip.relaxations.interval_indexed import mean_start_rounds
+from llmsched_mip.unit_loads import list_starts
 from llmsched_mip.workload import deployment, generate, with_intervals
 
 PLANS = [name for name in POLICIES if name not in ("plan", "geometric-slicing")]

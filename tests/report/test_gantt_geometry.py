@@ -45,8 +45,8 @@ def test_lanes_of_a_worker_without_slots_never_overlap():
     worker = Worker("w", AffinePrefill(1.0, 0.5), DecodeTime(1.0))
     instance = Instance("free", Requests(["a", "b", "c"], [2, 4, 6], [2, 5, 1]), (worker,))
     plan = Plan.of(instance, "hand", [[Stage([0, 1], None, 2), Stage([2], None, 3)]])
-    own = gantt_document(instance, plan)["workers"][0]
-    assert own["lanes"] == 2 and dict(zip(own["bars"]["id"], own["bars"]["lane"], strict=True))["c"] == 0
+    worker = gantt_document(instance, plan)["workers"][0]
+    assert worker["lanes"] == 2 and dict(zip(worker["bars"]["id"], worker["bars"]["lane"], strict=True))["c"] == 0
 
 
 def test_a_plan_that_breaks_the_model_is_not_drawn():
@@ -61,19 +61,19 @@ def test_usage_agrees_with_the_schedule_of_every_plan(instance):
     plan = replay(instance, "fcfs").to_plan(instance)
     evaluation = evaluate(instance, plan)
     usage = worker_usage(instance, plan)
-    assert sum(int(own.prefill.sum()) for own in usage) == evaluation.measures.prefill_iterations
-    assert sum(int(own.rounds.sum()) for own in usage) == evaluation.measures.decode_rounds
-    assert max(int(own.kv_last.max()) for own in usage) == evaluation.measures.kv_peak
-    assert max(own.end_s[-1] for own in usage) == pytest.approx(evaluation.measures.makespan)
-    for own in usage:
-        scale = 1e-9 * (1 + own.end_s[-1])
-        assert (own.end_s >= own.start_s - scale).all() and (own.start_s[1:] >= own.end_s[:-1] - scale).all()
-        w = [worker.name for worker in instance.workers].index(own.name)
-        middle = (own.start_s + own.end_s)[~own.prefill & (own.end_s > own.start_s + scale)] / 2
+    assert sum(int(part.prefill.sum()) for part in usage) == evaluation.measures.prefill_iterations
+    assert sum(int(part.rounds.sum()) for part in usage) == evaluation.measures.decode_rounds
+    assert max(int(part.kv_last.max()) for part in usage) == evaluation.measures.kv_peak
+    assert max(part.end_s[-1] for part in usage) == pytest.approx(evaluation.measures.makespan)
+    for part in usage:
+        scale = 1e-9 * (1 + part.end_s[-1])
+        assert (part.end_s >= part.start_s - scale).all() and (part.start_s[1:] >= part.end_s[:-1] - scale).all()
+        w = [worker.name for worker in instance.workers].index(part.name)
+        middle = (part.start_s + part.end_s)[~part.prefill & (part.end_s > part.start_s + scale)] / 2
         mine = evaluation.schedule.worker == w
         start, end = evaluation.schedule.decode_start_s[mine], evaluation.schedule.completion_s[mine]
         active = ((start <= middle[:, None]) & (middle[:, None] < end)).sum(axis=1)
-        held = own.held[~own.prefill & (own.end_s > own.start_s + scale)]
+        held = part.held[~part.prefill & (part.end_s > part.start_s + scale)]
         np.testing.assert_array_equal(active, held)
     for worker in gantt_document(instance, plan)["workers"]:
         lane, begin, end = (np.array(worker["bars"][key]) for key in ("lane", "prefill", "end"))
@@ -88,9 +88,9 @@ def test_the_picture_is_well_formed_and_harmless():
     tree = ElementTree.fromstring(text)
     space = "{http://www.w3.org/2000/svg}"
     assert tree.find(f".//{space}script") is None
-    titles = [own.text for own in tree.iter(f"{space}title")]
-    assert any(own.startswith("<script>alert(1)</script>\"'&]]>:") for own in titles)
-    assert len([own for own in tree.iter(f"{space}rect") if own.find(f"{space}title") is not None]) == 3
+    titles = [node.text for node in tree.iter(f"{space}title")]
+    assert any(title.startswith("<script>alert(1)</script>\"'&]]>:") for title in titles)
+    assert len([node for node in tree.iter(f"{space}rect") if node.find(f"{space}title") is not None]) == 3
 
 
 def test_the_command_writes_both_pictures(tmp_path, monkeypatch, capsys):

@@ -31,7 +31,7 @@ def planned(tmp_path, root):
 
 
 def column(table, name):
-    names = [own.name for own in table.columns]
+    names = [column.name for column in table.columns]
     return [line[names.index(name)] for line in table.rows]
 
 
@@ -113,7 +113,7 @@ def test_the_summary_of_four_rows(study):
 
 def test_plans_of_a_study_are_drawn_from_generated_instances(study):
     report = read_report([study], [])
-    assert [own["method"] for own in report.schedules] == ["fcfs", "offline only", "online only", "hybrid"]
+    assert [document["method"] for document in report.schedules] == ["fcfs", "offline only", "online only", "hybrid"]
     assert report.notes == []
 
 
@@ -180,7 +180,7 @@ def test_a_damaged_ledger_is_one_line(tmp_path, damage, capsys):
 def test_wrong_use_is_one_line(planned, tmp_path, capsys, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    assert main([own.format(tmp_path) for own in arguments]) == 2
+    assert main([text.format(tmp_path) for text in arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
     assert all(word in captured.err for word in words), captured.err

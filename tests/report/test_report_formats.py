@@ -69,7 +69,7 @@ def test_hostile_names_add_no_element_to_the_page(hostile):
     tags = [tag for tag, _ in parser.found]
     assert tags.count("script") == 3 and "img" not in tags and "iframe" not in tags
     assert not [name for _, attributes in parser.found for name in attributes if name.startswith("on")]
-    links = [str(own[key]) for _, own in parser.found for key in ("src", "href") if key in own]
+    links = [str(given[key]) for _, given in parser.found for key in ("src", "href") if key in given]
     assert links and all(link.startswith(("#", "data:")) for link in links)
 
 
@@ -109,13 +109,13 @@ def test_latex_tables_are_booktabs(hostile):
     assert count == 4 and text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == count
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     tabular = re.findall(r"\\begin\{tabular\}\{([lr]+)\}", text)
-    assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in body} == {len(own) for own in tabular}
+    assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in body} == {len(columns) for columns in tabular}
 
 
 def test_charts_show_names_as_they_are(hostile):
     charts = all_charts(read_report([hostile], []))
     assert {"breakdown", "convergence", "profile-value", "box-gap"} <= set(charts)
-    shown = json.dumps([[own["data"], own["layout"]] for chart in charts.values() for own in chart["views"]])
+    shown = json.dumps([[view["data"], view["layout"]] for chart in charts.values() for view in chart["views"]])
     assert "<script" not in shown and "<img" not in shown
     assert literal("<b>&") == "&lt;b&gt;&amp;"
 

@@ -118,7 +118,7 @@ def test_tables_sort_by_click_and_keyboard_and_filter(study_page, tmp_path):
         heads[place].find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
         assert driver.execute_script(values) == sorted(before, reverse=True)
         assert heads[place].get_attribute("aria-sort") == "descending"
-        assert [own.get_attribute("aria-sort") for own in heads].count("none") == len(heads) - 1
+        assert [head.get_attribute("aria-sort") for head in heads].count("none") == len(heads) - 1
         driver.find_element(By.CSS_SELECTOR, "input[data-table=table-gaps]").send_keys("hybrid")
         shown = "return Array.from(document.querySelectorAll('#table-gaps tbody tr')).filter(r => !r.hidden).length"
         assert driver.execute_script(shown) == 6
@@ -321,9 +321,9 @@ def read_instance_named(name):
     from llmsched_mip.workload import generate
 
     instance = generate("gsm8k-65b", 8, 0, slots=2)
-    own = instance.requests
+    requests = instance.requests
     ids = [name + str(k) for k in range(8)]
-    return replace(instance, name=name, requests=Requests(ids, own.prefill_tokens, own.decode_tokens))
+    return replace(instance, name=name, requests=Requests(ids, requests.prefill_tokens, requests.decode_tokens))
 
 
 def test_the_gantt_page_alone_draws(tmp_path, root):

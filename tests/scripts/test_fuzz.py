@@ -29,18 +29,18 @@ def test_the_stream_depends_on_seed_and_place_alone():
 
 def test_the_stream_has_everything():
     drawn = list(stream(1, 300, TINY, SMALL, HUGE))
-    workers = [worker for own in drawn for worker in own.workers]
+    workers = [worker for instance in drawn for worker in instance.workers]
     for name in ("slots", "kv_capacity", "prefill_token_cap"):
         limits = [getattr(worker, name) for worker in workers]
         assert None in limits and 2**62 in limits
     assert {worker.prefill_time.kind for worker in workers} == {"affine", "levels"}
-    assert {len(own.workers) for own in drawn} == {1, 2, 3, 4}
-    assert max(own.requests.arrival_s.min() for own in drawn) >= 1.7e9
-    assert max(own.requests.prefill_tokens.max() for own in drawn) == 2**31 - 1
-    assert max(own.requests.decode_tokens.max() for own in drawn) > 2**25
+    assert {len(instance.workers) for instance in drawn} == {1, 2, 3, 4}
+    assert max(instance.requests.arrival_s.min() for instance in drawn) >= 1.7e9
+    assert max(instance.requests.prefill_tokens.max() for instance in drawn) == 2**31 - 1
+    assert max(instance.requests.decode_tokens.max() for instance in drawn) > 2**25
     bases = [worker.decode_time.base_s for worker in workers if worker.decode_time.base_s > 0]
     assert min(bases) < 1e-7 and max(bases) > 1e5
-    wrong = [own.requests for own in drawn if own.requests.decode_lower is not None]
+    wrong = [instance.requests for instance in drawn if instance.requests.decode_lower is not None]
     assert any((r.decode_tokens > r.decode_upper).any() for r in wrong)
     assert any((r.decode_tokens < r.decode_lower).any() for r in wrong)
 
@@ -55,11 +55,13 @@ def test_exact_execution_agrees_with_the_simulator():
 
 
 def test_exact_execution_names_what_a_plan_breaks():
-    instance = next(own for own in stream(3, 50, SMALL) if own.workers[0].slots is not None)
+    instance = next(found for found in stream(3, 50, SMALL) if found.workers[0].slots is not None)
     plan = feasible_plan(instance, 1)
-    first = next(own for own in plan.workers if len(own))
+    first = next(worker_plan for worker_plan in plan.workers if len(worker_plan))
     shorter = replace(first, rounds=first.rounds - (first.rounds > 0))
-    broken = replace(plan, workers=tuple(shorter if own is first else own for own in plan.workers))
+    broken = replace(
+        plan, workers=tuple(shorter if worker_plan is first else worker_plan for worker_plan in plan.workers)
+    )
     assert execute(instance, broken).broken
     held = replace(instance, workers=tuple(replace(worker, kv_capacity=None, slots=1) for worker in instance.workers))
     assert execute(held, plan).broken
@@ -84,7 +86,7 @@ def test_a_false_bound_is_found_and_made_small(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setitem(bounds.BOUNDS, "alone", wrong)
     monkeypatch.setattr(fuzz, "PARTS", ("bound:alone", "page"))
-    k = next(int(own.name.split()[2]) for own in stream(1, 100, TINY) if own.n == 5)
+    k = next(int(found.name.split()[2]) for found in stream(1, 100, TINY) if found.n == 5)
     assert fuzz.main(["--seed", "1", "--only", str(k), "--out", str(tmp_path)]) == 1
     assert "bound above optimum [bound:alone]" in capsys.readouterr().out
     (path,) = tmp_path.glob("*.json")
@@ -101,17 +103,17 @@ def test_nothing_found_ends_with_0(tmp_path, monkeypatch, capsys):
 
 
 def test_shrinking_keeps_what_fails():
-    instance = next(own for own in stream(4, 50, SMALL) if own.requests.decode_tokens.max() >= 30)
-    small = shrink(instance, lambda own: own.requests.decode_tokens.max() >= 30, lambda: True)
+    instance = next(found for found in stream(4, 50, SMALL) if found.requests.decode_tokens.max() >= 30)
+    small = shrink(instance, lambda found: found.requests.decode_tokens.max() >= 30, lambda: True)
     assert small.n == 1 and small.requests.decode_tokens.tolist() == [30]
     assert small.workers[0].slots is small.workers[0].kv_capacity is None
 
 
 def test_another_unit_is_exact():
-    instance = next(own for own in stream(5, 50, TINY) if not own.requests.arrival_s.any())
+    instance = next(found for found in stream(5, 50, TINY) if not found.requests.arrival_s.any())
     other = in_unit(instance, 2.0**-30)
     assert in_unit(other, 2.0**30).digest == instance.digest != other.digest
     plan = feasible_plan(instance, 0)
-    plan = replace(plan, workers=tuple(replace(own, not_before_s=None) for own in plan.workers))
-    values = [execute(own, plan).objective(own, "makespan") for own in (instance, other)]
+    plan = replace(plan, workers=tuple(replace(worker_plan, not_before_s=None) for worker_plan in plan.workers))
+    values = [execute(found, plan).objective(found, "makespan") for found in (instance, other)]
     assert values[0] == values[1] * 2**30

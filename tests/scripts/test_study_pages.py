@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "scripts" / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import _charts
 import _results
@@ -65,14 +65,14 @@ def test_hundred_cases(tmp_path):
     page = hundred_cases._page(frame, "cases", "how")
     found = [row for row in cells(page) if row[0] in _study.ROWS]
     assert [row[0] for row in found] == list(_study.ROWS) * 3
-    own = frame[(frame["row"] == "hybrid") & (frame["lengths"] == "known")]
+    runs = frame[(frame["row"] == "hybrid") & (frame["lengths"] == "known")]
     base = frame[(frame["row"] == "fcfs") & (frame["lengths"] == "known")]
     mean, spread = map(float, found[3][1].split(" ± "))
-    assert mean == pytest.approx(own["makespan"].mean(), abs=0.006)
-    assert spread == pytest.approx(own["makespan"].std(), abs=0.006)
-    difference = 100 * (own["utilization"].to_numpy() - base["utilization"].to_numpy())
+    assert mean == pytest.approx(runs["makespan"].mean(), abs=0.006)
+    assert spread == pytest.approx(runs["makespan"].std(), abs=0.006)
+    difference = 100 * (runs["utilization"].to_numpy() - base["utilization"].to_numpy())
     assert float(found[3][5].split(" ± ")[0]) == pytest.approx(difference.mean(), abs=0.006)
-    better = int(np.sum(own["makespan"].to_numpy() < base["makespan"].to_numpy()))
+    better = int(np.sum(runs["makespan"].to_numpy() < base["makespan"].to_numpy()))
     assert found[3][6] == f"{better} of 6"
     assert re.fullmatch(r"[\d.]+e-\d\d", found[3][7])
     ElementTree.parse(tmp_path / "results" / "cases.svg")
@@ -90,15 +90,21 @@ def test_a_study_that_has_results_is_not_killed(tmp_path):
         _study.run_killed(tmp_path / "four_rows.toml", tmp_path / "ledger", 1)
 
 
-def test_quantiles_are_those_of_numpy():
-    values = np.random.default_rng(0).normal(size=37)
-    assert _charts.quantiles(values.tolist()) == pytest.approx(np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
-
-
-def test_boxes(tmp_path):
-    path = tmp_path / "boxes.svg"
-    _charts.write_boxes(path, "a < b", "s", {"one": [1.0, 2.0, 3.0, 9.0], "same": [4.0, 4.0]}, {"mark": 0.5})
+def test_boxes_are_quartiles_and_the_file_repeats(tmp_path):
+    path, again = tmp_path / "boxes.svg", tmp_path / "again.svg"
+    groups = {"one": [1.0, 2.0, 3.0, 9.0], "same": [4.0, 4.0]}
+    for file in (path, again):
+        _charts.write_boxes(file, "a < b", "s", groups, {"mark": 0.5})
+    assert path.read_bytes() == again.read_bytes()
     root = ElementTree.parse(path).getroot()
     svg = "{http://www.w3.org/2000/svg}"
-    assert len(root.findall(f"{svg}circle")) == 1 and len(root.findall(f"{svg}rect")) == 2
-    assert {"a < b", "one", "same", "mark 0.50"} <= {text.text for text in root.iter(f"{svg}text")}
+    parts = {group.get("id"): group for group in root.iter(f"{svg}g")}
+    assert {"box-0", "point-1"} <= set(parts) and not {"point-0", "box-1"} & set(parts)
+    ticks = {text.text for text in root.iter(f"{svg}text")}
+    assert {"a < b", "one", "same", "mark 0.50"} <= ticks
+    box = sorted({float(x) for x in re.findall(r"[ML] ([\d.]+)", parts["box-0"].find(f"{svg}path").get("d"))})
+    point = float(parts["point-1"].find(f".//{svg}use").get("x"))
+    mark = float(re.search(r"M ([\d.]+)", parts["mark-0"].find(f"{svg}path").get("d"))[1])
+    scale = (point - mark) / (4.0 - 0.5)
+    quartiles = np.quantile(groups["one"], [0.25, 0.75])
+    assert box == pytest.approx([mark + scale * (value - 0.5) for value in quartiles], abs=0.01)

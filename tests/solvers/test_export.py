@@ -14,7 +14,7 @@ from llmsched_mip.cli import main
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
 from llmsched_mip.models import round_indexed, stage_indexed
 from llmsched_mip.solvers import solve, write_model
-from llmsched_mip.solvers.export import legal_names
+from llmsched_mip.solvers.export import LegalNames
 
 
 def with_highs(path) -> float:
@@ -44,7 +44,7 @@ def test_highs_and_cbc_read_the_same_optimum(model_file, ending, tmp_path):
             instance = tiny_instance(seed, objective)
             if instance.n > 2 or done >= 8:
                 continue
-            model = model_file.build(instance, objective)
+            model = model_file.build(instance)
             best = solve(model, threads=1).value
             path = tmp_path / f"m{ending}"
             write_model(model, path)
@@ -70,8 +70,25 @@ def test_signs_ranges_and_constants_survive(ending, tmp_path):
     assert "x(a_b)" in path.read_text()
 
 
+@pytest.mark.parametrize("ending", [".mps", ".lp"])
+def test_maximisation_and_variables_that_stand_nowhere_survive(ending, tmp_path):
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(3), domain=pyo.Integers, bounds=(-50, 50))
+    model.y, model.alone, model.fixed = pyo.Var(bounds=(1, 4)), pyo.Var(bounds=(0, 3)), pyo.Var()
+    model.fixed.fix(3)
+    model.range = pyo.Constraint(expr=(-7, model.x[0] + model.x[1] + model.x[2], 12))
+    model.row = pyo.Constraint(expr=model.x[0] - model.x[1] <= 4)
+    model.step = pyo.Constraint(expr=model.x[1] - model.x[2] == 1 + model.fixed)
+    model.gain = pyo.Objective(expr=2 * model.x[0] + model.y + model.alone - 20, sense=pyo.maximize)
+    best, path = solve(model).value, tmp_path / f"m{ending}"
+    write_model(model, path)
+    assert with_highs(path) == pytest.approx(best)
+    if ending == ".lp":
+        assert with_cbc(path, tmp_path) == pytest.approx(best)
+
+
 def test_names_are_unique_and_legal():
-    names = legal_names(["x[r5,w0,t12]", "x[ä]", "x[ö]", "e1", "y" * 300, "y" * 300])
+    names = [*map(LegalNames().legal, ["x[r5,w0,t12]", "x[ä]", "x[ö]", "e1", "y" * 300, "y" * 300])]
     assert names[0] == "x(r5,w0,t12)"
     assert len(set(names)) == 6
     assert all(len(name) <= 100 and name.isascii() and " " not in name for name in names)

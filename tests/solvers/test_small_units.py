@@ -20,7 +20,7 @@ def test_models_built_by_hand(solver, exponent):
         for objective in ("makespan", "total_completion"):
             instance = scaled(tiny_instance(seed, objective), exponent)
             best = optimum(instance, objective)
-            result = solver(round_indexed.build(instance, objective), budget=Budget(60), threads=1)
+            result = solver(round_indexed.build(instance), budget=Budget(60), threads=1)
             assert result.value is not None
             if result.status is Status.OPTIMAL:
                 assert result.value == pytest.approx(best, rel=1e-6)

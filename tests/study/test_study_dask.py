@@ -12,10 +12,10 @@ import pytest
 from small_studies import recorded_share, same_results, write_study
 
 from llmsched_mip.cli import main
+from llmsched_mip.cli.progress import PlainProgress
 from llmsched_mip.study import read_ledger
 from llmsched_mip.study.cases import read_study
 from llmsched_mip.study.engines import ENGINES
-from llmsched_mip.study.progress import PlainProgress
 from llmsched_mip.study.run import run_study
 
 pytest.importorskip("distributed", reason="the package distributed is not installed")

@@ -19,10 +19,10 @@ from small_studies import command, same_results, start, wait_for_share, write_st
 import llmsched_mip.study.runner as runner
 from llmsched_mip import read_plan, write_instance
 from llmsched_mip.cli import main
+from llmsched_mip.cli.progress import PlainProgress
 from llmsched_mip.study import read_ledger
 from llmsched_mip.study.cases import read_study
 from llmsched_mip.study.engines import ENGINES
-from llmsched_mip.study.progress import PlainProgress
 from llmsched_mip.study.run import run_study
 from llmsched_mip.study.runner import run_case
 from llmsched_mip.workload import generate
@@ -126,12 +126,12 @@ def test_one_bad_case_never_ends_a_study(tmp_path):
 
 
 def test_a_row_that_fails_leaves_the_others(tmp_path, monkeypatch):
-    own = runner.replay
+    real = runner.replay
 
     def fails(instance, policy, **options):
         if options["lengths"] == "interval":
             raise RuntimeError("two\nlines")
-        return own(instance, policy, **options)
+        return real(instance, policy, **options)
 
     monkeypatch.setattr(runner, "replay", fails)
     results = run_case(read_study(write_study(tmp_path, seeds=1)).cases[0])
@@ -197,8 +197,8 @@ def test_the_export_is_what_pandas_reads(tmp_path, capsys):
 
 def test_an_offline_plan_is_made_once_for_all_rows(tmp_path, monkeypatch):
     calls = []
-    own = runner.solve
-    monkeypatch.setattr(runner, "solve", lambda *args, **options: calls.append(options) or own(*args, **options))
+    real = runner.solve
+    monkeypatch.setattr(runner, "solve", lambda *args, **options: calls.append(options) or real(*args, **options))
     path = write_study(tmp_path, seeds=1)
     results = run_case(read_study(path).cases[0])
     assert len(calls) == 1 and calls[0]["threads"] == 1 and calls[0]["gap"] == 0.9

@@ -134,7 +134,7 @@ def test_mixture_has_short_and_long_requests():
     assert np.median(requests.prefill_tokens) < 60
 
 
-def test_worker_and_slots_in_place_of_the_familys_own():
+def test_worker_and_slots_in_place_of_those_of_the_family():
     instance = generate("azure-conv", 50, worker="llama2-70b-a100-tp4", slots=7, seed=1)
     assert instance.workers[0].slots == 7
     assert "7 slots" in instance.source

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llmsched_mip.errors import InfeasibleInstanceError, SchedulingError
-from llmsched_mip.workload import IMPORTERS, deployment, import_csv
+from llmsched_mip.workload import IMPORTERS, Columns, deployment, import_csv
 
 HEADER = "arrival_s,prefill_tokens,decode_tokens"
 GOOD = f"{HEADER}\n0.0,10,5\n1.5,20,6\n"
@@ -56,16 +56,13 @@ def test_options(tmp_path):
     instance = import_csv(
         path,
         deployment("llama2-70b-a100-tp4"),
+        Columns("p", "d", arrival="when", id="who"),
         name="mine",
         limit=2,
         slots=9,
-        prefill_column="p",
-        decode_column="d",
-        arrival_column="when",
-        id_column="who",
     )
     assert (instance.name, instance.requests.id, instance.workers[0].slots) == ("mine", ("a", "b"), 9)
-    backlog = import_csv(path, "unit-round", limit=2, prefill_column="p", decode_column="d", arrival_column=None)
+    backlog = import_csv(path, "unit-round", Columns("p", "d", arrival=None), limit=2)
     assert backlog.requests.arrival_s.tolist() == [0.0, 0.0]
     assert backlog.name == "trace"
 
@@ -129,11 +126,11 @@ def test_one_line_says_where(tmp_path, content, message):
 def test_ids(tmp_path):
     path = write(tmp_path, "id,arrival_s,prefill_tokens,decode_tokens\na,0,1,1\nb,0,1,1\na,0,1,1\n")
     with pytest.raises(SchedulingError) as error:
-        import_csv(path, "unit-round", id_column="id")
+        import_csv(path, "unit-round", Columns(id="id"))
     assert str(error.value) == f"{path}: line 4, column 'id': expected a unique id, got 'a'"
     path = write(tmp_path, "id,arrival_s,prefill_tokens,decode_tokens\n,0,1,1\n")
     with pytest.raises(SchedulingError) as error:
-        import_csv(path, "unit-round", id_column="id")
+        import_csv(path, "unit-round", Columns(id="id"))
     assert str(error.value) == f"{path}: line 2, column 'id': expected a unique id, got ''"
 
 
@@ -172,7 +169,7 @@ def test_no_file_and_folder(tmp_path):
 )
 def test_real_workloads(shared_data, name, decode_column):
     path = shared_data / f"{name}.csv"
-    instance = import_csv(path, "llama2-70b-a100-tp4", decode_column=decode_column)
+    instance = import_csv(path, "llama2-70b-a100-tp4", Columns(decode=decode_column))
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     requests = instance.requests

@@ -72,9 +72,9 @@ def test_predictions_by_name():
         ("wrong:5:0.2", with_wrong_intervals(CHATS, 5, 0.2, 5)),
         ("lognormal:0.5", with_lognormal_predictions(CHATS, 0.5, 5)),
     ):
-        own = generate("lmsys-chat", 4000, 5, predictions=kind)
-        assert own.requests.decode_upper.tolist() == direct.requests.decode_upper.tolist()
-        assert own.name == direct.name
+        made = generate("lmsys-chat", 4000, 5, predictions=kind)
+        assert made.requests.decode_upper.tolist() == direct.requests.decode_upper.tolist()
+        assert made.name == direct.name
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Lower bounds on the value of everything that can follow a node of `branch` (compiled).
 
 Both relax what is left to four independent costs: the open iteration; the iterations still to come, each of at
-most J requests; the own share of every request's rounds and prompt; and the rounds themselves.
+most J requests; the share of every request's rounds and prompt; and the rounds themselves.
 """
 
 from __future__ import annotations
@@ -17,33 +17,32 @@ WAITING = -1
 def _later_iterations(left, slots, tokens):  # type: ignore[no-untyped-def]
     """Requests active (open iteration included) and waiting, and the fewest iterations after the open one."""
     active, waiting = 0, 0
-    for own in left:
-        active += own > 0
-        waiting += own == WAITING
+    for rounds in left:
+        active += rounds > 0
+        waiting += rounds == WAITING
     join = slots - active if tokens > 0 else 0
     later = max(0, waiting - join)
     return active, waiting, -(-later // slots)
 
 
 @njit(cache=True)
-def _prefill(p, left, tokens, later, iteration_s, cover_s, fixed_s, prompt_s):  # type: ignore[no-untyped-def]
+def _prefill(b, left, tokens, later):  # type: ignore[no-untyped-def]
     """Least seconds of the open iteration and all later ones.
 
     Either the open one and `later` further ones with their prompts, or all their tokens at the best rate.
     """
-    share, cover = 0.0, cover_s[tokens]
+    share, cover = 0.0, b.cover_s[tokens]
     for i in range(len(left)):
         if left[i] == WAITING:
-            share += prompt_s[i]
-            cover += cover_s[p[i]]
-    return max((iteration_s[tokens] if tokens > 0 else 0.0) + later * fixed_s + share, cover)
+            share += b.prompt_s[i]
+            cover += b.cover_s[b.p[i]]
+    return max((b.iteration_s[tokens] if tokens > 0 else 0.0) + later * b.fixed_s + share, cover)
 
 
 @njit(cache=True)
-def least_makespan(  # type: ignore[no-untyped-def]
-    p, d, left, slots, capacity, seconds, tokens, round_s, tail_s, iteration_s, cover_s, fixed_s, prompt_s
-):
-    """Seconds so far, prefill, own shares, and rounds: at least work / J, the longest, and KV volume / M."""
+def least_makespan(b, left, seconds, tokens):  # type: ignore[no-untyped-def]
+    """Seconds so far, prefill, shares, and rounds: at least work / J, the longest, and KV volume / M."""
+    p, d = b.p, b.d
     work, longest, share, volume = 0, 0, 0.0, 0
     for i in range(len(left)):
         rest = d[i] if left[i] == WAITING else left[i]
@@ -52,71 +51,82 @@ def least_makespan(  # type: ignore[no-untyped-def]
         done = d[i] - rest
         work += rest
         longest = max(longest, rest)
-        share += tail_s[i, done]
+        share += b.tail_s[i, done]
         volume += rest * (p[i] + done) + rest * (rest + 1) // 2
-    rounds = max(longest, -(-work // slots), -(-volume // capacity))
-    later = _later_iterations(left, slots, tokens)[2]
-    prefill = _prefill(p, left, tokens, later, iteration_s, cover_s, fixed_s, prompt_s)
-    return seconds + prefill + share + round_s * rounds
+    rounds = max(longest, -(-work // b.slots), -(-volume // b.capacity))
+    later = _later_iterations(left, b.slots, tokens)[2]
+    return seconds + _prefill(b, left, tokens, later) + share + b.round_s * rounds
 
 
 @njit(cache=True)
-def least_sum(  # type: ignore[no-untyped-def]
-    p, d, left, slots, capacity, seconds, total, tokens, round_s, tail_s, iteration_s, cover_s, fixed_s, prompt_s,
-    ends, work,
-):  # fmt: skip
+def least_sum(b, left, seconds, total, tokens, ends, values):  # type: ignore[no-untyped-def]
     """Completion times so far, and of the others at least the following.
 
-    All wait for the open iteration.  Rounds: the active run on, the waiting take the slot that is free first,
-    shortest first, which minimises Σ over machines that are free at given times (Kaspi and Montreuil, 1988); or
-    the k-th completion needs the k least KV volumes.  Shares: when the k-th completes, at least the k least own
-    shares have passed, and the iterations that bring k requests in.  Requests stand by ascending d.
+    All wait for the open iteration.  Rounds: `_by_slots` or `_by_volume`.  Shares: when the k-th completes, at least
+    the k least shares have passed, and the iterations that bring k requests in.  Requests stand by ascending d;
+    `ends` and `values` are room for J and n numbers.
     """
-    n = len(left)
-    active, waiting, _ = _later_iterations(left, slots, tokens)
+    active, waiting, _ = _later_iterations(left, b.slots, tokens)
     count = active + waiting
+    rounds = _by_slots(b, left, ends)
+    size = 0
+    for i in range(len(left)):
+        if left[i] > 0:
+            size = _insert(values, size, b.tail_s[i, b.d[i] - left[i]])
+        elif left[i] == WAITING:
+            size = _insert(values, size, b.tail_s[i, 0] + b.prompt_s[i])
+    share = 0.0
+    for k in range(size):
+        share += (size - k) * values[k]
+    if b.capacity < UNLIMITED:
+        rounds = max(rounds, _by_volume(b, left, values))
+    brought = b.slots if tokens > 0 else active
+    iterations = 0
+    for k in range(1, count + 1):
+        iterations += -(-max(0, k - brought) // b.slots)
+    now = seconds + (b.iteration_s[tokens] if tokens > 0 else 0.0)
+    return total + count * now + b.round_s * rounds + share + b.fixed_s * iterations
+
+
+@njit(cache=True)
+def _by_slots(b, left, ends):  # type: ignore[no-untyped-def]
+    """Least sum of the rounds of all completions by slots.
+
+    The active run on, the waiting take the slot that is free first, shortest first, which minimises Σ over machines
+    that are free at given times (Kaspi and Montreuil, 1988).
+    """
     at, rounds = 0, 0
-    for i in range(n):
+    for i in range(len(left)):
         if left[i] > 0:
             ends[at] = left[i]
             rounds += left[i]
             at += 1
-    for j in range(at, slots):
+    for j in range(at, b.slots):
         ends[j] = 0
-    for i in range(n):
+    for i in range(len(left)):
         if left[i] == WAITING:
             first = 0
-            for j in range(1, slots):
+            for j in range(1, b.slots):
                 if ends[j] < ends[first]:
                     first = j
-            ends[first] += d[i]
+            ends[first] += b.d[i]
             rounds += ends[first]
+    return rounds
+
+
+@njit(cache=True)
+def _by_volume(b, left, values):  # type: ignore[no-untyped-def]
+    """Least sum of the rounds of all completions by KV: the k-th needs the k least KV volumes."""
     size = 0
-    for i in range(n):
-        if left[i] > 0:
-            size = _insert(work, size, tail_s[i, d[i] - left[i]])
-        elif left[i] == WAITING:
-            size = _insert(work, size, tail_s[i, 0] + prompt_s[i])
-    share = 0.0
+    for i in range(len(left)):
+        if left[i] > 0 or left[i] == WAITING:
+            rest = b.d[i] if left[i] == WAITING else left[i]
+            size = _insert(values, size, float(rest * (b.p[i] + b.d[i] - rest) + rest * (rest + 1) // 2))
+    held, rounds = 0, 0
     for k in range(size):
-        share += (size - k) * work[k]
-    if capacity < UNLIMITED:
-        size = 0
-        for i in range(n):
-            if left[i] > 0 or left[i] == WAITING:
-                rest = d[i] if left[i] == WAITING else left[i]
-                size = _insert(work, size, float(rest * (p[i] + d[i] - rest) + rest * (rest + 1) // 2))
-        held, by_volume = 0, 0
-        for k in range(size):
-            held += int(work[k])
-            by_volume += -(-held // capacity)
-        rounds = max(rounds, by_volume)
-    brought = slots if tokens > 0 else active
-    iterations = 0
-    for k in range(1, count + 1):
-        iterations += -(-max(0, k - brought) // slots)
-    now = seconds + (iteration_s[tokens] if tokens > 0 else 0.0)
-    return total + count * now + round_s * rounds + share + fixed_s * iterations
+        held += int(values[k])
+        rounds += -(-held // b.capacity)
+    return rounds
 
 
 @njit(cache=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.models.start_rounds import Start, plan_of
 from llmsched_mip.plan import Plan
-from llmsched_mip.timing import AffinePrefill, FloatArray, IntArray, request_kv_peak, seconds_at_best_rate
+from llmsched_mip.timing import FloatArray, IntArray, request_kv_peak, seconds_at_best_rate
 
 MOST_REQUESTS = 62
 MOST_TABLE = 4_000_000
@@ -18,6 +19,27 @@ MOST_TABLE = 4_000_000
 MOST_CELLS = 50_000_000
 # A limit that nothing reaches.
 UNLIMITED = MOST_LIMIT
+
+
+class Backlog(NamedTuple):
+    """What the compiled search needs of a `StageProblem`, in its letters."""
+
+    makespan: bool
+    one_iteration: bool
+    at_completions: bool
+    ordered: bool
+    p: IntArray
+    d: IntArray
+    twin: IntArray
+    slots: int
+    capacity: int
+    cap: int
+    round_s: float
+    tail_s: FloatArray
+    iteration_s: FloatArray
+    cover_s: FloatArray
+    fixed_s: float
+    prompt_s: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +105,9 @@ class StageProblem:
         slots = worker.most_slots(instance.n)
         prefill, decode = worker.prefill_time, worker.decode_time
         iteration_s = np.asarray(prefill.seconds(np.arange(tokens + 1)), dtype=np.float64)
-        affine = isinstance(prefill, AffinePrefill)
         peak = int(np.sort(request_kv_peak(p, d))[::-1][:slots].sum())
         capacity = worker.most_kv(peak)
-        fixed = iteration_s[0] if affine else iteration_s[1:].min()
-        own = cls(
+        problem = cls(
             makespan,
             order,
             p,
@@ -99,11 +119,11 @@ class StageProblem:
             _tails(p, d, np.asarray(decode.round_seconds(1, p[:, None] + np.arange(1, d.max() + 1))) - decode.base_s),
             iteration_s,
             seconds_at_best_rate(iteration_s),
-            float(fixed),
-            iteration_s[p] - iteration_s[0] if affine else np.zeros(len(p)),
+            float(iteration_s[0]),
+            np.where(prefill.prompt_seconds(p) > 0, iteration_s[p] - iteration_s[0], 0.0),
             1.0 if makespan else float(r.weight[0]),
         )
-        return own if own.depth * (own.n + 10) <= MOST_CELLS else None
+        return problem if problem.depth * (problem.n + 10) <= MOST_CELLS else None
 
     @property
     def n(self) -> int:
@@ -132,6 +152,11 @@ class StageProblem:
         return self.makespan and self.capacity == UNLIMITED
 
     @property
+    def backlog(self) -> Backlog:
+        """The arrays and marks of the compiled search."""
+        return Backlog(*(getattr(self, name) for name in Backlog._fields))
+
+    @property
     def twin(self) -> IntArray:
         """The request before this one that is its equal, or -1: shape (n,)."""
         same = np.diff(self.d) == 0
@@ -153,9 +178,9 @@ class StageProblem:
         return plan_of(instance, starts, method)
 
 
-def _tails(p: IntArray, d: IntArray, own: FloatArray) -> FloatArray:
-    """Sums of `own` from each round to the last: shape (n, max d + 1)."""
-    own = np.where(np.arange(own.shape[1])[None, :] < d[:, None], own, 0.0)
-    tail = np.zeros((len(p), own.shape[1] + 1))
-    tail[:, :-1] = np.cumsum(own[:, ::-1], axis=1)[:, ::-1]
+def _tails(p: IntArray, d: IntArray, seconds: FloatArray) -> FloatArray:
+    """Sums of `seconds` from each round to the last: shape (n, max d + 1)."""
+    seconds = np.where(np.arange(seconds.shape[1])[None, :] < d[:, None], seconds, 0.0)
+    tail = np.zeros((len(p), seconds.shape[1] + 1))
+    tail[:, :-1] = np.cumsum(seconds[:, ::-1], axis=1)[:, ::-1]
     return tail

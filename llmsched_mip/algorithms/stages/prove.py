@@ -8,35 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
-import numpy as np
-
+from llmsched_mip.algorithms.proof import Proof
 from llmsched_mip.algorithms.stages import branch
 from llmsched_mip.algorithms.stages.problem import StageProblem
+from llmsched_mip.algorithms.states import States
 from llmsched_mip.budget import Budget
 from llmsched_mip.timing import IntArray
 
 SHARES = (0.35, 0.65, 1.0)
 MEMO_BYTES = 300_000_000
-MOST_ENTRIES = 4_000_000
+LONGEST_CHAIN = 512
 SLICE = 50_000
 TOLERANCE = 1e-10
-
-
-@dataclass
-class Proof:
-    """The best actions (None: the known value was not improved), the value, the proven bound, and nodes opened."""
-
-    actions: IntArray | None
-    value: float
-    bound: float
-    nodes: int = 0
-
-    @property
-    def closed(self) -> bool:
-        """Whether the bound meets the value, to the tolerance of the search (1e-10 relative)."""
-        return self.bound >= self.value * (1 - 2 * TOLERANCE)
 
 
 def prove(problem: StageProblem, value: float, bound: float, budget: Budget, dive: bool = False) -> Iterator[Proof]:
@@ -55,13 +40,13 @@ def prove(problem: StageProblem, value: float, bound: float, budget: Budget, div
         One pass up to the known value: better plans sooner, a bound only at the end.
     """
     search = _Search(problem, value)
-    proof = Proof(None, value, min(bound, value))
+    proof = Proof(None, value, min(bound, value), tolerance=2 * TOLERANCE)
     limits = [value]
     if math.isfinite(value) and not dive:
         limits = [bound + share * (value - bound) for share in SHARES]
     for limit in limits:
         done = search.look(limit, budget)
-        proof = Proof(search.actions, search.value, proof.bound, search.nodes)
+        proof = replace(proof, best=search.actions, value=search.value, nodes=search.nodes)
         if done:
             # All below `limit` were searched: the best found, or nothing, lies there.
             proof.bound = max(proof.bound, min(limit, search.value) * (1 - TOLERANCE))
@@ -71,45 +56,24 @@ def prove(problem: StageProblem, value: float, bound: float, budget: Budget, div
 
 
 class _Search:
-    """The arrays of a search, and the best so far."""
+    """Passes of the search, and the best so far."""
 
     def __init__(self, problem: StageProblem, value: float):
-        own, n = problem, problem.n
-        self.problem, self.nodes = own, 0
+        self.problem, self.value, self.nodes = problem, value, 0
         self.actions: IntArray | None = None
-        self.best = np.array([value])
-        self.depth = own.depth
-        width = own.slots if own.ordered else n
-        small = int(own.d.max()) < 2**15
-        size = int(min(MOST_ENTRIES, 8**n, MEMO_BYTES // ((2 if small else 8) * width + 40)))
-        self.head = np.full(2 * size + 1, -1, dtype=np.int64)
-        self.following, self.key = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
-        self.cost = np.empty(size)
-        self.left = np.empty((size, width), dtype=np.int16 if small else np.int64)
-        self.best_moves = np.zeros((self.depth, 2), dtype=np.int64)
-
-    @property
-    def value(self) -> float:
-        return float(self.best[0])
+        width = problem.slots if problem.ordered else problem.n
+        self.states = States.of(width, int(problem.d.max()), MEMO_BYTES, LONGEST_CHAIN, 8**problem.n)
 
     def look(self, limit: float, budget: Budget) -> bool:
         """Whether all values below `limit` were searched."""
-        own, n = self.problem, self.problem.n
-        numbers, marks = np.zeros((self.depth, 3)), np.zeros((self.depth, 5), dtype=np.int64)
-        lefts, moves = np.full((self.depth, n), -1, dtype=np.int64), np.zeros((self.depth, 2), dtype=np.int64)
-        marks[0, branch.LAST] = marks[0, branch.LEAD] = -1
-        counters = np.zeros(4, dtype=np.int64)
+        backlog, tree = self.problem.backlog, branch.Tree.of(self.problem.depth, self.problem.n, self.value)
         slack = TOLERANCE * limit if math.isfinite(limit) else 0.0
-        self.head[:] = -1
+        self.states.clear()
         done = False
         while not done and not budget.spent():
-            done = branch.run(
-                own.makespan, own.one_iteration, own.at_completions, own.ordered, own.p, own.d, own.twin, own.slots,
-                own.capacity, own.cap, own.round_s, own.tail_s, own.iteration_s, own.cover_s, own.fixed_s, own.prompt_s,
-                limit, slack, numbers, marks, lefts, moves, counters, self.best, self.best_moves, SLICE,
-                self.head, self.following, self.key, self.cost, self.left,
-            )  # fmt: skip
-        self.nodes += int(counters[branch.NODES])
-        if counters[branch.FOUND]:
-            self.actions = self.best_moves[1 : counters[branch.FOUND]].copy()
+            done = branch.run(backlog, tree, self.states, limit, slack, SLICE)
+        self.nodes += int(tree.counters[branch.NODES])
+        self.value = float(tree.best[0])
+        if tree.counters[branch.FOUND]:
+            self.actions = tree.best_moves[1 : tree.counters[branch.FOUND]].copy()
         return done

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
-from llmsched_mip.algorithms.unit_round.loads import add, earliest
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.budget import Budget
 from llmsched_mip.timing import IntArray
+from llmsched_mip.unit_loads import add, earliest
+from llmsched_mip.unit_rounds import UnitRounds
 
 HOT, COLD = 0.02, 0.0005
 SLICE_WORK = 2_000_000

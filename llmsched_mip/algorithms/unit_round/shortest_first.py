@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from llmsched_mip.algorithms.unit_round.loads import add
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.timing import IntArray
-
-
-@njit(cache=True)
-def _run(p, d, capacity, order, load, starts):  # type: ignore[no-untyped-def]
-    t, at = 0, 0
-    while at < len(order):
-        i = order[at]
-        fits = True
-        for k in range(1, d[i] + 1):
-            if load[t + k] + p[i] + k > capacity:
-                fits = False
-                break
-        if fits:
-            starts[i] = t
-            add(load, p[i], d[i], t, 1)
-            at += 1
-        else:
-            t += 1
+from llmsched_mip.unit_loads import list_starts
+from llmsched_mip.unit_rounds import UnitRounds
 
 
 def shortest_first(problem: UnitRounds) -> IntArray:
@@ -35,7 +16,7 @@ def shortest_first(problem: UnitRounds) -> IntArray:
     cache holds at every future completion; the first that does not fit ends the round's batch.
     """
     order = np.argsort(problem.d, kind="stable")
-    load = np.zeros(int(problem.d.sum()) + int(problem.d.max()) + 2, dtype=np.int64)
+    load, active = np.zeros((2, int(problem.d.sum()) + int(problem.d.max()) + 2), dtype=np.int64)
     starts = np.zeros(problem.n, dtype=np.int64)
-    _run(problem.p, problem.d, problem.capacity, order, load, starts)
+    list_starts(order, problem.p, problem.d, problem.capacity, problem.n, load, active, starts)
     return starts

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from llmsched_mip.study.engines.dask import DaskEngine
-from llmsched_mip.study.engines.engine import Engine, Finished, Progress, Started
-from llmsched_mip.study.engines.local import LocalEngine
+from llmsched_mip.registry import Registry
 
-ENGINES: dict[str, Callable[..., Engine]] = {"local": LocalEngine, "dask": DaskEngine}
+if TYPE_CHECKING:
+    from llmsched_mip.study.engines.engine import Engine
 
-__all__ = ["ENGINES", "Engine", "Finished", "Progress", "Started"]
+ENGINES: Registry[Callable[..., Engine]] = Registry(__name__, {"local": "local:LocalEngine", "dask": "dask:DaskEngine"})

@@ -88,6 +88,9 @@ def cores() -> int:
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Threads and processes started inside never see Ctrl-C: it is for this one, which then ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -147,7 +150,9 @@ class _Worker:
 
 def _serve(pipe: Connection, parent: int) -> None:
     """Run what comes, until nobody is there.  Ctrl-C is for the parent, which then ends this process."""
-    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     while True:
         try:

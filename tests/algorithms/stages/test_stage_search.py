@@ -33,9 +33,9 @@ def searched(instance, objective, known=math.inf, bound=0.0):
         return None
     *_, proof = prove(problem, known / problem.weight, bound, Budget())
     assert proof.closed
-    if proof.actions is None:
+    if proof.best is None:
         return proof, None
-    evaluation = evaluate(instance, problem.plan(instance, proof.actions, "test"))
+    evaluation = evaluate(instance, problem.plan(instance, proof.best, "test"))
     assert evaluation.feasible, evaluation.violations
     value = evaluation.measures.objective(objective)
     assert value == pytest.approx(proof.value * problem.weight)
@@ -76,9 +76,7 @@ def measured(seed, n, slots, objective, kv=None):
 def test_the_optimum_is_that_of_the_model_in_highs(seed, objective):
     instance = measured(seed, 5, 2, objective, 70 if seed > 1 else None)
     _, value = searched(instance, objective)
-    model = round_indexed.build(
-        instance, objective, horizon=horizon_from_value(instance, objective, value * (1 + 1e-6))
-    )
+    model = round_indexed.build(instance, horizon=horizon_from_value(instance, value * (1 + 1e-6)))
     result = solve_model(model, threads=1, time_limit_s=120)
     assert result.status is Status.OPTIMAL
     assert result.value == pytest.approx(value, rel=1e-5)

@@ -11,12 +11,12 @@ from exhaustive import optimum
 from scipy import sparse
 
 from llmsched_mip import Instance, Requests
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
-from llmsched_mip.bounds.start_prices import ascend
 from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
-from llmsched_mip.models.completion_windows import completion_windows
+from llmsched_mip.models.windows import completion_windows
+from llmsched_mip.relaxations.time_indexed.unit_prices import ascend
 from llmsched_mip.solvers import ArrayModel, solve_with_cbc
+from llmsched_mip.unit_rounds import UnitRounds
 from llmsched_mip.workload.deployments import deployment
 
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmsched_mip import Instance, Requests, clock, evaluate
-from llmsched_mip.algorithms.unit_round.loads import earliest
 from llmsched_mip.algorithms.unit_round.local_search import anneal
-from llmsched_mip.algorithms.unit_round.problem import UnitRounds
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.budget import Budget
 from llmsched_mip.methods import solve
+from llmsched_mip.unit_loads import earliest
+from llmsched_mip.unit_rounds import UnitRounds
 from llmsched_mip.workload import generate
 from llmsched_mip.workload.deployments import deployment
 

@@ -1,0 +1,140 @@
+"""Results to text: tables, the solve log, JSON objects, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from llmsched_mip.io import streams
+
+if TYPE_CHECKING:
+    from llmsched_mip.instance import Instance, Worker
+    from llmsched_mip.measures import Measures
+    from llmsched_mip.result import Event, Result
+
+
+def note(text: str) -> None:
+    """One line on standard error."""
+    streams.say(" ".join(text.splitlines()))
+
+
+def emit(text: str) -> None:
+    """Text on standard output; raises `OutputError` where it can't be written."""
+    streams.put(text)
+
+
+def emit_json(document: dict[str, Any]) -> None:
+    """One JSON object on standard output; what is not finite becomes null, what can't be written is escaped."""
+    text = json.dumps(_finite(document), indent=1, ensure_ascii=False, allow_nan=False)
+    emit(text if streams.writes(text) else json.dumps(json.loads(text), indent=1))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
+    """Aligned text columns, the first to the left, numbers to the right."""
+    sides = ["right" if all(map(_numeric, column)) else "left" for column in zip(*rows, strict=True)]
+    form = "simple" if head else "plain"
+    text = tabulate(rows, head, form, disable_numparse=True, colalign=sides, preserve_whitespace=True)
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _numeric(cell: str) -> bool:
+    return cell in ("", "-") or cell[:1].isdigit() or cell[:1] == "-"
+
+
+def seconds_text(value: float | None) -> str:
+    """Seconds with four decimals, a dash without a value."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
+
+
+def percent_text(value: float | None, digits: int = 2) -> str:
+    """A share as a percentage, a dash without a value."""
+    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"
+
+
+def worker_text(workers: Sequence[Worker]) -> str:
+    """Workers with their slots and KV capacity in a few words."""
+    first = workers[0]
+    slots = "no slot limit" if first.slots is None else f"{first.slots} slots"
+    kv = "no KV limit" if first.kv_capacity is None else f"KV {first.kv_capacity} tokens"
+    if len(workers) == 1:
+        return f"1 worker ({slots}, {kv})"
+    return f"{len(workers)} workers"
+
+
+def instance_text(instance: Instance) -> str:
+    """Name and size of an instance in one line."""
+    return f"{instance.name}: {instance.n} requests, {worker_text(instance.workers)}"
+
+
+class SolveLog:
+    """A line per improvement on standard error, in the manner of the logs of MIP solvers."""
+
+    def __init__(self, title: str):
+        self.head = [title, f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source"]
+
+    def __call__(self, event: Event) -> None:
+        # The head comes with the first line: arguments that are refused before it give one line.
+        while self.head:
+            note(self.head.pop(0))
+        note(
+            f"{event.seconds:8.2f}s | {seconds_text(event.incumbent):>14} | "
+            f"{seconds_text(event.bound):>14} | {percent_text(event.gap):>8} | {event.source}"
+        )
+
+
+def solve_document(result: Result) -> dict[str, Any]:
+    """The JSON object of `solve`; `failures` are the parts that failed on the way."""
+    plan = {key: getattr(result.plan, key) for key in ("instance", "objective", "method")}
+    found = {key: getattr(result, key) for key in ("status", "value", "bound", "gap", "bounds", "seconds")}
+    return {**plan, **found, "failures": [failure._asdict() for failure in result.failures]}
+
+
+def no_plan_document(instance: str, objective: str, method: str, bounds: dict[str, float]) -> dict[str, Any]:
+    """The JSON object of a `solve` that ended without a plan: the bounds stand, there is no value."""
+    head = {"instance": instance, "objective": objective, "method": method, "status": "no plan"}
+    bound = max(bounds.values(), default=None)
+    return {**head, "value": None, "bound": bound, "gap": None, "bounds": bounds, "seconds": None, "failures": []}
+
+
+def no_plan_table(document: dict[str, Any]) -> str:
+    """The table of a `solve` that ended without a plan."""
+    names = ("instance", "method", "status")
+    return table([*([n, document[n]] for n in names), ["bound", f"{seconds_text(document['bound'])} s"]])
+
+
+def measures_table(measures: Measures, more: Sequence[Sequence[str]] = ()) -> str:
+    """All measures of a schedule, one a line, and `more` rows."""
+    rows = [
+        ["makespan", f"{seconds_text(measures.makespan)} s"],
+        ["total completion", f"{seconds_text(measures.total_completion)} s"],
+        ["mean latency", f"{seconds_text(measures.mean_latency)} s"],
+        ["p99 latency", f"{seconds_text(measures.p99_latency)} s"],
+        ["mean time to first token", f"{seconds_text(measures.mean_time_to_first_token)} s"],
+        ["utilization", percent_text(measures.utilization, 2)],
+    ]
+    if len(measures.worker_utilization) > 1:
+        rows += [[f"  {name}", percent_text(share, 2)] for name, share in measures.worker_utilization.items()]
+    rows += [
+        ["prefill iterations", str(measures.prefill_iterations)],
+        ["decode rounds", str(measures.decode_rounds)],
+        ["KV peak", f"{measures.kv_peak} tokens"],
+    ]
+    return table([*rows, *more])
+
+
+def proof_text(certificate: dict[str, Any]) -> str:
+    """The counts and names of a certificate in a few words."""
+    parts = [f"{key.replace('_', ' ')} {v}" for key, v in certificate.items() if isinstance(v, int | str)]
+    return ", ".join(parts)

@@ -1,0 +1,93 @@
+"""`llmsched replay`: a policy, event by event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import llmsched_mip
+from llmsched_mip import execution
+from llmsched_mip.cli import console
+from llmsched_mip.cli.arguments import AsJson, InstancePath, Seed, at_least, listed, require_known
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.io.storage import require_writable
+from llmsched_mip.names import LENGTHS
+from llmsched_mip.policies import POLICIES, require_option, split_option
+
+if TYPE_CHECKING:
+    from llmsched_mip.instance import Instance
+    from llmsched_mip.plan import Plan
+
+PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
+OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
+OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
+
+
+def replay(
+    instance_path: InstancePath,
+    policy: Annotated[
+        str,
+        typer.Option("--policy", metavar="NAME[:OPTION]", help="Online policy." + listed(POLICIES) + OPTION_HELP),
+    ],
+    plan_path: Annotated[
+        Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file for policies that follow one.")
+    ] = None,
+    lengths: Annotated[
+        str, typer.Option("--lengths", metavar="WHAT", help="What a policy sees: known, interval or unknown.")
+    ] = "known",
+    seed: Seed = 0,
+    events: Annotated[Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")] = None,
+    slot_timetable: Annotated[
+        Path | None,
+        typer.Option(
+            "--slot-timetable",
+            metavar="CSV",
+            help="Slots that open and close: columns time_s, worker, slots. Closing drains: what runs finishes.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Execute a policy event by event and measure the schedule."""
+    base = split_option(policy)[0]
+    require_known("--policy", base, POLICIES)
+    require_option(policy)
+    if lengths not in LENGTHS:
+        raise InvalidInputError("--lengths", f"expected one of {', '.join(LENGTHS)}, got {lengths!r}")
+    at_least("--seed", seed, 0)
+    require_writable(events)
+    instance = llmsched_mip.read_instance(instance_path)
+    plan = None if plan_path is None else llmsched_mip.read_plan(plan_path, instance)
+    if plan is None and base in PLAN_POLICIES and lengths == "known":
+        plan = _offline_plan(instance, policy, seed)
+    timetable = None if slot_timetable is None else execution.SlotTimetable.read(slot_timetable)
+    outcome = execution.replay(
+        instance, policy, plan=plan, lengths=lengths, seed=seed, events=events, slot_timetable=timetable
+    )
+    if not as_json:
+        console.emit(f"{console.instance_text(instance)}, policy {policy}, lengths {lengths}")
+        more = [["evictions", str(outcome.evictions)], ["time", f"{outcome.seconds:.4f} s"]]
+        console.emit(console.measures_table(outcome.measures, more))
+        return
+    measures = outcome.measures.as_dict()
+    timed = ("makespan", "total_completion", "mean_latency", "p99_latency", "utilization")
+    counted = ("prefill_iterations", "decode_rounds")
+    console.emit_json(
+        {
+            "instance": instance.name,
+            "policy": policy,
+            **{key: measures[key] for key in timed + counted},
+            "evictions": outcome.evictions,
+            "kv_peak": measures["kv_peak"],
+            "seconds": outcome.seconds,
+        }
+    )
+
+
+def _offline_plan(instance: Instance, policy: str, seed: int) -> Plan:
+    """The offline half of the hybrid method, where no plan is given and the lengths are known."""
+    console.note(f"policy {policy} without --plan: planning offline for up to {OFFLINE_SECONDS:g} s")
+    plan = llmsched_mip.solve(instance, time_limit_s=OFFLINE_SECONDS, gap=OFFLINE_GAP, seed=seed).plan
+    console.note(f"planned with method {plan.method}: {plan.objective} {plan.claims.value:.4f}")
+    return plan

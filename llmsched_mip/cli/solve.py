@@ -1,0 +1,115 @@
+"""`llmsched solve`: a plan and a bound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import llmsched_mip
+from llmsched_mip import errors
+from llmsched_mip.cli import console
+from llmsched_mip.cli.arguments import (
+    AsJson,
+    InstancePath,
+    ObjectiveName,
+    Seed,
+    TimeLimit,
+    at_least,
+    listed,
+    objective_name,
+    require_known,
+)
+from llmsched_mip.cli.interrupts import Ending
+from llmsched_mip.errors import InterruptedSearchError, NoPlanError
+from llmsched_mip.io.storage import read_bytes, require_writable
+from llmsched_mip.limits import MOST_THREADS
+from llmsched_mip.methods import DEFAULT_TIME_LIMIT_S, METHODS
+
+if TYPE_CHECKING:
+    from llmsched_mip.instance import Instance
+    from llmsched_mip.result import Result
+
+
+def solve(
+    instance_path: InstancePath,
+    objective: ObjectiveName = None,
+    method: Annotated[str, typer.Option("--method", metavar="NAME", help="Method." + listed(METHODS))] = "auto",
+    time_limit: TimeLimit = None,
+    gap: Annotated[float, typer.Option("--gap", metavar="G", help="Stop at this (value - bound) / value.")] = 0.0,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the solver.")] = None,
+    seed: Seed = 0,
+    solver: Annotated[
+        str | None,
+        typer.Option("--solver", metavar="NAME", help="For the full MIP: highs, cbc or a model file of yours, .py."),
+    ] = None,
+    plan_path: Annotated[
+        Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find a plan and a bound; one log line per improvement on standard error."""
+    at_least("--time-limit", time_limit, 0.0)
+    at_least("--gap", gap, 0.0)
+    at_least("--threads", threads, 1, MOST_THREADS)
+    at_least("--seed", seed, 0)
+    if method != "auto":
+        require_known("--method", method, METHODS)
+    if solver is not None and solver.endswith(".py"):
+        read_bytes(solver)
+    require_writable(plan_path)
+    instance = llmsched_mip.read_instance(instance_path)
+    instance = instance.with_objective(objective_name(objective, instance))
+    limit = DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
+    title = (
+        f"llmsched {llmsched_mip.__version__} solve {console.instance_text(instance)}, "
+        f"objective {instance.objective}, method {method}, time limit {limit:g} s"
+    )
+    with Ending() as ending:
+        try:
+            result = llmsched_mip.solve(
+                instance,
+                method=method,
+                time_limit_s=limit,
+                gap=gap,
+                threads=threads,
+                seed=seed,
+                log=ending.something_to_keep(console.SolveLog(title)),
+                solver=solver,
+            )
+            _solved(instance, result, plan_path, as_json)
+        except NoPlanError as error:
+            _no_plan(error, instance, method, as_json)
+            if isinstance(error, InterruptedSearchError) and ending.terminated:
+                raise typer.Exit(errors.EXIT_TERMINATED) from None
+            raise
+        except KeyboardInterrupt:
+            if ending.terminated:
+                raise typer.Exit(errors.EXIT_TERMINATED) from None
+            raise
+
+
+def _solved(instance: Instance, result: Result, path: Path | None, as_json: bool) -> None:
+    for part, message in result.failures:
+        console.note(f"llmsched solve: {part} failed and was left out: {message}")
+    if result.interrupted:
+        console.note("interrupted: this is the best plan so far")
+    try:
+        if path is not None:
+            llmsched_mip.write_plan(result.plan, instance, path)
+            console.note(f"plan written to {path}")
+    finally:
+        if as_json:
+            console.emit_json(console.solve_document(result))
+        else:
+            console.emit(console.table(result.rows()))
+
+
+def _no_plan(error: NoPlanError, instance: Instance, method: str, as_json: bool) -> None:
+    bounds: dict[str, float] = dict(getattr(error, "bounds", {}))
+    document = console.no_plan_document(instance.name, instance.objective, method, bounds)
+    if as_json:
+        console.emit_json(document)
+    else:
+        console.emit(console.no_plan_table(document))

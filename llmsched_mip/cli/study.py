@@ -1,0 +1,88 @@
+"""`llmsched study`: runs a study, or exports its ledger."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmsched_mip import study as studies
+from llmsched_mip.cli import console
+from llmsched_mip.cli.arguments import at_least, require_known
+from llmsched_mip.cli.progress import watcher
+from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.limits import MOST_THREADS
+from llmsched_mip.study.engines import ENGINES
+
+
+def study(
+    study_path: Annotated[Path | None, typer.Argument(metavar="[STUDY.toml]", help="Study file.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the study: ledger, plans, exports.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue: run the cases that have no result.")] = False,
+    engine_name: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="Where cases run: local (processes) or dask.")
+    ] = "local",
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", help="Worker processes; default one for each core.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://node:8786.")
+    ] = None,
+    export: Annotated[bool, typer.Option("--export", help="Write results.parquet and results.csv into DIR.")] = False,
+) -> None:
+    """Run many cases, each recorded as soon as it is done; --export alone writes the tables of a ledger."""
+    if folder is None:
+        raise InvalidInputError("--out", "missing: the folder of the study")
+    if study_path is None and not export:
+        raise InvalidInputError("STUDY.toml", "missing: a study file, or --export for a study that has run")
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInputError("--out", f"{folder} is a file, expected a folder")
+    at_least("--jobs", jobs, 1, MOST_THREADS)
+    if study_path is not None:
+        _run(study_path, folder, resume, engine_name, jobs, scheduler)
+    if export:
+        for path in studies.export_study(folder):
+            console.note(f"wrote {path}")
+
+
+def _run(path: Path, folder: Path, resume: bool, engine_name: str, jobs: int | None, scheduler: str | None) -> None:
+    require_known("--engine", engine_name, ENGINES)
+    engine = ENGINES[engine_name](jobs=jobs, scheduler=scheduler)
+    definition = studies.read_study(path)
+    try:
+        done = studies.run_study(definition, folder, engine, watcher(), resume)
+    except KeyboardInterrupt:
+        again = ["llmsched", "study", str(path), "--out", str(folder), "--resume"]
+        if engine_name != "local":
+            again += ["--engine", engine_name]
+        if scheduler is not None:
+            again += ["--scheduler", scheduler]
+        console.note(f"llmsched study: what was recorded is kept; continue with: {shlex.join(again)}")
+        raise
+    console.note(f"{folder}: {done.recorded} of {done.total} cases recorded, {done.new} by this run")
+    console.emit(_summary_table(folder))
+
+
+def _summary_table(folder: Path) -> str:
+    """A line for each row of the study, objective and time limit."""
+    head = ["row", "lengths", "objective", "limit s", "results", "failed", "mean value", "mean gap", "utilization"]
+    lines = [
+        [
+            str(line.row),
+            str(line.lengths),
+            str(line.objective),
+            f"{line.time_limit_s:g}",
+            str(line.results),
+            str(line.failed),
+            console.seconds_text(line.value),
+            console.percent_text(line.gap, 3),
+            console.percent_text(line.utilization),
+            console.seconds_text(line.seconds),
+        ]
+        for line in studies.summary(folder).itertuples()
+    ]
+    return console.table(lines, [*head, "mean seconds"])

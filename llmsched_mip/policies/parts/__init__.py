@@ -1,0 +1,1 @@
+"""What policies are composed of: a queue, admission, estimates of lengths, a plan's order and times, prices."""

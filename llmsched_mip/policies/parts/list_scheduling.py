@@ -1,0 +1,37 @@
+"""List scheduling: prefill as soon as a slot is free, in the order of a queue."""
+
+from __future__ import annotations
+
+from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.ranking import Ranking
+from llmsched_mip.policies.protocol import Decision, Decode, WorkerView, decode_or_wait
+
+
+class ListScheduling(BacklogPolicy):
+    """Prefill as soon as a slot is free; stop at the first request of the queue that does not fit.
+
+    Parameters
+    ----------
+    backlog : Backlog
+    ranking : Ranking, optional
+        Orders all waiting requests together before a choice.
+    overtaking : bool
+        Whether a request that arrives may stand in front of those that wait.
+    """
+
+    def __init__(self, backlog: Backlog, ranking: Ranking | None = None, overtaking: bool = True):
+        self.backlog, self.ranking, self.overtaking = backlog, ranking, overtaking
+
+    def decide(self, view: WorkerView) -> Decision:
+        """Prefill what fits, else decode until the next completion or until the first of the queue fits."""
+        backlog = self.backlog
+        if self.ranking is not None and view.free_slots:
+            self.ranking.refresh(backlog.queue)
+        batch = backlog.choose(view)
+        if batch:
+            return backlog.take(batch)
+        # Behind one that does not fit no arrival may start, but on another worker.
+        may_start = self.overtaking or not backlog.queue or len(backlog.admission) > 1
+        wake = view.free_slots > 0 and may_start
+        rounds = backlog.until_the_first_fits(view)
+        return decode_or_wait(view, wake) if rounds is None else Decode(rounds, wake)

@@ -1,0 +1,82 @@
+"""What is left to do: expected tokens of the requests that wait, and the ends of those that run."""
+
+from __future__ import annotations
+
+import numpy as np
+from sortedcontainers import SortedList
+
+from llmsched_mip.instance import Worker
+from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.protocol import WorkerView
+from llmsched_mip.timing import FloatArray
+
+
+class Outlook:
+    """Expected lengths as they stood on arrival, and with known lengths the finish of every active request.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    workers : sequence of Worker
+
+    Attributes
+    ----------
+    expected : dict of int to int
+        Expected length of every request that has arrived, tokens.
+    longest : int
+        The largest of them.
+    """
+
+    def __init__(self, estimator: Estimator, workers: tuple[Worker, ...]):
+        self.estimator = estimator
+        self.expected: dict[int, int] = {}
+        self.longest = self._waiting_tokens = 0
+        self._all_slots = sum(worker.slots or 0 for worker in workers)
+        self._finish: dict[int, int] = {}
+        self._finishes: list[SortedList[tuple[int, int]]] = [SortedList() for _ in workers]
+        self._finish_sum = [0] * len(workers)
+
+    def arrived(self, request: int) -> None:
+        """Note a request that waits."""
+        length = self.expected[request] = self.estimator.length(request)
+        self._waiting_tokens += length
+        self.longest = max(self.longest, length)
+
+    def started(self, batch: list[int], view: WorkerView) -> None:
+        """Note a prefill."""
+        exact, finishes = self.estimator.exact, self._finishes[view.index]
+        for i in batch:
+            length = self.expected[i]
+            self._waiting_tokens -= length
+            if exact:
+                finish = self._finish[i] = view.rounds + length
+                finishes.add((finish, i))
+                self._finish_sum[view.index] += finish
+
+    def stopped(self, request: int, view: WorkerView) -> None:
+        """Note a completion or an eviction."""
+        finish = self._finish.pop(request, None)
+        if finish is not None:
+            self._finishes[view.index].remove((finish, request))
+            self._finish_sum[view.index] -= finish
+
+    def rounds_left(self, view: WorkerView) -> float:
+        """Expected rounds of the worker until all is done, with its share of the waiting requests by slots."""
+        if not view.slots:
+            return 0.0
+        waiting = self._waiting_tokens * view.slots / self._all_slots
+        return (waiting + self._active_tokens(view)) / view.slots
+
+    def _active_tokens(self, view: WorkerView) -> float:
+        """Expected tokens that the active requests have still to make."""
+        if self.estimator.exact:
+            return self._finish_sum[view.index] - len(self._finishes[view.index]) * view.rounds
+        return float(self.estimator.remaining(view)[0].sum())
+
+    def rounds_to_completions(self, view: WorkerView, most: int) -> FloatArray:
+        """Expected rounds until the 1st, 2nd, ... completion, at most `most` of them; exact when lengths are known."""
+        if self.estimator.exact:
+            ends = self._finishes[view.index].islice(0, most)
+            return np.array([finish - view.rounds for finish, _ in ends], dtype=np.float64)
+        rate = float(self.estimator.remaining(view)[1].sum())
+        return np.arange(1, min(most, view.active) + 1) / rate if rate > 0 else np.empty(0)

@@ -1,0 +1,1 @@
+"""The time-indexed relaxation: one choice a request, its start round; its linear program and its duals."""
