@@ -1,15 +1,12 @@
 """The problem's data: one immutable, validated object (docs/problem.md, section 1).
 
-Requests are columns (NumPy arrays), so that an instance of a million requests costs a few arrays.  Reading
-and writing files is in `llmsched_mip.io.files`.
+Reading and writing files is in `llmsched_mip.io.files`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,6 +17,7 @@ from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.limits import MOST_LIMIT, finite
 from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
 from llmsched_mip.names import OBJECTIVES
+from llmsched_mip.requests import MAX_TOKENS, Requests
 from llmsched_mip.timing import (
     DecodeTime,
     FloatArray,
@@ -32,7 +30,7 @@ from llmsched_mip.timing import (
 )
 from llmsched_mip.values import is_integer, require_text
 
-MAX_TOKENS = 2**31 - 1
+__all__ = ["MAX_TOKENS", "Instance", "Requests", "Worker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,110 +90,6 @@ class Worker:
         if self.max_prefill_tokens is not None:
             fits &= prefill_tokens <= self.max_prefill_tokens
         return fits
-
-
-@dataclass(frozen=True, eq=False)
-class Requests:
-    """Request columns, all of length n.
-
-    Parameters
-    ----------
-    id : sequence of str
-        Unique, not empty.
-    prefill_tokens, decode_tokens : int array
-        Prompt length p_i and number of decode rounds d_i, tokens, at least 1.
-    arrival_s : float array, optional
-        Earliest start of the prefill in seconds; default 0 (a backlog).
-    decode_lower, decode_upper : int array, optional
-        Prediction interval [l_i, u_i] in tokens; both or neither.  It may miss d_i.
-    weight : float array, optional
-        Weight ω_i > 0; default 1.
-    """
-
-    id: Sequence[str]
-    prefill_tokens: IntArray
-    decode_tokens: IntArray
-    arrival_s: FloatArray = None  # type: ignore[assignment]
-    decode_lower: IntArray | None = None
-    decode_upper: IntArray | None = None
-    weight: FloatArray = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        n = len(self.id)
-        if self.arrival_s is None:
-            object.__setattr__(self, "arrival_s", np.zeros(n))
-        if self.weight is None:
-            object.__setattr__(self, "weight", np.ones(n))
-        object.__setattr__(self, "id", tuple(self.id))
-        for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, _column(name, getattr(self, name), np.int64, n))
-        for name in ("arrival_s", "weight"):
-            object.__setattr__(self, name, _column(name, getattr(self, name), np.float64, n))
-        self._validate()
-
-    def __len__(self) -> int:
-        return len(self.id)
-
-    def _validate(self) -> None:
-        if len(set(self.id)) != len(self.id):
-            counts = Counter(self.id)
-            twice = next(i for i in self.id if counts[i] > 1)
-            raise InvalidInputError("requests.id", "ids must be unique, this one stands twice", twice)
-        if "" in self.id:
-            raise InvalidInputError("requests.id", "an id must not be empty")
-        try:
-            "".join(self.id).encode()
-        except (TypeError, UnicodeEncodeError):
-            for k, text in enumerate(self.id):
-                require_text(f"requests.id[{k}]", text)
-        for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
-            values = getattr(self, name)
-            if values is not None:
-                self._require(name, values, values >= 1, "expected an integer ≥ 1")
-                self._require(name, values, values <= MAX_TOKENS, f"expected at most {MAX_TOKENS} tokens")
-        self._require(
-            "arrival_s",
-            self.arrival_s,
-            np.isfinite(self.arrival_s) & (self.arrival_s >= 0),
-            "expected a finite number of seconds ≥ 0",
-        )
-        self._require(
-            "weight",
-            self.weight,
-            np.isfinite(self.weight) & (self.weight > 0),
-            "expected a finite number > 0",
-        )
-        if (self.decode_lower is None) != (self.decode_upper is None):
-            missing = "decode_lower" if self.decode_lower is None else "decode_upper"
-            raise InvalidInputError(f"requests.{missing}", "decode_lower and decode_upper go together")
-        if self.decode_lower is not None and self.decode_upper is not None:
-            self._require(
-                "decode_upper",
-                self.decode_upper,
-                self.decode_upper >= self.decode_lower,
-                "expected decode_upper ≥ decode_lower",
-            )
-
-    def _require(self, name: str, values: Any, valid: Any, expected: str) -> None:
-        if not np.all(valid):
-            bad = int(np.argmin(valid))
-            raise InvalidInputError(f"requests.{name}[{bad}]", f"{expected}, got {values[bad]}", self.id[bad])
-
-
-def _column(name: str, values: Any, dtype: type, n: int) -> Any:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise InvalidInputError(f"requests.{name}", "expected a list with one number per request")
-    if len(array) != n:
-        raise InvalidInputError(f"requests.{name}", f"expected {n} values as in requests.id, got {len(array)}")
-    if dtype is np.int64 and array.dtype.kind not in "iu" and n:
-        raise InvalidInputError(f"requests.{name}", f"expected integers, got {array.dtype}")
-    if dtype is np.float64 and array.dtype.kind not in "iuf" and n:
-        raise InvalidInputError(f"requests.{name}", f"expected numbers, got {array.dtype}")
-    array = array.astype(dtype, copy=True)
-    array.setflags(write=False)
-    return array
 
 
 @dataclass(frozen=True, eq=False)

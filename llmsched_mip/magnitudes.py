@@ -10,8 +10,8 @@ is accepted, any other refused.  Then all integer sums of a plan are exact, in i
 - n requests times R rounds: R ≤ Σ d ≤ sqrt(n Σ d²) ≤ sqrt(2 n V), so n R < 2**63 for n < 2**24, and `MOST_REQUESTS` is
   less.  (Where differences of such products are taken in int64, wrapping would not matter: the result is small.)
 
-Limits of a worker (slots, KV capacity, prefill cap: up to `MOST_LIMIT`) stay out of such products: `relaxations.limits`
-and the models cut them down to what the requests can use.
+Limits of a worker (slots, KV capacity, prefill cap: up to `MOST_LIMIT`) stay out of such products: `limits`,
+`relaxations.limits` and the models cut them down to what the requests can use.
 One million requests with 100,000 prompt and 50,000 output tokens each are within the limit.
 
 Times are accepted where no plan without idle time lasts longer than `MOST_SECONDS`, weighted or not: squares of times
@@ -28,10 +28,11 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_REQUESTS
+from llmsched_mip.requests import Requests
 from llmsched_mip.timing import request_kv_volume
 
 if TYPE_CHECKING:
-    from llmsched_mip.instance import Requests, Worker
+    from llmsched_mip.instance import Worker
 
 MOST_TOKEN_ROUNDS = 2**53 - 1
 MOST_SECONDS = 1e100

@@ -32,6 +32,7 @@ from llmsched_mip.io.documents import (
 from llmsched_mip.io.duplicate_keys import require_distinct_keys
 from llmsched_mip.io.layout_errors import one_line
 from llmsched_mip.io.storage import read_bytes, write_bytes
+from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.plan import Claims, Plan, WorkerPlan
 from llmsched_mip.result import Result
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
@@ -182,7 +183,7 @@ def _worker_plan(document: WorkerPlanDocument, index: dict[str, int]) -> WorkerP
             raise InvalidInputError(
                 f"stages[{k}].slots", f"expected {len(stage.requests)} slots, one a request, got {len(given)}"
             )
-        if any(abs(s) >= 2**62 for s in given):
+        if any(abs(s) >= MOST_LIMIT for s in given):
             raise InvalidInputError(f"stages[{k}].slots", "slot number out of range")
         slots += given
     requests = np.array([index.get(name, -1) for name in flat], dtype=np.int64)

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.magnitudes import MOST_SECONDS, MOST_TOKEN_ROUNDS
 from llmsched_mip.plan import Claims, Plan, WorkerPlan
 from llmsched_mip.timing import IntArray
 from llmsched_mip.violations import Violation
-
-LARGEST = 2**62
 
 
 class _UnsoundError(Exception):
@@ -147,8 +146,8 @@ def _columns(instance: Instance, worker_plan: WorkerPlan) -> WorkerPlan:
 def _integers(name: str, values: Any) -> IntArray:
     if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iu":
         raise _UnsoundError(f"{name} is {_kind(values)}, expected a one-dimensional array of integers")
-    if len(values) and (int(values.max()) > LARGEST or int(values.min()) < -LARGEST):
-        raise _UnsoundError(f"{name} has a number outside ±{LARGEST}")
+    if len(values) and (int(values.max()) > MOST_LIMIT or int(values.min()) < -MOST_LIMIT):
+        raise _UnsoundError(f"{name} has a number outside ±{MOST_LIMIT}")
     return values.astype(np.int64, copy=False)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.limits import MOST_LIMIT, finite
 from llmsched_mip.plan import Plan
 from llmsched_mip.timing import FloatArray, IntArray
 
@@ -148,7 +149,7 @@ class WorkerView:
         self.time, self.rounds, self.kv_held = 0.0, 0, 0
         self.started: dict[int, int] = {}
         self.slots = worker.slots
-        self.free_slots: int = worker.slots if worker.slots is not None else 2**62
+        self.free_slots: int = finite(worker.slots, MOST_LIMIT)
 
     @property
     def active(self) -> int:

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from llmsched_mip.instance import Instance, Worker
+from llmsched_mip.limits import finite
 from llmsched_mip.timing import IntArray, request_kv_peak
 
 
@@ -48,7 +49,7 @@ class Limits:
         their Σ (p + 1) is at most M - (min d - 1) = `start_capacity`; the k smallest values of p + 1 have
         to fit it.
         """
-        most = len(self.p) if self.worker.slots is None else min(self.worker.slots, len(self.p))
+        most = self.worker.most_slots(len(self.p))
         if self.start_capacity is None:
             return most
         held = np.cumsum(np.sort(self.p + 1))
@@ -82,7 +83,7 @@ class Limits:
     def kv(self) -> int:
         """Most KV tokens held in a round: the capacity, or the `slots` largest peaks p + d if less."""
         peaks = np.sort(request_kv_peak(self.p, self.d))[::-1][: self.slots]
-        return _least(self.worker.kv_capacity, exact_sum(peaks))
+        return self.worker.most_kv(exact_sum(peaks))
 
     @cached_property
     def batch_tokens(self) -> int:
@@ -94,8 +95,4 @@ class Limits:
         """
         start = None if self.start_capacity is None else self.start_capacity - 1
         largest = exact_sum(np.sort(self.p)[::-1][: self.slots])
-        return _least(self.worker.max_prefill_tokens, _least(start, largest))
-
-
-def _least(limit: int | None, value: int) -> int:
-    return value if limit is None else min(limit, value)
+        return self.worker.most_prefill(finite(start, largest))

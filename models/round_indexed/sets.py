@@ -145,8 +145,8 @@ class Sets(InstanceSets):
     def served(self) -> IntArray:
         """Most requests in service at once on each worker: J_w, or all that fit; shape (W,)."""
         fitting = self.counts.sum(axis=1)
-        slots = [worker.slots for worker in self.instance.workers]
-        return np.array([n if J is None else min(J, n) for J, n in zip(slots, fitting.tolist(), strict=True)])
+        workers = self.instance.workers
+        return np.array([worker.most_slots(n) for worker, n in zip(workers, fitting.tolist(), strict=True)])
 
     @cached_property
     def prefill(self) -> list[PrefillForm]:
