@@ -31,11 +31,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyomo.environ as pyo
 
 from llmsched_mip.timing import FloatArray
+
+if TYPE_CHECKING:
+    import pyomo.environ as pyo
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class PriceData:
     prefill_tokens: FloatArray
     decode_tokens: FloatArray
     kv_volume: FloatArray
-    own_seconds: FloatArray
+    seconds: FloatArray
     fits: np.ndarray
     round_base_s: Sequence[float]
     slots: Sequence[int]
@@ -56,7 +59,9 @@ class PriceData:
 
 def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.ConcreteModel:
     """Build the model; only the decode prices of `resources` may be positive."""
-    types, workers = data.own_seconds.shape
+    import pyomo.environ as pyo
+
+    types, workers = data.seconds.shape
     model = pyo.ConcreteModel("work_prices")
     model.W, model.T = pyo.RangeSet(0, workers - 1), pyo.RangeSet(0, types - 1)
     for name in ("mu", "alpha", "beta", "gamma", "delta"):
@@ -72,7 +77,7 @@ def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.Co
     for t, w in np.argwhere(data.fits).tolist():
         model.cheapest.add(
             model.u[t]
-            <= float(data.own_seconds[t, w]) * model.mu[w]
+            <= float(data.seconds[t, w]) * model.mu[w]
             + float(data.decode_tokens[t]) * model.alpha[w]
             + float(data.kv_volume[t]) * model.beta[w]
             + float(data.prefill_tokens[t]) * model.gamma[w]
@@ -94,6 +99,7 @@ def extract(model: pyo.ConcreteModel) -> list[tuple[float, float, float, float, 
 
     A price that no constraint names (of a worker that no request fits) has no value there and is 0.
     """
+    import pyomo.environ as pyo
 
     def price(name: str, w: int) -> float:
         value = pyo.value(getattr(model, name)[w], exception=False)
