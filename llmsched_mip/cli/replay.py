@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import llmsched_mip
-from llmsched_mip import execution
+from llmsched_mip import execution, methods
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, InstancePath, Seed, at_least, listed, require_known
 from llmsched_mip.errors import InvalidInputError
@@ -88,6 +88,6 @@ def replay(
 def _offline_plan(instance: Instance, policy: str, seed: int) -> Plan:
     """The offline half of the hybrid method, where no plan is given and the lengths are known."""
     console.note(f"policy {policy} without --plan: planning offline for up to {OFFLINE_SECONDS:g} s")
-    plan = llmsched_mip.solve(instance, time_limit_s=OFFLINE_SECONDS, gap=OFFLINE_GAP, seed=seed).plan
+    plan = methods.solve(instance, time_limit_s=OFFLINE_SECONDS, gap=OFFLINE_GAP, seed=seed).plan
     console.note(f"planned with method {plan.method}: {plan.objective} {plan.claims.value:.4f}")
     return plan

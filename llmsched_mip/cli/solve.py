@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import llmsched_mip
-from llmsched_mip import errors
+from llmsched_mip import errors, methods
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import (
     AsJson,
@@ -68,7 +68,7 @@ def solve(
     )
     with Ending() as ending:
         try:
-            result = llmsched_mip.solve(
+            result = methods.solve(
                 instance,
                 method=method,
                 time_limit_s=limit,
