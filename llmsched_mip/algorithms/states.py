@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from llmsched_mip.algorithms.compiled import kernel
 from llmsched_mip.timing import FloatArray, IntArray
 
 MOST_ENTRIES = 4_000_000
@@ -55,12 +55,12 @@ class States(NamedTuple):
         self.used[0] = 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@kernel
 def _slot(states, key):  # type: ignore[no-untyped-def]
     return (key * 1099511628211) % len(states.head)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@kernel
 def dominated(states, key, moment, cost, state, passed_over, exact):  # type: ignore[no-untyped-def]
     """Whether a stored state of this key, met no later, costs no more and is nowhere larger.
 
@@ -90,7 +90,7 @@ def dominated(states, key, moment, cost, state, passed_over, exact):  # type: ig
     return False
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@kernel
 def store(states, key, moment, cost, state):  # type: ignore[no-untyped-def]
     """Add a state; its entry, or -1 where the table is full."""
     new = states.used[0]

@@ -30,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from llmsched_mip.algorithms.compiled import copy_to, kernel
 from llmsched_mip.algorithms.stages.least import WAITING, least_makespan, least_sum
 from llmsched_mip.algorithms.states import dominated, store
 from llmsched_mip.timing import FloatArray, IntArray
@@ -66,7 +67,7 @@ class Tree(NamedTuple):
         return cls(np.zeros((depth, 3)), marks, lefts, moves, counters, np.array([value]), moves.copy())
 
 
-@njit(cache=True)
+@kernel
 def fits(b, left, new):  # type: ignore[no-untyped-def]
     """Whether request `new` can join: KV in every round until it completes, where it peaks as others complete."""
     p, d, n = b.p, b.d, len(b.p)
@@ -83,7 +84,7 @@ def fits(b, left, new):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@kernel
 def decode(b, left, rounds, seconds, total):  # type: ignore[no-untyped-def]
     """Run rounds in which at most the last completes a request; the new seconds and completion times."""
     n = len(left)
@@ -100,7 +101,7 @@ def decode(b, left, rounds, seconds, total):  # type: ignore[no-untyped-def]
     return seconds, total
 
 
-@njit(cache=True)
+@kernel
 def next_completion(left):  # type: ignore[no-untyped-def]
     """Rounds until the next request completes, 0 with nothing active."""
     next_one = 0
@@ -110,11 +111,12 @@ def next_completion(left):  # type: ignore[no-untyped-def]
     return next_one
 
 
-@njit(cache=True)
+@kernel
 def state_of(left, ordered, state):  # type: ignore[no-untyped-def]
     """Fill `state` with what counts of `left`; the set of waiting requests as bits."""
     key, active = np.int64(0), 0
-    state[:] = 0
+    for i in range(len(state)):
+        state[i] = 0
     for i in range(len(left)):
         if left[i] == WAITING:
             key |= np.int64(1) << i
@@ -133,7 +135,7 @@ def state_of(left, ordered, state):  # type: ignore[no-untyped-def]
     return key & np.int64(0x7FFFFFFFFFFFFFFF)
 
 
-@njit(cache=True)
+@kernel
 def _can_join(b, left, marks, new):  # type: ignore[no-untyped-def]
     """Whether request `new` can join the next or the open iteration of a node."""
     if left[new] != WAITING or (b.twin[new] >= 0 and left[b.twin[new]] == WAITING):
@@ -148,7 +150,7 @@ def _can_join(b, left, marks, new):  # type: ignore[no-untyped-def]
     return active < b.slots and marks[TOKENS] + b.p[new] <= b.cap and fits(b, left, new)
 
 
-@njit(cache=True)
+@kernel
 def _child(b, tree, depth, c):  # type: ignore[no-untyped-def]
     """Write child c of a node into the row below it; whether there is one."""
     old, left, marks = tree.lefts[depth], tree.lefts[depth + 1], tree.marks[depth]
@@ -157,12 +159,12 @@ def _child(b, tree, depth, c):  # type: ignore[no-untyped-def]
     if c < len(old):
         if not _can_join(b, old, marks, c):
             return False
-        left[:] = old
+        copy_to(left, old)
         left[c] = b.d[c]
         lead = lead if marks[MODE] == OPEN else c
         tokens, last, mode, request = marks[TOKENS] + b.p[c], c, OPEN, c
     elif marks[MODE] == OPEN:
-        left[:] = old
+        copy_to(left, old)
         seconds += b.iteration_s[marks[TOKENS]]
     else:
         rounds = next_completion(old)
@@ -170,7 +172,7 @@ def _child(b, tree, depth, c):  # type: ignore[no-untyped-def]
             return False
         if not b.at_completions:
             rounds = 1
-        left[:] = old
+        copy_to(left, old)
         seconds, total = decode(b, left, rounds, seconds, total)
         lead, mode = -1, FRESH
     below = tree.marks[depth + 1]
@@ -180,7 +182,7 @@ def _child(b, tree, depth, c):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@kernel
 def _run_out(b, tree, node, slack):  # type: ignore[no-untyped-def]
     """Decode all of a node in which no request waits, and keep its value if it is better."""
     left, seconds, total = tree.lefts[node], tree.numbers[node, SECONDS], tree.numbers[node, TOTAL]
@@ -195,10 +197,11 @@ def _run_out(b, tree, node, slack):  # type: ignore[no-untyped-def]
     if value < tree.best[0] - slack:
         tree.best[0] = value
         tree.counters[FOUND] = node + 1
-        tree.best_moves[: node + 1] = tree.moves[: node + 1]
+        for k in range(node + 1):
+            copy_to(tree.best_moves[k], tree.moves[k])
 
 
-@njit(cache=True)
+@kernel
 def _met(b, tree, states, node, state):  # type: ignore[no-untyped-def]
     """Whether the node after a decode is dominated; else it is stored."""
     left, seconds = tree.lefts[node], tree.numbers[node, SECONDS]

@@ -6,14 +6,13 @@ most J requests; the share of every request's rounds and prompt; and the rounds 
 
 from __future__ import annotations
 
-from numba import njit
-
+from llmsched_mip.algorithms.compiled import kernel
 from llmsched_mip.algorithms.stages.problem import UNLIMITED
 
 WAITING = -1
 
 
-@njit(cache=True)
+@kernel
 def _later_iterations(left, slots, tokens):  # type: ignore[no-untyped-def]
     """Requests active (open iteration included) and waiting, and the fewest iterations after the open one."""
     active, waiting = 0, 0
@@ -25,7 +24,7 @@ def _later_iterations(left, slots, tokens):  # type: ignore[no-untyped-def]
     return active, waiting, -(-later // slots)
 
 
-@njit(cache=True)
+@kernel
 def _prefill(b, left, tokens, later):  # type: ignore[no-untyped-def]
     """Least seconds of the open iteration and all later ones.
 
@@ -39,7 +38,7 @@ def _prefill(b, left, tokens, later):  # type: ignore[no-untyped-def]
     return max((b.iteration_s[tokens] if tokens > 0 else 0.0) + later * b.fixed_s + share, cover)
 
 
-@njit(cache=True)
+@kernel
 def least_makespan(b, left, seconds, tokens):  # type: ignore[no-untyped-def]
     """Seconds so far, prefill, shares, and rounds: at least work / J, the longest, and KV volume / M."""
     p, d = b.p, b.d
@@ -58,7 +57,7 @@ def least_makespan(b, left, seconds, tokens):  # type: ignore[no-untyped-def]
     return seconds + _prefill(b, left, tokens, later) + share + b.round_s * rounds
 
 
-@njit(cache=True)
+@kernel
 def least_sum(b, left, seconds, total, tokens, ends, values):  # type: ignore[no-untyped-def]
     """Completion times so far, and of the others at least the following.
 
@@ -88,7 +87,7 @@ def least_sum(b, left, seconds, total, tokens, ends, values):  # type: ignore[no
     return total + count * now + b.round_s * rounds + share + b.fixed_s * iterations
 
 
-@njit(cache=True)
+@kernel
 def _by_slots(b, left, ends):  # type: ignore[no-untyped-def]
     """Least sum of the rounds of all completions by slots.
 
@@ -114,7 +113,7 @@ def _by_slots(b, left, ends):  # type: ignore[no-untyped-def]
     return rounds
 
 
-@njit(cache=True)
+@kernel
 def _by_volume(b, left, values):  # type: ignore[no-untyped-def]
     """Least sum of the rounds of all completions by KV: the k-th needs the k least KV volumes."""
     size = 0
@@ -129,7 +128,7 @@ def _by_volume(b, left, values):  # type: ignore[no-untyped-def]
     return rounds
 
 
-@njit(cache=True)
+@kernel
 def _insert(values, size, new):  # type: ignore[no-untyped-def]
     """Insert into the first `size` ascending values; the new size."""
     at = size

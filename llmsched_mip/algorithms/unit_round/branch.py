@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from llmsched_mip.algorithms.compiled import copy_to, kernel
 from llmsched_mip.algorithms.states import dominated, store
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.unit_loads import add, earliest
@@ -84,7 +84,7 @@ class Tree(NamedTuple):
         )
 
 
-@njit(cache=True)
+@kernel
 def _reducible(load, capacity, p, d, s):  # type: ignore[no-untyped-def]
     """Whether a started request could start one round earlier."""
     if s == 0 or load[s] + p + 1 > capacity:
@@ -95,7 +95,7 @@ def _reducible(load, capacity, p, d, s):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@kernel
 def _fits(load, capacity, p, d, s):  # type: ignore[no-untyped-def]
     for k in range(1, d + 1):  # noqa: SIM110 - compiled
         if load[s + k] + p + k > capacity:
@@ -103,7 +103,7 @@ def _fits(load, capacity, p, d, s):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@kernel
 def wasteful(load, capacity, p, d, starts, t, then):  # type: ignore[no-untyped-def]
     """Whether going on from t to `then` fixes a load in which one request could simply be moved earlier.
 
@@ -122,7 +122,7 @@ def wasteful(load, capacity, p, d, starts, t, then):  # type: ignore[no-untyped-
     return False
 
 
-@njit(cache=True)
+@kernel
 def _undo(requests, tree, request):  # type: ignore[no-untyped-def]
     """Take back the start of a request, if it is one."""
     if request >= 0:
@@ -130,7 +130,7 @@ def _undo(requests, tree, request):  # type: ignore[no-untyped-def]
         tree.starts[request] = -1
 
 
-@njit(cache=True)
+@kernel
 def _can_start(requests, tree, depth, t, child, limit):  # type: ignore[no-untyped-def]
     """Whether the request `child` may start at t in the node."""
     starts, twin = tree.starts, requests.twin[child]
@@ -139,7 +139,7 @@ def _can_start(requests, tree, depth, t, child, limit):  # type: ignore[no-untyp
     return tree.low[depth] - requests.least[child, t] + requests.excess[child, t] <= limit
 
 
-@njit(cache=True)
+@kernel
 def _next_round(requests, tree, depth, t, horizon):  # type: ignore[no-untyped-def]
     """First round after t at which a waiting request fits; horizon + 1 for none."""
     then = horizon + 1
@@ -152,7 +152,7 @@ def _next_round(requests, tree, depth, t, horizon):  # type: ignore[no-untyped-d
     return then
 
 
-@njit(cache=True)
+@kernel
 def _bound(requests, tree, depth, then, begin):  # type: ignore[no-untyped-def]
     """First starts of all that wait at the node `depth`, requests before `begin` after `then`, and what follows.
 
@@ -174,7 +174,7 @@ def _bound(requests, tree, depth, then, begin):  # type: ignore[no-untyped-def]
     return total, waiting, key, cost
 
 
-@njit(cache=True)
+@kernel
 def _offer(requests, tree):  # type: ignore[no-untyped-def]
     """Keep the starts of all requests where they are better."""
     value = 0.0
@@ -182,10 +182,10 @@ def _offer(requests, tree):  # type: ignore[no-untyped-def]
         value += requests.weight[i] * (tree.starts[i] + requests.d[i])
     if value < tree.best[0] - requests.eps:
         tree.best[0] = value
-        tree.best_starts[:] = tree.starts
+        copy_to(tree.best_starts, tree.starts)
 
 
-@njit(cache=True)
+@kernel
 def _met(tree, states, node, key, cost, eps):  # type: ignore[no-untyped-def]
     """Whether the node after a change of the round is dominated; else it is stored with its entry.
 
@@ -201,7 +201,7 @@ def _met(tree, states, node, key, cost, eps):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@kernel
 def run(requests, tree, states, most, budget):  # type: ignore[no-untyped-def]
     """Search until done (True) or until `budget` more nodes were opened (False).
 
