@@ -59,7 +59,7 @@ def open_page(driver: Any, page: Path) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     driver.get(page.resolve().as_uri())
-    WebDriverWait(driver, 30).until(lambda own: own.execute_script("return document.documentElement.dataset.ready"))
+    WebDriverWait(driver, 30).until(lambda page: page.execute_script("return document.documentElement.dataset.ready"))
 
 
 def require_quiet(driver: Any) -> None:
@@ -67,7 +67,7 @@ def require_quiet(driver: Any) -> None:
     errors = [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
     assert errors == []
     messages = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
-    sent = [own["params"] for own in messages if own["method"] == "Network.requestWillBeSent"]
+    sent = [entry["params"] for entry in messages if entry["method"] == "Network.requestWillBeSent"]
     # The browser's own start page asks for its parts; what counts is what the pages from disk ask for.
-    asked = [own["request"]["url"] for own in sent if own["documentURL"].startswith("file:")]
+    asked = [entry["request"]["url"] for entry in sent if entry["documentURL"].startswith("file:")]
     assert asked and [url for url in asked if not url.startswith(LOCAL)] == []

@@ -115,9 +115,9 @@ def check_log(instance, events, outcome, restarts=False):
             assert event.worker == -1 and event.request not in arrived
             arrived[event.request] = event.time
     for w, replay in enumerate(replays):
-        own = [event for event in events if event.worker == w]
-        assert [e.time for e in own] == sorted(e.time for e in own)
-        for (kind, time, _), group in groupby(own, key=_iteration):
+        of_worker = [event for event in events if event.worker == w]
+        assert [e.time for e in of_worker] == sorted(e.time for e in of_worker)
+        for (kind, time, _), group in groupby(of_worker, key=_iteration):
             batch = list(group)
             replay.advance(time)
             if kind == "prefill":

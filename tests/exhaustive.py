@@ -20,10 +20,10 @@ def optimum(instance, objective: str) -> float:
     for homes in product(range(len(instance.workers)), repeat=instance.n):
         values = []
         for w, worker in enumerate(instance.workers):
-            own = frozenset(i for i in range(instance.n) if homes[i] == w)
-            if (w, own) not in known:
-                known[w, own] = _Search(instance, worker, objective).run(own)
-            values.append(known[w, own])
+            here = frozenset(i for i in range(instance.n) if homes[i] == w)
+            if (w, here) not in known:
+                known[w, here] = _Search(instance, worker, objective).run(here)
+            values.append(known[w, here])
         best = min(best, combine(values))
     return best
 
@@ -38,9 +38,9 @@ class _Search:
         self.worker, self.makespan = worker, objective == "makespan"
         self.best = math.inf
 
-    def run(self, own) -> float:
+    def run(self, here) -> float:
         self.best = math.inf
-        self.stage(0.0, {}, own, 0.0)
+        self.stage(0.0, {}, here, 0.0)
         return self.best
 
     def fits(self, active) -> bool:

@@ -27,14 +27,14 @@ def tiny_instance(seed: int, objective: str) -> Instance:
         else None
     )
     weight = [rng.choice((0.5, 1.0, 3.0)) for _ in range(n)] if rng.random() < 0.5 else None
-    own = [_worker(rng, f"w{k}", max(p), max(a + b for a, b in zip(p, d, strict=True)), unit) for k in range(workers)]
+    made = [_worker(rng, f"w{k}", max(p), max(a + b for a, b in zip(p, d, strict=True)), unit) for k in range(workers)]
     if workers == 2 and rng.random() < 0.3:
-        first = own[0]
-        own[1] = Worker(
+        first = made[0]
+        made[1] = Worker(
             "w1", first.prefill_time, first.decode_time, first.slots, first.kv_capacity, first.prefill_token_cap
         )
     requests = Requests([f"r{i}" for i in range(n)], p, d, arrival, weight=weight)
-    return Instance(f"tiny {seed}", requests, tuple(own), objective=objective)
+    return Instance(f"tiny {seed}", requests, tuple(made), objective=objective)
 
 
 def _worker(rng: random.Random, name: str, p: int, peak: int, unit: bool) -> Worker:

@@ -56,17 +56,17 @@ def simulate(instance, plan) -> Reference:
     """Execute the stages of `plan` as written; `broken` holds (kind, worker, stage, request)."""
     result = Reference()
     names = [worker.name for worker in instance.workers]
-    for own in plan.workers:
-        if own.name not in names:
-            result.broken.add(("worker", own.name, None, None))
+    for worker_plan in plan.workers:
+        if worker_plan.name not in names:
+            result.broken.add(("worker", worker_plan.name, None, None))
     for w, worker in enumerate(instance.workers):
-        mine = [own for own in plan.workers if own.name == worker.name]
+        mine = [worker_plan for worker_plan in plan.workers if worker_plan.name == worker.name]
         if len(mine) > 1:
             result.broken.add(("worker", worker.name, None, None))
         _run_worker(instance, w, worker, list(mine[-1]) if mine else [], mine[-1] if mine else None, result)
     seen: dict[int, int] = {}
-    for own in plan.workers:
-        for stage in own:
+    for worker_plan in plan.workers:
+        for stage in worker_plan:
             for i in stage.requests:
                 seen[i] = seen.get(i, 0) + 1
     for i in range(instance.n):
@@ -75,15 +75,15 @@ def simulate(instance, plan) -> Reference:
     return result
 
 
-def _run_worker(instance, w, worker, stages, own, result):
+def _run_worker(instance, w, worker, stages, worker_plan, result):
     r = instance.requests
     p, d = r.prefill_tokens.tolist(), r.decode_tokens.tolist()
     arrival = r.arrival_s.tolist()
     now, active, peak, busy = 0.0, [], 0, 0.0
-    mentioned = own is not None and own.slots is not None and any(s >= 0 for s in own.slots.tolist())
-    if worker.slots is None and mentioned:
+    slots = None if worker_plan is None else worker_plan.slots
+    if worker.slots is None and slots is not None and (slots >= 0).any():
         result.broken.add(("slots", worker.name, "any", None))
-    if worker.slots is not None and own is not None and stages and own.slots is None:
+    if worker.slots is not None and worker_plan is not None and stages and worker_plan.slots is None:
         result.broken.add(("slots", worker.name, 0, None))
     for k, stage in enumerate(stages):
 
@@ -95,34 +95,19 @@ def _run_worker(instance, w, worker, stages, own, result):
             for j, i in enumerate(stage.requests)
             if 0 <= i < instance.n
         ]
-        for i in stage.requests:
-            if not 0 <= i < instance.n:
-                breaks("request", "unknown")
-        if not stage.requests:
-            breaks("request")
-        if stage.rounds < 0:
-            breaks("rounds")
+        _check_stage(instance, stage, breaks)
         now = max([now, stage.not_before_s] + [arrival[job.request] for job in batch])
         tokens = sum(p[job.request] for job in batch)
         if tokens > token_limit(worker):
             breaks("prefill")
-        for position, job in enumerate(batch):
-            if worker.slots is None or own.slots is None:
-                continue
-            if not 0 <= job.slot < worker.slots:
-                breaks("slots", job.request)
-            if job.slot >= 0 and job.slot in [other.slot for other in active + batch[:position]]:
-                breaks("slots", job.request)
+        if worker.slots is not None and worker_plan.slots is not None:
+            _check_slots(worker, active, batch, breaks)
         start = now
         seconds = prefill_seconds(worker.prefill_time, tokens)
         now += seconds
         busy += seconds * len(batch) if batch else 0.0
         for job in batch:
-            if job.request not in result.worker_of:
-                result.worker_of[job.request] = (w, k)
-                result.slot_of[job.request] = job.slot
-                result.prefill_start[job.request] = start
-                result.decode_start[job.request] = now
+            _note_prefill(result, job, w, start, now)
         active = active + batch
 
         held = sum(p[job.request] + job.made for job in active)
@@ -143,16 +128,46 @@ def _run_worker(instance, w, worker, stages, own, result):
                 breaks("rounds")
             for job in active:
                 if result.worker_of[job.request] == (w, job.stage):
-                    if job.made == 1:
-                        result.first_token.setdefault(job.request, now)
-                    if job.made == d[job.request]:
-                        result.completion.setdefault(job.request, now)
+                    _note_token(result, job, d[job.request], now)
             active = [job for job in active if job.made < d[job.request]]
         result.prefills += 1
     for job in active:
         result.broken.add(("incomplete", worker.name, job.stage, job.request))
     result.kv_peak.append(peak)
     result.busy.append(busy)
+
+
+def _check_stage(instance, stage, breaks):
+    for i in stage.requests:
+        if not 0 <= i < instance.n:
+            breaks("request", "unknown")
+    if not stage.requests:
+        breaks("request")
+    if stage.rounds < 0:
+        breaks("rounds")
+
+
+def _check_slots(worker, active, batch, breaks):
+    for position, job in enumerate(batch):
+        if not 0 <= job.slot < worker.slots:
+            breaks("slots", job.request)
+        if job.slot >= 0 and job.slot in [other.slot for other in active + batch[:position]]:
+            breaks("slots", job.request)
+
+
+def _note_prefill(result, job, w, start, now):
+    if job.request not in result.worker_of:
+        result.worker_of[job.request] = (w, job.stage)
+        result.slot_of[job.request] = job.slot
+        result.prefill_start[job.request] = start
+        result.decode_start[job.request] = now
+
+
+def _note_token(result, job, length, now):
+    if job.made == 1:
+        result.first_token.setdefault(job.request, now)
+    if job.made == length:
+        result.completion.setdefault(job.request, now)
 
 
 def _check_limits(worker, active, held, breaks):

@@ -53,9 +53,9 @@ def instances(draw, most_requests: int = 7, most_workers: int = 2, arrivals: boo
     times = st.lists(st.just(0.0) | st.floats(0, 40), min_size=n, max_size=n)
     weights = st.lists(st.just(1.0) | st.floats(0.25, 3), min_size=n, max_size=n)
     totals = [p + d for p, d in zip(prefill, decode, strict=True)]
-    own = [draw(workers("w0", max(prefill), max(totals), True))]
+    home = [draw(workers("w0", max(prefill), max(totals), True))]
     count = draw(st.integers(1, most_workers))
-    own += [draw(workers(f"w{k}", max(prefill), max(totals), draw(st.booleans()))) for k in range(1, count)]
+    home += [draw(workers(f"w{k}", max(prefill), max(totals), draw(st.booleans()))) for k in range(1, count)]
     return Instance(
         "random",
         Requests(
@@ -65,7 +65,7 @@ def instances(draw, most_requests: int = 7, most_workers: int = 2, arrivals: boo
             draw(times) if arrivals else None,
             weight=draw(weights),
         ),
-        tuple(own),
+        tuple(home),
         objective=draw(st.sampled_from(("makespan", "total_completion"))),
     )
 
@@ -102,9 +102,9 @@ def feasible_plan(instance: Instance, seed: int) -> Plan:
     for i, fits in enumerate(instance.fits_worker.tolist()):
         homes[rng.choice([w for w, ok in enumerate(fits) if ok])].append(i)
     stages = []
-    for worker, own in zip(instance.workers, homes, strict=True):
-        rng.shuffle(own)
-        stages.append(_stages(instance, worker, own, rng))
+    for worker, home in zip(instance.workers, homes, strict=True):
+        rng.shuffle(home)
+        stages.append(_stages(instance, worker, home, rng))
     return Plan.of(instance, "random", stages)
 
 

@@ -14,7 +14,7 @@ def scaled(instance: Instance, time: int, weight: int = 0) -> Instance:
     """The instance with all times multiplied by ``2**time`` and all weights by ``2**weight``."""
     r = instance.requests
     requests = replace(r, arrival_s=np.ldexp(r.arrival_s, time), weight=np.ldexp(r.weight, weight))
-    return replace(instance, requests=requests, workers=tuple(_worker(own, time) for own in instance.workers))
+    return replace(instance, requests=requests, workers=tuple(_worker(before, time) for before in instance.workers))
 
 
 def _worker(worker: Worker, time: int) -> Worker:

@@ -46,9 +46,9 @@ def instances(draw, n_max: int = 4, most_workers: int = 2, p_max: int = 4, d_max
     arrival = draw(st.just([0.0] * n) | st.lists(st.sampled_from([0.0, 0.7, 3.0, 8.0]), min_size=n, max_size=n))
     weight = draw(st.just([1.0] * n) | st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=n, max_size=n))
     count = draw(st.integers(1, most_workers))
-    own = tuple(draw(workers(f"w{k}", p_max, d_max)) for k in range(count))
+    chosen = tuple(draw(workers(f"w{k}", p_max, d_max)) for k in range(count))
     requests = Requests([f"r{i}" for i in range(n)], np.array(p), np.array(d), np.array(arrival), weight=weight)
-    return Instance("tiny", requests, own)
+    return Instance("tiny", requests, chosen)
 
 
 def at_most(bound: float, value: float) -> bool:

@@ -40,10 +40,10 @@ def never() -> bool:
 def unit_rounds(draw, n_max: int, total: int) -> Instance:
     n = draw(st.integers(2, n_max))
     d = draw(st.lists(st.integers(1, total - 1), min_size=n, max_size=n))
-    p = [draw(st.integers(1, total - own)) for own in d]
+    p = [draw(st.integers(1, total - relaxation)) for relaxation in d]
     weight = draw(st.just([1.0] * n) | st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=n, max_size=n))
-    own = replace(UNIT, kv_capacity=draw(st.integers(total, 2 * total)))
-    return Instance("unit", Requests([f"r{i}" for i in range(n)], p, d, weight=weight), (own,))
+    relaxation = replace(UNIT, kv_capacity=draw(st.integers(total, 2 * total)))
+    return Instance("unit", Requests([f"r{i}" for i in range(n)], p, d, weight=weight), (relaxation,))
 
 
 @settings(max_examples=30)
@@ -79,9 +79,9 @@ def test_value_of_prices_is_the_formula(instance, seed):
     prices = random.exponential(1.0, random.integers(1, 40)) * (random.random() < 0.9)
     late = replace(instance.requests, arrival_s=random.integers(0, 6, instance.n).astype(float))
     instance = instance.with_requests(late)
-    own = StartRelaxation.of(instance)
+    relaxation = StartRelaxation.of(instance)
     T, r = len(prices), instance.requests
-    expected = -own.capacity * prices.sum()
+    expected = -relaxation.capacity * prices.sum()
     for i in range(instance.n):
         p, d = int(r.prefill_tokens[i]), int(r.decode_tokens[i])
         costs = [
@@ -90,16 +90,16 @@ def test_value_of_prices_is_the_formula(instance, seed):
             for s in range(T + 1)
         ]
         expected += min(costs)
-    assert value_of_prices(own, prices) == pytest.approx(expected, rel=1e-7, abs=1e-6)
-    assert value_of_prices(own, prices) <= expected + 1e-9
+    assert value_of_prices(relaxation, prices) == pytest.approx(expected, rel=1e-7, abs=1e-6)
+    assert value_of_prices(relaxation, prices) <= expected + 1e-9
 
 
 def test_lp_is_the_plain_time_indexed_lp_of_cbc():
     instance = generate("kv-uniform", requests=9, seed=4)
     r, M = instance.requests, instance.workers[0].kv_capacity
     p, d, n = r.prefill_tokens.tolist(), r.decode_tokens.tolist(), instance.n
-    own = StartRelaxation.of(instance)
-    T = own.horizon
+    relaxation = StartRelaxation.of(instance)
+    T = relaxation.horizon
     model = pulp.LpProblem("starts", pulp.LpMinimize)
     x = [[pulp.LpVariable(f"x_{i}_{s}", 0) for s in range(T + 1)] for i in range(n)]
     model += pulp.lpSum((s + d[i]) * x[i][s] for i in range(n) for s in range(T + 1))
@@ -109,19 +109,19 @@ def test_lp_is_the_plain_time_indexed_lp_of_cbc():
         held = [(p[i] + t - s) * x[i][s] for i in range(n) for s in range(max(0, t - d[i]), t)]
         model += pulp.lpSum(held) <= M
     model.solve(pulp.PULP_CBC_CMD(msg=False, threads=1))
-    found = solve_start_lp(own)
+    found = solve_start_lp(relaxation)
     assert found.value == pytest.approx(pulp.value(model.objective), rel=1e-6)
-    assert found.starts @ own.weight + own.alone_s == pytest.approx(found.value, rel=1e-6)
+    assert found.starts @ relaxation.weight + relaxation.alone_s == pytest.approx(found.value, rel=1e-6)
 
 
 def test_requests_by_hand():
     # 6 + 1 tokens and capacity 10: one at a time, so a round never holds more than 7.  λ_1 = 1/7 takes 1 from a start
     # at once: both brackets are 1 at s = 0 and at s = 1; 2 + 2 - 7/7
     instance = Instance("two", Requests(["a", "b"], [6, 6], [1, 1]), (UNIT,))
-    own = StartRelaxation.of(instance)
-    assert own.capacity == 7
-    assert value_of_prices(own, np.array([1 / 7])) == pytest.approx(3.0)
-    assert value_of_prices(own, np.zeros(3)) == pytest.approx(2.0)
+    relaxation = StartRelaxation.of(instance)
+    assert relaxation.capacity == 7
+    assert value_of_prices(relaxation, np.array([1 / 7])) == pytest.approx(3.0)
+    assert value_of_prices(relaxation, np.zeros(3)) == pytest.approx(2.0)
     assert value("start_lp", instance) == pytest.approx(3.0)
     assert value("kv_dual", instance) == pytest.approx(3.0, rel=1e-3)
     # with a third of 1 + 1 tokens, 9 in a round: it and 1 of the others at once; 1 + 1 + 2
@@ -141,16 +141,16 @@ def test_close_to_the_lp_and_below_every_policy_at_the_published_scale():
 
 def test_levels_arrivals_and_two_workers_are_relaxed_not_refused():
     requests = Requests(list("abcd"), [5, 6, 7, 8], [4, 9, 2, 5], arrival_s=[0.0, 1.0, 30.0, 2.0])
-    own = (
+    relaxation = (
         Worker("v", LevelPrefill((8, 16), (1.0, 3.0)), DecodeTime(1.0, 0.1, 0.01), slots=2, kv_capacity=20),
         Worker("w", AffinePrefill(1.0, 0.5), DecodeTime(2.0), kv_capacity=15),
     )
-    instance = Instance("mixed", requests, own)
+    instance = Instance("mixed", requests, relaxation)
     relaxed = StartRelaxation.of(instance)
     assert relaxed.capacity == 20 + 15 and relaxed.round_s == 1.0
     assert value("alone", instance) <= value("kv_dual", instance) + 1e-6 <= optimum(instance, "total_completion")
     assert BOUNDS["kv_dual"](instance.with_objective("makespan"), Budget()) is None
-    free = replace(own[0], decode_time=DecodeTime(0.0, 0.1))
+    free = replace(relaxation[0], decode_time=DecodeTime(0.0, 0.1))
     assert BOUNDS["kv_dual"](Instance("free", requests, (free,)).with_objective("total_completion"), Budget()) is None
 
 

@@ -22,7 +22,7 @@ from llmsched_mip.io.files import plan_document, read_plan
 
 
 def stages_of(document):
-    return [stage for own in document["workers"] for stage in own["stages"]]
+    return [stage for worker in document["workers"] for stage in worker["stages"]]
 
 
 def pick_stage(document, rng):
@@ -60,8 +60,8 @@ def dropped(document, instance, rng):
 
 
 def dropped_stage(document, instance, rng):
-    own = rng.choice([own for own in document["workers"] if own["stages"]])
-    del own["stages"][rng.randrange(len(own["stages"]))]
+    worker = rng.choice([worker for worker in document["workers"] if worker["stages"]])
+    del worker["stages"][rng.randrange(len(worker["stages"]))]
 
 
 def slot_out_of_range(document, instance, rng):
@@ -102,8 +102,8 @@ def slots_where_none(document, instance, rng):
 
 def last_rounds(change):
     def corrupt(document, instance, rng):
-        own = rng.choice([own for own in document["workers"] if own["stages"]])
-        own["stages"][-1]["rounds"] += change
+        worker = rng.choice([worker for worker in document["workers"] if worker["stages"]])
+        worker["stages"][-1]["rounds"] += change
 
     return corrupt
 
@@ -122,7 +122,7 @@ def claim(field, new):
 
 
 def worker_name(document, instance, rng):
-    rng.choice([own for own in document["workers"] if own["stages"]])["name"] = "nobody"
+    rng.choice([worker for worker in document["workers"] if worker["stages"]])["name"] = "nobody"
 
 
 def bounds_above(document, instance, rng):
@@ -184,8 +184,8 @@ def moved(document, instance, rng):
 
 
 def stages_swapped(document, instance, rng):
-    own = rng.choice([own for own in document["workers"] if own["stages"]])
-    rng.shuffle(own["stages"])
+    worker = rng.choice([worker for worker in document["workers"] if worker["stages"]])
+    rng.shuffle(worker["stages"])
 
 
 def not_before(document, instance, rng):

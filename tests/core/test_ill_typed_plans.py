@@ -141,4 +141,7 @@ def test_evaluate_never_fails(data: st.DataObject) -> None:
     evaluation = evaluate(INSTANCE, plan)
     if evaluation.feasible:
         assert math.isfinite(evaluation.measures.makespan) and math.isfinite(evaluation.measures.total_completion)
-        assert all(isinstance(own, WorkerPlan) and own.requests.dtype.kind in "iu" for own in plan.workers)
+        assert all(
+            isinstance(worker_plan, WorkerPlan) and worker_plan.requests.dtype.kind in "iu"
+            for worker_plan in plan.workers
+        )

@@ -108,11 +108,11 @@ def test_fits_at_the_limit_and_not_beyond():
 
 def test_columns_cannot_be_changed():
     given = np.array([3, 4])
-    own = Requests(["a", "b"], given, [5, 6])
+    made = Requests(["a", "b"], given, [5, 6])
     given[0] = 99
-    assert own.prefill_tokens.tolist() == [3, 4]
+    assert made.prefill_tokens.tolist() == [3, 4]
     with pytest.raises(ValueError, match="read-only"):
-        own.prefill_tokens[0] = 9
+        made.prefill_tokens[0] = 9
 
 
 def test_take_selects_every_column():
@@ -126,9 +126,9 @@ def test_take_selects_every_column():
 
 def test_stages_are_packed_and_unpacked():
     stages = [Stage([1], [0], 3), Stage([], None, 0), Stage([0, 2], [1, 0], 2, 4.5)]
-    own = WorkerPlan.from_stages("w0", stages)
-    assert list(own) == [Stage([1], [0], 3), Stage([], [], 0), Stage([0, 2], [1, 0], 2, 4.5)]
-    assert len(own) == 3
+    made = WorkerPlan.from_stages("w0", stages)
+    assert list(made) == [Stage([1], [0], 3), Stage([], [], 0), Stage([0, 2], [1, 0], 2, 4.5)]
+    assert len(made) == 3
     assert WorkerPlan.from_stages("w0", []).offsets.tolist() == [0]
 
 

@@ -40,10 +40,10 @@ def filled(target: int, prompt: int) -> tuple[list[int], list[int]]:
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if volume(prompt, middle) <= target // 2 + 1 else (low, middle - 1)
-        own = prompt if volume(prompt, low) <= target else 1
-        prompts.append(own)
+        tokens = prompt if volume(prompt, low) <= target else 1
+        prompts.append(tokens)
         lengths.append(low)
-        target -= volume(own, low)
+        target -= volume(tokens, low)
         prompt = min(prompt, max(1, target // 4))
     if target >= 2:
         prompts.append(target - 1)

@@ -19,8 +19,8 @@ from llmsched_mip.normal_form import NormalForm
 def _times(worker):
     """All seconds of a worker; numbers near the least that there is have no room to be scaled exactly."""
     prefill, decode = worker.prefill_time, worker.decode_time
-    own = prefill.level_seconds if isinstance(prefill, LevelPrefill) else (prefill.base_s, prefill.per_token_s)
-    return np.array([*own, decode.base_s, decode.per_sequence_s, decode.per_kv_token_s])
+    seconds = prefill.level_seconds if isinstance(prefill, LevelPrefill) else (prefill.base_s, prefill.per_token_s)
+    return np.array([*seconds, decode.base_s, decode.per_sequence_s, decode.per_kv_token_s])
 
 
 OBJECTIVES = st.sampled_from(["makespan", "total_completion"])

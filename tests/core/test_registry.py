@@ -21,7 +21,7 @@ def test_every_name_stands_for_something(registry):
         assert callable(registry[name]) and name in registry
 
 
-def test_families_go_by_their_own_names():
+def test_families_go_by_the_names_in_their_files():
     assert all(FAMILIES[name].name == name for name in FAMILIES)
 
 

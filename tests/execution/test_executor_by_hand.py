@@ -21,20 +21,20 @@ def instance(prefill, decode, arrival=None, workers=None, **limits):
     return Instance("hand", Requests(ids, prefill, decode, arrival), workers or (Worker("w", *SECOND, **limits),))
 
 
-def run(own, name="fcfs", lengths="known"):
+def run(case, name="fcfs", lengths="known"):
     events = []
-    executor = Executor(own, make_policy(name, Problem.of(own, lengths)), events.append)
+    executor = Executor(case, make_policy(name, Problem.of(case, lengths)), events.append)
     executor.run()
     outcome = executor.outcome(name, 0.0)
-    check_log(own, events, outcome)
+    check_log(case, events, outcome)
     return outcome, events
 
 
 def test_eviction_loses_progress_and_prefills_again():
     """Both are prefilled 0..1 and make two tokens until 3, where 8 KV tokens are held.  r1 is evicted; r0 ends at 5;
     r1 is prefilled again 5..6 and makes all its three tokens until 9."""
-    own = instance([2, 2], [4, 3], kv_capacity=8)
-    outcome, events = run(own, lengths="unknown")
+    case = instance([2, 2], [4, 3], kv_capacity=8)
+    outcome, events = run(case, lengths="unknown")
     assert outcome.evictions == 1
     assert outcome.schedule.completion_s.tolist() == [5.0, 9.0]
     assert outcome.schedule.prefill_start_s.tolist() == [0.0, 5.0]
@@ -48,9 +48,9 @@ def test_eviction_loses_progress_and_prefills_again():
         (5.0, "prefill", 1),
     ]
     with pytest.raises(InvalidPlanError, match="evicted 1 requests"):
-        outcome.to_plan(own)
+        outcome.to_plan(case)
     # The forward check sees the overflow: no eviction, r1 starts when r0 is done.
-    known = run(own)[0]
+    known = run(case)[0]
     assert known.evictions == 0 and known.schedule.completion_s.tolist() == [5.0, 9.0]
 
 
@@ -119,17 +119,17 @@ def test_arrival_wakes_a_worker_whose_queue_holds_only_what_it_cannot_run(name):
         Worker("w0", LevelPrefill((4,), (1.0,)), DecodeTime(1.0), slots=2),
         Worker("w1", *SECOND, slots=1),
     )
-    own = instance([1, 9, 9, 1], [30, 28, 2, 2], [0.0, 0.0, 0.5, 3.5], workers)
-    outcome, _ = run(own, name)
+    case = instance([1, 9, 9, 1], [30, 28, 2, 2], [0.0, 0.0, 0.5, 3.5], workers)
+    outcome, _ = run(case, name)
     assert outcome.schedule.prefill_start_s[3] == 4.0
 
 
 def test_longer_arrival_passes_a_head_that_does_not_fit():
     """KV 12: r1 (9 + 1) does not fit beside r0 (2 + 8); r2 (1 + 2), longer than r1, arrives at 3.5, fits at 4 s."""
-    own = instance([2, 9, 1], [8, 1, 2], [0.0, 0.0, 3.5], kv_capacity=12)
-    outcome, _ = run(own, "longest-first")
+    case = instance([2, 9, 1], [8, 1, 2], [0.0, 0.0, 3.5], kv_capacity=12)
+    outcome, _ = run(case, "longest-first")
     assert outcome.schedule.prefill_start_s.tolist() == [0.0, 10.0, 4.0]
-    assert run(own, "fcfs")[0].schedule.prefill_start_s.tolist() == [0.0, 9.0, 9.0]
+    assert run(case, "fcfs")[0].schedule.prefill_start_s.tolist() == [0.0, 9.0, 9.0]
 
 
 class Scripted(Policy):
@@ -168,12 +168,12 @@ CHEATS = {
 }
 
 
-@pytest.mark.parametrize("case", CHEATS)
-def test_a_policy_that_breaks_the_model_is_stopped(case):
-    decisions, limits, message = CHEATS[case]
-    own = instance([3, 3, 1], [2, 1, 1], [0.0, 0.0, 9.0], **limits)
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_policy_that_breaks_the_model_is_stopped(cheat):
+    decisions, limits, message = CHEATS[cheat]
+    case = instance([3, 3, 1], [2, 1, 1], [0.0, 0.0, 9.0], **limits)
     with pytest.raises(InvalidPlanError, match=message) as caught:
-        Executor(own, Scripted(*decisions)).run()
+        Executor(case, Scripted(*decisions)).run()
     assert "\n" not in str(caught.value)
 
 
@@ -183,23 +183,23 @@ def test_evicting_what_is_not_active_is_stopped(victim):
         def evict(self, view):
             return [victim]
 
-    own = instance([3, 3, 1], [2, 1, 1], kv_capacity=7)
+    case = instance([3, 3, 1], [2, 1, 1], kv_capacity=7)
     with pytest.raises(InvalidPlanError, match="overflows and the policy evicts nothing"):
-        Executor(own, Evicts(Prefill([0, 1]), Decode())).run()
+        Executor(case, Evicts(Prefill([0, 1]), Decode())).run()
 
 
 def test_decode_runs_at_most_the_rounds_asked_for():
     """One round, then the second request: r0 ends at 1 + 1 + 1 + 1."""
-    own = instance([1, 1], [2, 1])
-    executor = Executor(own, Scripted(Prefill([0]), Decode(1), Prefill([1]), Decode(50)))
+    case = instance([1, 1], [2, 1])
+    executor = Executor(case, Scripted(Prefill([0]), Decode(1), Prefill([1]), Decode(50)))
     executor.run()
     assert executor.outcome("s", 0.0).schedule.completion_s.tolist() == [4.0, 4.0]
 
 
 def test_event_log_file(tmp_path):
-    own = instance([2, 2], [4, 3], kv_capacity=8, slots=4)
+    case = instance([2, 2], [4, 3], kv_capacity=8, slots=4)
     path = tmp_path / "events.csv"
-    replay(own, "fcfs", lengths="unknown", events=path)
+    replay(case, "fcfs", lengths="unknown", events=path)
     with open(path, newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["time", "worker", "event", "request", "slot", "active", "kv"]

@@ -22,8 +22,8 @@ def instance(prefill, decode, **limits):
     return Instance("hand", Requests(ids, prefill, decode), (Worker("w", *SECOND, **limits),))
 
 
-def run(own, timetable, name="fcfs"):
-    return replay(own, name, slot_timetable=timetable).schedule.completion_s.tolist()
+def run(case, timetable, name="fcfs"):
+    return replay(case, name, slot_timetable=timetable).schedule.completion_s.tolist()
 
 
 def test_one_slot_opens_later():
@@ -54,8 +54,8 @@ def test_slots_that_never_open_are_reported():
 @settings(max_examples=60)
 @given(data=st.data())
 def test_no_request_starts_above_the_count(data):
-    own = data.draw(instances(most_requests=9))
-    workers = [worker for worker in own.workers if worker.slots is not None]
+    case = data.draw(instances(most_requests=9))
+    workers = [worker for worker in case.workers if worker.slots is not None]
     entries = []
     for worker in workers:
         times = data.draw(st.lists(st.floats(0, 60), max_size=3))
@@ -63,11 +63,11 @@ def test_no_request_starts_above_the_count(data):
         entries.append((80.0, worker.name, worker.slots))
     timetable = SlotTimetable(*(tuple(column) for column in zip(*entries, strict=True))) if entries else None
     name, lengths = data.draw(st.sampled_from(NAMES)), data.draw(st.sampled_from(("known", "unknown")))
-    policy = make_policy(name, Problem.of(own, "known" if name == "h-sf" else lengths))
+    policy = make_policy(name, Problem.of(case, "known" if name == "h-sf" else lengths))
     events = []
-    executor = Executor(own, policy, events.append, timetable)
+    executor = Executor(case, policy, events.append, timetable)
     executor.run()
-    opened = {w: worker.slots for w, worker in enumerate(own.workers)}
+    opened = {w: worker.slots for w, worker in enumerate(case.workers)}
     active = dict.fromkeys(opened, 0)
     completed = 0
     for event in events:
@@ -81,7 +81,7 @@ def test_no_request_starts_above_the_count(data):
         elif event.event in ("complete", "evict"):
             active[w] -= 1
             completed += event.event == "complete"
-    assert completed == own.n
+    assert completed == case.n
 
 
 def test_timetable_file(tmp_path):
@@ -120,6 +120,6 @@ def test_bad_files_are_one_line(tmp_path, text, message):
 )
 def test_bad_entries_are_refused(entry, message):
     requests = Requests(["a"], [1], [1])
-    own = Instance("two", requests, (Worker("w", *SECOND, slots=3), Worker("free", *SECOND)))
+    case = Instance("two", requests, (Worker("w", *SECOND, slots=3), Worker("free", *SECOND)))
     with pytest.raises(InvalidInputError, match=message):
-        replay(own, "fcfs", slot_timetable=SlotTimetable(*((value,) for value in entry)))
+        replay(case, "fcfs", slot_timetable=SlotTimetable(*((value,) for value in entry)))

@@ -124,7 +124,7 @@ class Run:
         end, last = time.monotonic() + SHRINK_S, [finding]
 
         def fails(other: Instance) -> bool:
-            again = [own for own in self._case(other, finding.parts).findings if own.key == finding.key]
+            again = [found for found in self._case(other, finding.parts).findings if found.key == finding.key]
             last[:] = again[:1] or last
             return bool(again)
 

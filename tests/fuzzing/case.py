@@ -78,8 +78,8 @@ class Case:
 
     def add(self, check: str, parts: str | tuple[str, ...], message: str) -> None:
         """Note a finding."""
-        own = (parts,) if isinstance(parts, str) else parts
-        self.findings.append(Finding(check, own, " ".join(message.split())))
+        mine = (parts,) if isinstance(parts, str) else parts
+        self.findings.append(Finding(check, mine, " ".join(message.split())))
 
     def expect(self, holds: bool, check: str, parts: str | tuple[str, ...], message: str) -> None:
         """Count a check, and note a finding where it fails."""
@@ -144,7 +144,7 @@ class Case:
         for value in (evaluation.measures.objective(name), plan.claims.value):
             if value is not None:
                 self.expect(same(value, exact), "value", part, f"{name} {value!r}, exactly {float(exact)!r}")
-        if sum(int(own.rounds.sum()) for own in plan.workers) <= MOST_ROUNDS:
+        if sum(int(mine.rounds.sum()) for mine in plan.workers) <= MOST_ROUNDS:
             self._simulated(part, plan, evaluation.measures)
         return exact
 
@@ -156,10 +156,10 @@ class Case:
         if result.broken or found is None:
             return
         for name in (*SIMULATED, *COUNTED):
-            own, other = getattr(measures, name), found[name]
+            mine, other = getattr(measures, name), found[name]
             scale = found["total_completion" if name == "total_completion" else "makespan"]
-            close = own == other if name in COUNTED else abs(own - other) <= RELATIVE_TOLERANCE * scale
-            self.expect(bool(close), "measures", part, f"{name} {own!r}, by the simulator {other!r}")
+            close = mine == other if name in COUNTED else abs(mine - other) <= RELATIVE_TOLERANCE * scale
+            self.expect(bool(close), "measures", part, f"{name} {mine!r}, by the simulator {other!r}")
 
 
 def same(value: float, exact: Fraction) -> bool:

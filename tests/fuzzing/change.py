@@ -33,14 +33,14 @@ def stream(seed: int, number: int, *kinds: str) -> Iterator[Instance]:
 def in_unit(instance: Instance, factor: float) -> Instance:
     """The same instance with every time multiplied by `factor`."""
 
-    def worker(own: Worker) -> Worker:
-        prefill, decode = own.prefill_time, own.decode_time
+    def worker(before: Worker) -> Worker:
+        prefill, decode = before.prefill_time, before.decode_time
         if isinstance(prefill, LevelPrefill):
             prefill = replace(prefill, level_seconds=tuple(s * factor for s in prefill.level_seconds))
         else:
             prefill = AffinePrefill(prefill.base_s * factor, prefill.per_token_s * factor)
         return replace(
-            own,
+            before,
             prefill_time=prefill,
             decode_time=DecodeTime(
                 decode.base_s * factor, decode.per_sequence_s * factor, decode.per_kv_token_s * factor
@@ -48,7 +48,7 @@ def in_unit(instance: Instance, factor: float) -> Instance:
         )
 
     requests = replace(instance.requests, arrival_s=instance.requests.arrival_s * factor)
-    return replace(instance, requests=requests, workers=tuple(worker(own) for own in instance.workers))
+    return replace(instance, requests=requests, workers=tuple(worker(before) for before in instance.workers))
 
 
 def shuffled(instance: Instance, rng: random.Random) -> Instance:

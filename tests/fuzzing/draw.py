@@ -97,17 +97,17 @@ def _count(rng: random.Random, most: int) -> int:
 def _workers(rng: random.Random, size: Size, p: list[int], d: list[int], unit: float) -> tuple[Worker, ...]:
     """One to `size.workers` workers, all requests fit the first; now and then they are equal."""
     count = rng.choice((1, 1, *range(1, size.workers + 1)))
-    own = [_worker(rng, "w0", size, max(p), max(a + b for a, b in zip(p, d, strict=True)), unit)]
+    drawn = [_worker(rng, "w0", size, max(p), max(a + b for a, b in zip(p, d, strict=True)), unit)]
     equal = rng.random() < 0.35
     for k in range(1, count):
-        first = own[0]
+        first = drawn[0]
         if equal:
             same = (first.prefill_time, first.decode_time, first.slots, first.kv_capacity, first.prefill_token_cap)
-            own.append(Worker(f"w{k}", *same))
+            drawn.append(Worker(f"w{k}", *same))
         else:
             some = rng.randrange(len(p))
-            own.append(_worker(rng, f"w{k}", size, p[some], p[some] + d[some], unit))
-    return tuple(own)
+            drawn.append(_worker(rng, f"w{k}", size, p[some], p[some] + d[some], unit))
+    return tuple(drawn)
 
 
 def _worker(rng: random.Random, name: str, size: Size, prefill: int, peak: int, unit: float) -> Worker:
@@ -147,11 +147,11 @@ def _arrivals(rng: random.Random, n: int, unit: float, size: Size) -> list[float
     if rng.random() < 0.45:
         return None
     spread = rng.choice((2.0, 10.0, 100.0)) * unit
-    own = [rng.choice((0.0, rng.randint(0, 10) * unit, rng.random() * spread)) for _ in range(n)]
+    drawn = [rng.choice((0.0, rng.randint(0, 10) * unit, rng.random() * spread)) for _ in range(n)]
     if rng.random() < 0.25:
         offset = rng.choice((TIMESTAMP, 1e5 * unit, 1e3 * unit, 1e7 * unit))
-        own = [offset + at for at in own]
-    return own
+        drawn = [offset + at for at in drawn]
+    return drawn
 
 
 def _weights(rng: random.Random, n: int) -> list[float]:

@@ -33,17 +33,17 @@ class Executed:
 def execute(instance: Instance, plan: Plan) -> Executed:
     """Execute the stages as written."""
     result = Executed()
-    names = [own.name for own in plan.workers]
+    names = [worker_plan.name for worker_plan in plan.workers]
     if names != [worker.name for worker in instance.workers]:
         result.broken.append(f"workers are {names}")
         return result
-    served = sorted(i for own in plan.workers for i in own.requests.tolist())
+    served = sorted(i for worker_plan in plan.workers for i in worker_plan.requests.tolist())
     if served != list(range(instance.n)):
         result.broken.append(f"serves the requests {served} of {instance.n}")
         return result
-    for worker, own in zip(instance.workers, plan.workers, strict=True):
+    for worker, worker_plan in zip(instance.workers, plan.workers, strict=True):
         run = _WorkerRun(instance, worker, result)
-        for stage in own:
+        for stage in worker_plan:
             run.stage(stage)
         if run.left:
             result.broken.append(f"{worker.name}: not complete: {sorted(run.left)}")

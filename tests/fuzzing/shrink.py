@@ -44,7 +44,7 @@ def candidates(instance: Instance) -> Iterator[Callable[[], Instance]]:
 
 
 def _fewer(instance: Instance) -> Iterator[Callable[[], Instance]]:
-    n, own = instance.n, instance.workers
+    n, kept = instance.n, instance.workers
     half = n // 2
     while half >= 1:
         for first in range(0, n, half):
@@ -52,9 +52,9 @@ def _fewer(instance: Instance) -> Iterator[Callable[[], Instance]]:
             if rest:
                 yield lambda rest=rest: instance.take(rest)
         half //= 2
-    for k in range(len(own)):
-        if len(own) > 1:
-            yield lambda k=k: replace(instance, workers=own[:k] + own[k + 1 :])
+    for k in range(len(kept)):
+        if len(kept) > 1:
+            yield lambda k=k: replace(instance, workers=kept[:k] + kept[k + 1 :])
 
 
 def _with(requests: Requests, **columns: Any) -> Requests:
@@ -99,8 +99,8 @@ def _rounder(value: float, may_be_zero: bool) -> list[float]:
 def _plainer_workers(instance: Instance) -> Iterator[Callable[[], Instance]]:
     for k, worker in enumerate(instance.workers):
         for other in _plainer_worker(worker):
-            own = (*instance.workers[:k], other, *instance.workers[k + 1 :])
-            yield lambda own=own: replace(instance, workers=own)
+            kept = (*instance.workers[:k], other, *instance.workers[k + 1 :])
+            yield lambda kept=kept: replace(instance, workers=kept)
 
 
 def _plainer_worker(worker: Worker) -> Iterator[Worker]:

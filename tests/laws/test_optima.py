@@ -20,8 +20,8 @@ from llmsched_mip.tolerance import RELATIVE_TOLERANCE, at_most
 
 def optima(instance, other):
     """The two optima by enumeration, and of every fifth instance by `solve` where it proves both."""
-    yield tuple(optimum(own, own.objective) for own in (instance, other))
-    by_solve = [proven(own) for own in (instance, other)] if int(instance.name.split()[2]) % 5 == 0 else [None]
+    yield tuple(optimum(case, case.objective) for case in (instance, other))
+    by_solve = [proven(case) for case in (instance, other)] if int(instance.name.split()[2]) % 5 == 0 else [None]
     if None not in by_solve:
         yield tuple(by_solve)
 
@@ -55,7 +55,7 @@ def test_later_arrivals_move_optima():
 
 
 def total_completion(seed, number, *kinds):
-    return (own for own in stream(seed, number, *kinds) if own.objective == "total_completion")
+    return (case for case in stream(seed, number, *kinds) if case.objective == "total_completion")
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -69,7 +69,7 @@ def test_doubled_weights_double_bounds(name):
 def test_doubled_weights_double_values(method):
     for instance in total_completion(125, 24, TINY, SMALL):
         (status, value), (status_of_heavier, value_of_heavier) = (
-            solved(own, method) for own in (instance, heavier(instance, 2.0))
+            solved(case, method) for case in (instance, heavier(instance, 2.0))
         )
         assert (status_of_heavier, value_of_heavier) == (status, 2 * value), instance.name
 
@@ -77,7 +77,7 @@ def test_doubled_weights_double_values(method):
 @pytest.mark.parametrize("policy", ONLINE)
 def test_doubled_weights_change_no_decision(policy):
     for instance in total_completion(126, 40, TINY, SMALL):
-        first, second = (replayed(own, policy, "known") for own in (instance, heavier(instance, 2.0)))
+        first, second = (replayed(case, policy, "known") for case in (instance, heavier(instance, 2.0)))
         assert (first.schedule.completion_s == second.schedule.completion_s).all(), instance.name
 
 

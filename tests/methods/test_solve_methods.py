@@ -78,8 +78,8 @@ def test_permuting_the_requests_changes_no_bound(data):
     order = data.draw(st.permutations(range(instance.n)))
     objective = data.draw(st.sampled_from(OBJECTIVES))
     first, second = (
-        solve(own.with_objective(objective), method="lists", time_limit_s=5).plan.claims.bounds
-        for own in (instance, instance.take(order))
+        solve(case.with_objective(objective), method="lists", time_limit_s=5).plan.claims.bounds
+        for case in (instance, instance.take(order))
     )
     assert first.keys() == second.keys()
     for name, value in first.items():

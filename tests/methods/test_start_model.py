@@ -28,8 +28,8 @@ def enumerate_starts(length, prompt, count, starts, horizon, slots, kv_capacity)
         )
     for choice in itertools.product(*per_class):
         price = sum(
-            PENALTY * (d + EXTRA) / slots * (n - sum(own.values()))
-            for d, n, own in zip(length, count, choice, strict=True)
+            PENALTY * (d + EXTRA) / slots * (n - sum(started.values()))
+            for d, n, started in zip(length, count, choice, strict=True)
         )
         if price < best and _fits(choice, length, prompt, starts, horizon, slots, kv_capacity):
             best = price
@@ -40,8 +40,8 @@ def _fits(choice, length, prompt, starts, horizon, slots, kv_capacity):
     """Between two prefill rounds no slot is refilled, and every request counts with the most KV it then holds."""
     for begin, end in itertools.pairwise([*starts, horizon]):
         active, held = 0, 0.0
-        for a, own in enumerate(choice):
-            for k, x in own.items():
+        for a, started in enumerate(choice):
+            for k, x in started.items():
                 if starts[k] <= begin < starts[k] + length[a]:
                     active += x
                     held += x * max(
@@ -81,11 +81,13 @@ def test_classes_cover_all_requests_with_the_least_rounding(requests, most):
     members = np.concatenate(classes.members)
     assert sorted(members.tolist()) == list(range(len(requests)))
     assert len(classes.length) <= most
-    for top, prompt, own in zip(classes.length, classes.prompt, classes.members, strict=True):
-        assert decode[own].max() == top
-        assert prefill[own].mean() == pytest.approx(prompt)
-        assert decode[own].tolist() == sorted(decode[own].tolist(), reverse=True)
-    rounding = sum(int((top - decode[own]).sum()) for top, own in zip(classes.length, classes.members, strict=True))
+    for top, prompt, chosen in zip(classes.length, classes.prompt, classes.members, strict=True):
+        assert decode[chosen].max() == top
+        assert prefill[chosen].mean() == pytest.approx(prompt)
+        assert decode[chosen].tolist() == sorted(decode[chosen].tolist(), reverse=True)
+    rounding = sum(
+        int((top - decode[chosen]).sum()) for top, chosen in zip(classes.length, classes.members, strict=True)
+    )
     lengths = np.unique(decode)
     if len(lengths) <= 9:
         assert rounding == least_rounding(decode, lengths, most)

@@ -181,7 +181,7 @@ def test_order_of_requests_does_not_matter(name, data):
     instance = Instance("distinct", replace(instance.requests, decode_tokens=distinct), (worker,))
     order = data.draw(st.permutations(range(n)))
     makespans = [
-        run(own, make_policy(name, Problem.of(own, "known")))[0].measures.makespan
-        for own in (instance, instance.take(order))
+        run(case, make_policy(name, Problem.of(case, "known")))[0].measures.makespan
+        for case in (instance, instance.take(order))
     ]
     assert makespans[0] == pytest.approx(makespans[1], rel=1e-12)

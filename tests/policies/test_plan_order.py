@@ -28,11 +28,11 @@ def test_places_are_those_of_the_stages():
     plan = solve(case, method="mmbpp").plan
     places = start_order(plan, case.n)
     assert sorted(places) == list(range(case.n))
-    own = plan.workers[0]
+    worker_plan = plan.workers[0]
     begin = {}
-    for k in range(len(own.rounds)):
-        for request in own.requests[own.offsets[k] : own.offsets[k + 1]]:
-            begin[int(request)] = int(own.rounds[:k].sum())
+    for k in range(len(worker_plan.rounds)):
+        for request in worker_plan.requests[worker_plan.offsets[k] : worker_plan.offsets[k + 1]]:
+            begin[int(request)] = int(worker_plan.rounds[:k].sum())
     taken = sorted(range(case.n), key=lambda i: places[i])
     assert all(begin[i] <= begin[j] for i, j in pairwise(taken))
     assert len(set(begin.values())) > 3

@@ -21,9 +21,9 @@ def instance(prefill, decode, capacity, lower=None, upper=None, arrival=None):
     return Instance("hand", requests, (replace(deployment("unit-round"), kv_capacity=capacity),), "total_completion")
 
 
-def run(own, name, lengths="known"):
+def run(case, name, lengths="known"):
     events = []
-    executor = Executor(own, make_policy(name, Problem.of(own, lengths)), events.append)
+    executor = Executor(case, make_policy(name, Problem.of(case, lengths)), events.append)
     executor.run()
     return executor.outcome(name, 0.0), events
 
@@ -63,9 +63,9 @@ def test_mc_sf_starts_in_the_first_round_that_fits_without_a_completion():
 def test_mc_sf_keeps_a_margin_free():
     """With 3 of 10 tokens kept free, r1 may hold 2 beside the 5 of r0 in round 4: it starts at 3.  r2 would hold
     9 - s beside the 5 of r1 in round 7: it waits for the empty worker, and then may use all of it."""
-    own = instance([1, 1, 2], [4, 4, 8], 10)
-    assert run(own, "mc-sf")[0].schedule.prefill_start_s.tolist() == [0, 0, 4]
-    assert run(own, "mc-sf:0.3")[0].schedule.prefill_start_s.tolist() == [0, 3, 7]
+    case = instance([1, 1, 2], [4, 4, 8], 10)
+    assert run(case, "mc-sf")[0].schedule.prefill_start_s.tolist() == [0, 0, 4]
+    assert run(case, "mc-sf:0.3")[0].schedule.prefill_start_s.tolist() == [0, 3, 7]
 
 
 def test_a_min_with_an_eviction():
@@ -73,8 +73,8 @@ def test_a_min_with_an_eviction():
     At 2 none has ended and round 3 would hold 13: of the estimates 2 2 3 those of r0 and r1 are least, with equal
     tokens made; the later one, r1, goes, and 8 are left.  r2 ends at 4.  r1 (estimate 2) starts again at 4 beside r0,
     which ends at 5, and makes its three tokens until 7; r3 starts at 5 and ends at 9."""
-    own = instance([1, 2, 1, 2], [5, 3, 4, 4], 10, lower=[2, 2, 3, 4], upper=[9, 9, 9, 9])
-    outcome, events = run(own, "a-min", "interval")
+    case = instance([1, 2, 1, 2], [5, 3, 4, 4], 10, lower=[2, 2, 3, 4], upper=[9, 9, 9, 9])
+    outcome, events = run(case, "a-min", "interval")
     assert [(e.time, e.request) for e in events if e.event == "evict"] == [(2, 1)]
     assert outcome.schedule.prefill_start_s.tolist() == [0, 4, 0, 5]
     assert outcome.schedule.completion_s.tolist() == [5, 7, 4, 9]
@@ -100,8 +100,8 @@ def test_geometric_slicing(lengths):
 
 def test_sorted_f_orders_arrivals_anew():
     """r0 runs until 4.  r1 and r2 wait, r3 arrives at 3: F of {r3} is 1, of {r1} or {r2} 3, and no two fit."""
-    own = instance([5, 5, 5, 4], [4, 3, 3, 1], 9, arrival=[0.0, 1.0, 1.0, 3.0])
-    outcome, _ = run(own, "sorted-f")
+    case = instance([5, 5, 5, 4], [4, 3, 3, 1], 9, arrival=[0.0, 1.0, 1.0, 3.0])
+    outcome, _ = run(case, "sorted-f")
     assert outcome.schedule.prefill_start_s.tolist() == [0, 5, 8, 4]
 
 

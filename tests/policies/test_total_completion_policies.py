@@ -84,17 +84,17 @@ def test_swaps_do_not_harm_the_order_of_the_relaxation(instance):
 @settings(max_examples=150)
 @given(instance=unit_rounds(most=8), ratio=st.floats(1, 8), seed=st.integers(0, 99))
 def test_a_max_never_evicts_when_the_intervals_hold_the_lengths(instance, ratio, seed):
-    own = with_intervals(instance, ratio, seed)
-    assert executed(own, "a-max", "interval").evictions == 0
-    assert executed(own, "a-max", "unknown").evictions == 0
+    case = with_intervals(instance, ratio, seed)
+    assert executed(case, "a-max", "interval").evictions == 0
+    assert executed(case, "a-max", "unknown").evictions == 0
 
 
 @pytest.mark.parametrize("kind", ["intervals:5", "biased:5:0.3", "wrong:5:0.5", "lognormal:1"])
 def test_kv_never_overflows_under_wrong_predictions(kind):
-    own = replace(generate("lmsys-chat", 300, 3, predictions=kind), objective="total_completion")
-    own = replace(own, workers=(replace(own.workers[0], kv_capacity=4000),))
+    case = replace(generate("lmsys-chat", 300, 3, predictions=kind), objective="total_completion")
+    case = replace(case, workers=(replace(case.workers[0], kv_capacity=4000),))
     for name in OVERFLOWING:
-        outcome = executed(own, name, "interval")
+        outcome = executed(case, name, "interval")
         assert outcome.measures.kv_peak <= 4000
         assert np.isfinite(outcome.schedule.completion_s).all()
 

@@ -30,27 +30,27 @@ def unit_instance(seed: int, n: int, capacity: int, objective: str = "total_comp
 
 def start_time_optimum(problem: UnitRounds, objective: str, horizon: int) -> float:
     """The textbook model over start rounds up to a horizon, no cuts, in CBC."""
-    own = problem
-    pairs = [(i, s) for i in range(own.n) for s in range(horizon - own.d[i] + 1)]
+    window = problem
+    pairs = [(i, s) for i in range(window.n) for s in range(horizon - window.d[i] + 1)]
     rows, cols, values = [], [], []
     for k, (i, s) in enumerate(pairs):
-        rows += [i, *range(own.n + s, own.n + s + own.d[i])]
-        cols += [k] * (1 + own.d[i])
-        values += [1.0, *(own.p[i] + np.arange(1, own.d[i] + 1.0))]
-    total, columns = own.n + horizon, len(pairs)
-    lower = np.concatenate((np.ones(own.n), np.full(horizon, -np.inf)))
-    upper = np.concatenate((np.ones(own.n), np.full(horizon, float(own.capacity))))
-    cost = np.array([s + own.d[i] for i, s in pairs], dtype=float) * own.weight[[i for i, _ in pairs]]
+        rows += [i, *range(window.n + s, window.n + s + window.d[i])]
+        cols += [k] * (1 + window.d[i])
+        values += [1.0, *(window.p[i] + np.arange(1, window.d[i] + 1.0))]
+    total, columns = window.n + horizon, len(pairs)
+    lower = np.concatenate((np.ones(window.n), np.full(horizon, -np.inf)))
+    upper = np.concatenate((np.ones(window.n), np.full(horizon, float(window.capacity))))
+    cost = np.array([s + window.d[i] for i, s in pairs], dtype=float) * window.weight[[i for i, _ in pairs]]
     if objective == "makespan":
         for k, (i, s) in enumerate(pairs):
             rows.append(total + i)
             cols.append(k)
-            values.append(float(s + own.d[i]))
-        rows += range(total, total + own.n)
-        cols += [columns] * own.n
-        values += [-1.0] * own.n
-        lower, upper = np.append(lower, np.full(own.n, -np.inf)), np.append(upper, np.zeros(own.n))
-        cost, columns, total = np.append(np.zeros(columns), 1.0), columns + 1, total + own.n
+            values.append(float(s + window.d[i]))
+        rows += range(total, total + window.n)
+        cols += [columns] * window.n
+        values += [-1.0] * window.n
+        lower, upper = np.append(lower, np.full(window.n, -np.inf)), np.append(upper, np.zeros(window.n))
+        cost, columns, total = np.append(np.zeros(columns), 1.0), columns + 1, total + window.n
     matrix = sparse.csc_array((values, (rows, cols)), shape=(total, columns))
     top = np.where(np.arange(columns) < len(pairs), 1.0, np.inf)
     model = ArrayModel(cost, matrix, lower, upper, np.zeros(columns), top, np.arange(columns) < len(pairs))
@@ -105,8 +105,8 @@ def schedules(p, d, capacity, latest):
     """All feasible start vectors up to `latest`."""
     for starts in itertools.product(range(latest + 1), repeat=len(p)):
         load = np.zeros(latest + max(d) + 1, dtype=int)
-        for s, own_p, own_d in zip(starts, p, d, strict=True):
-            load[s + 1 : s + own_d + 1] += own_p + np.arange(1, own_d + 1)
+        for s, prompt, length in zip(starts, p, d, strict=True):
+            load[s + 1 : s + length + 1] += prompt + np.arange(1, length + 1)
         if load.max() <= capacity:
             yield starts
 
@@ -120,10 +120,12 @@ def test_no_schedule_covers_a_round_more_often_than_the_lemma_says(seed):
     windows = completion_windows(p, d, capacity, (1, 2))
     for starts in schedules(p.tolist(), d.tolist(), capacity, 9):
         end = np.array(starts) + d
-        for own in windows:
-            covered = [np.arange(e - b + 1, e + a + 1) for e, b, a in zip(end, own.before, own.after, strict=True)]
+        for window in windows:
+            covered = [
+                np.arange(e - b + 1, e + a + 1) for e, b, a in zip(end, window.before, window.after, strict=True)
+            ]
             _, count = np.unique(np.concatenate(covered), return_counts=True)
-            assert count.max(initial=0) <= own.share, (p, d, capacity, starts, own)
+            assert count.max(initial=0) <= window.share, (p, d, capacity, starts, window)
 
 
 @pytest.mark.parametrize("seed", range(20))
