@@ -19,8 +19,10 @@ Constraints
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import pyomo.environ as pyo
+if TYPE_CHECKING:
+    import pyomo.environ as pyo
 
 
 def build(
@@ -33,6 +35,8 @@ def build(
     seconds, capacity, tokens, iterations : sequences, one value per level
         The parameters s, c, N and K above.
     """
+    import pyomo.environ as pyo
+
     model = pyo.ConcreteModel("prefill_cover")
     levels = range(len(seconds))
     model.L = pyo.Set(initialize=levels)
@@ -52,4 +56,6 @@ def build(
 
 def extract(model: pyo.ConcreteModel) -> list[int]:
     """Iterations of each level in the solution that the model holds."""
+    import pyomo.environ as pyo
+
     return [round(pyo.value(model.z[m])) for m in model.L]

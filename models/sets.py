@@ -1,14 +1,61 @@
-"""Identical requests as types with counts, and readable labels for them."""
+"""What formulations ask of an instance: its objective and clock, identical requests as types, readable labels."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.timing import FloatArray, IntArray, decode_work_seconds
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceSets:
+    """An instance and the rounds of each worker, as the indexed models see them.
+
+    Parameters
+    ----------
+    instance : Instance
+    horizon : int array, shape (W,)
+        T_w: most rounds of each worker.
+    least : int, optional
+        Fewest decode rounds of any plan that matters, one worker.
+    latest_s : float array, shape (n,), optional
+        Latest completion of each request in any plan that matters, seconds.
+    """
+
+    instance: Instance
+    horizon: IntArray
+    least: int | None = None
+    latest_s: FloatArray | None = None
+
+    @cached_property
+    def completion(self) -> bool:
+        """Whether the objective is total completion; else it is the makespan."""
+        return self.instance.objective == "total_completion"
+
+    @cached_property
+    def shift_s(self) -> float:
+        """The first arrival, which is 0 in the model, seconds."""
+        return float(self.instance.requests.arrival_s.min())
+
+    @cached_property
+    def arrivals(self) -> bool:
+        """Whether a request arrives later than the first."""
+        return bool((self.instance.requests.arrival_s > self.shift_s).any())
+
+    @cached_property
+    def round_s(self) -> FloatArray:
+        """a_w, shape (W,), seconds."""
+        return np.array([worker.decode_time.base_seconds(1) for worker in self.instance.workers], dtype=np.float64)
+
+    @cached_property
+    def workers(self) -> list[str]:
+        """Labels of the workers."""
+        return labels([worker.name for worker in self.instance.workers])
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,11 +31,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyomo.environ as pyo
 
 from llmsched_mip.timing import FloatArray
+
+if TYPE_CHECKING:
+    import pyomo.environ as pyo
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class PriceData:
 
 def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.ConcreteModel:
     """Build the model; only the decode prices of `resources` may be positive."""
+    import pyomo.environ as pyo
+
     types, workers = data.request_s.shape
     model = pyo.ConcreteModel("work_prices")
     model.W, model.T = pyo.RangeSet(0, workers - 1), pyo.RangeSet(0, types - 1)
@@ -94,6 +99,7 @@ def extract(model: pyo.ConcreteModel) -> list[tuple[float, float, float, float, 
 
     A price that no constraint names (of a worker that no request fits) has no value there and is 0.
     """
+    import pyomo.environ as pyo
 
     def price(name: str, w: int) -> float:
         value = pyo.value(getattr(model, name)[w], exception=False)

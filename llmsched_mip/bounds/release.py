@@ -45,8 +45,8 @@ def _suffix_sum(values: FloatArray) -> FloatArray:
 def suffix_seconds(late: Instance) -> FloatArray:
     """Least seconds that one worker needs for the requests from each position on: shape (n,).
 
-    Proof.  The identity of `makespan_from_rounds` for every suffix, with R the largest of ⌈Σd / J⌉, ⌈Σvol /
-    M⌉ and max d.  The fixed part of the prefill is base times the largest of 1, ⌈Σp / N⌉ and ⌈m / J⌉
+    Proof.  The conserved-work identity (`makespan_from_rounds`) for every suffix, with R the largest of ⌈Σd / J⌉,
+    ⌈Σvol / M⌉ and max d.  The fixed part of the prefill is base times the largest of 1, ⌈Σp / N⌉ and ⌈m / J⌉
     iterations, or by levels the priced prefill work.  The limits J, M, N of all requests hold for a part of
     them.
     """
@@ -55,14 +55,15 @@ def suffix_seconds(late: Instance) -> FloatArray:
     tokens, count = _suffix_sum(limits.p.astype(np.float64)), np.arange(late.n, 0, -1)
     longest = np.maximum.accumulate(limits.d[::-1])[::-1]
     rounds = np.maximum(np.maximum(_ceil(d / limits.slots), _ceil(volume / limits.kv)), longest)
-    decode_s = worker.decode_time.run_seconds(rounds, 0, 0) + _suffix_sum(
+    decode_s: FloatArray = worker.decode_time.run_seconds(rounds, 0, 0) + _suffix_sum(
         worker.decode_time.run_seconds(limits.d, 1, limits.p) - worker.decode_time.run_seconds(limits.d, 0, 0)
     )
     prefill = worker.prefill_time
     if prefill.affine:
         iterations = np.maximum(_ceil(tokens / limits.batch_tokens), _ceil(count / limits.slots))
         fixed_s = (np.maximum(iterations, 1.0) - 1.0) * prefill.fixed_seconds
-        return decode_s + prefill.seconds(tokens) + fixed_s
+        prefill_s: FloatArray = prefill.seconds(tokens)
+        return decode_s + prefill_s + fixed_s
     prices = extreme_prices(limits, "slots", float(tokens[0]), late.n)
     return decode_s + _suffix_sum(priced_parts(limits, prices)[0])
 

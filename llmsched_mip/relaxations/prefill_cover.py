@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from llmsched_mip import solvers
 from llmsched_mip.budget import Budget
+from llmsched_mip.models import prefill_cover as covering_model
 from llmsched_mip.relaxations.limits import Limits, ceil_div, exact_sum
 from llmsched_mip.timing import IntArray
 from llmsched_mip.tolerance import meets, rounded_down
@@ -31,10 +33,10 @@ def bins_needed(sizes: IntArray, capacity: int) -> int:
     thresholds = np.concatenate(([0], np.unique(ordered[:half])))
     low = np.searchsorted(ordered, thresholds, side="left")
     high = np.searchsorted(ordered, capacity - thresholds, side="right")
-    own_bins = len(ordered) - half
+    alone = len(ordered) - half
     room = (high - half) * capacity - (total[high] - total[half])
     excess = np.maximum(total[half] - total[low] - room, 0)
-    return own_bins + int(np.max(-(-excess // capacity)))
+    return alone + int(np.max(-(-excess // capacity)))
 
 
 def fewest_iterations(limits: Limits) -> int:
@@ -101,20 +103,17 @@ def _cover(
     tokens: tuple[int, ...],
     iterations: tuple[int, ...],
 ) -> tuple[float, list[int] | None]:
-    from llmsched_mip.models import prefill_cover
-    from llmsched_mip.solvers import highs
-
     cheapest = min(s / c for s, c in zip(seconds, capacity, strict=True))
     fluid = max(tokens[0] * cheapest, iterations[0] * seconds[0])
     if fluid == 0:
         return 0.0, None
     # In a unit of time in which the objective is about 512: the solver's tolerances are absolute.
     unit = math.frexp(fluid)[1] - 9
-    model = prefill_cover.build([math.ldexp(s, -unit) for s in seconds], capacity, tokens, iterations)
-    result = highs.solve(model, budget=Budget(COVER_TIME_LIMIT_S), threads=1, options=highs.EXACT)
+    model = covering_model.build([math.ldexp(s, -unit) for s in seconds], capacity, tokens, iterations)
+    result = solvers.solve(model, budget=Budget(COVER_TIME_LIMIT_S), threads=1, options=solvers.EXACT)
     proven = math.ldexp(result.bound, unit) if math.isfinite(result.bound) else 0.0
     if result.value is None:
         return max(fluid, rounded_down(proven)), None
-    counts = prefill_cover.extract(model)
+    counts = covering_model.extract(model)
     cost = math.fsum(s * z for s, z in zip(seconds, counts, strict=True))
     return (cost if meets(max(fluid, proven), cost) else max(fluid, rounded_down(proven))), counts

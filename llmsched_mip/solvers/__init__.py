@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from llmsched_mip.solvers.arrays import ArrayModel, PyomoForm, standard_form
     from llmsched_mip.solvers.cbc import solve_with_cbc
     from llmsched_mip.solvers.export import FORMATS, write_model
-    from llmsched_mip.solvers.highs import solve, solve_arrays
+    from llmsched_mip.solvers.highs import EXACT, solve, solve_arrays
     from llmsched_mip.solvers.result import SolveResult, Status, TracePoint
 
     __all__ = [
+        "EXACT",
         "FORMATS",
         "ArrayModel",
         "PyomoForm",
@@ -31,7 +32,7 @@ else:
             "arrays": ["ArrayModel", "PyomoForm", "standard_form"],
             "cbc": ["solve_with_cbc"],
             "export": ["FORMATS", "write_model"],
-            "highs": ["solve", "solve_arrays"],
+            "highs": ["EXACT", "solve", "solve_arrays"],
             "result": ["SolveResult", "Status", "TracePoint"],
         },
     )

@@ -132,7 +132,7 @@ def formulate(
     latest_s: FloatArray | None = None,
 ) -> Formulation:
     """The sets, columns and blocks of the model; arguments as in `build`."""
-    s = Sets(instance, _rounds(instance, horizon), options or Options(), least, latest_s)
+    s = Sets(instance, _rounds(instance, horizon), least, latest_s, options or Options())
     form = LinearBlocks()
     v, active = declare(s, form), s.active()
     form.objective, form.offset = objective(s, v)
@@ -172,4 +172,4 @@ def start(model: pyo.ConcreteModel, plan: Plan) -> bool:
 
 def size(instance: Instance, horizon: IntArray | None = None, options: Options | None = None) -> dict[str, int]:
     """Columns and nonzeros of the model before anything is built; see `sizes`."""
-    return estimate(Sets(instance, _rounds(instance, horizon), options or Options()))
+    return estimate(Sets(instance, _rounds(instance, horizon), options=options or Options()))

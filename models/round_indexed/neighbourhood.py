@@ -120,7 +120,7 @@ class Part:
 
 def formulate(instance: Instance, horizon: IntArray, options: Options, part: Part) -> Formulation:
     """The model of a part; `options` leaves types apart, and windows around completions have no place in it."""
-    s = Sets(instance, horizon, options, part=part.starts, most_iterations=part.iterations)
+    s = Sets(instance, horizon, options=options, part=part.starts, most_iterations=part.iterations)
     form = LinearBlocks()
     v, active = declare(s, form), s.active()
     first_order = s.completion and not s.grid

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llmsched_mip.instance import Instance
 from llmsched_mip.models.horizon import least_rounds
 from llmsched_mip.models.prefill import PrefillForm
-from llmsched_mip.models.sets import RequestTypes, labels
+from llmsched_mip.models.sets import InstanceSets, RequestTypes
 from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.unit_rounds import times_are_rounds
@@ -100,49 +99,25 @@ class Active(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Sets:
+class Sets(InstanceSets):
     """The sets of one model.
 
     Parameters
     ----------
-    instance : Instance
-    horizon : int array, shape (W,)
-        T_w.
+    instance, horizon, least, latest_s
+        As in `InstanceSets`; default of `least`: `horizon.least_rounds`.
     options : Options
-    least : int, optional
-        Fewest decode rounds of any plan that matters, one worker; default `horizon.least_rounds`.
-    latest_s : float array, shape (n,), optional
-        Latest completion of each request in any plan that matters, seconds.
     part : Starts, optional
         Only these starts, and no times: see `neighbourhood`.
     most_iterations : sequence of int, shape (W,), optional
         Q_w is at most this.
     """
 
-    instance: Instance
-    horizon: IntArray
     options: Options = field(default_factory=Options)
-    least: int | None = None
-    latest_s: FloatArray | None = None
     part: Starts | None = None
     most_iterations: list[int] | None = None
 
     # -- which form of the model ----------------------------------------------------------------------------------
-
-    @cached_property
-    def completion(self) -> bool:
-        """Whether the objective is total completion; else it is the makespan."""
-        return self.instance.objective == "total_completion"
-
-    @cached_property
-    def shift_s(self) -> float:
-        """The first arrival, which is 0 in the model, seconds."""
-        return float(self.instance.requests.arrival_s.min())
-
-    @cached_property
-    def arrivals(self) -> bool:
-        """Whether a request arrives later than the first."""
-        return bool((self.instance.requests.arrival_s > self.shift_s).any())
 
     @cached_property
     def grid(self) -> bool:
@@ -160,16 +135,6 @@ class Sets:
     def types(self) -> RequestTypes:
         """K: p_k, d_k, r_k, ω_k and n_k."""
         return RequestTypes.of(self.instance, self.options.types and not self.timed)
-
-    @cached_property
-    def workers(self) -> list[str]:
-        """Labels of the workers."""
-        return labels([worker.name for worker in self.instance.workers])
-
-    @cached_property
-    def round_s(self) -> FloatArray:
-        """a_w, shape (W,), seconds."""
-        return np.array([worker.decode_time.base_seconds(1) for worker in self.instance.workers], dtype=np.float64)
 
     @cached_property
     def counts(self) -> IntArray:
@@ -263,7 +228,8 @@ class Sets:
 
     @cached_property
     def _first_iteration(self) -> IntArray:
-        return np.cumsum(self.horizon * self.Q) - self.horizon * self.Q
+        many = self.horizon * self.Q
+        return np.asarray(np.cumsum(many) - many)
 
     def round_row(self, w: Any, t: Any) -> Any:
         """Place of (w, t) among the rounds."""

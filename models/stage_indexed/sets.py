@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from llmsched_mip.alone import earliest_completions
-from llmsched_mip.instance import Instance
 from llmsched_mip.models.blocks import LinearBlocks
 from llmsched_mip.models.prefill import PrefillForm
-from llmsched_mip.models.sets import labels
+from llmsched_mip.models.sets import InstanceSets, labels
 from llmsched_mip.spans import within
 from llmsched_mip.timing import FloatArray, IntArray, decode_work_seconds
 
@@ -28,24 +27,8 @@ class Places(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Sets:
-    """The sets of one model.
-
-    Parameters
-    ----------
-    instance : Instance
-    horizon : int array, shape (W,)
-        Most rounds of each worker.
-    least : int, optional
-        Fewest rounds, one worker.
-    latest_s : float array, shape (n,), optional
-        Latest completion of each request in any plan that matters, seconds.
-    """
-
-    instance: Instance
-    horizon: IntArray
-    least: int | None = None
-    latest_s: FloatArray | None = None
+class Sets(InstanceSets):
+    """The sets of one model."""
 
     @cached_property
     def p(self) -> IntArray:
@@ -63,19 +46,9 @@ class Sets:
         return np.array([int(self.d[fits].max(initial=0)) for fits in self.instance.fits_worker.T])
 
     @cached_property
-    def shift_s(self) -> float:
-        """The first arrival, which is 0 in the model, seconds."""
-        return float(self.instance.requests.arrival_s.min())
-
-    @cached_property
-    def completion(self) -> bool:
-        """Whether the objective is total completion; else it is the makespan."""
-        return self.instance.objective == "total_completion"
-
-    @cached_property
     def timed(self) -> bool:
         """Whether times matter: stages then have variables for their begin and end."""
-        return self.completion or bool((self.instance.requests.arrival_s > self.shift_s).any())
+        return self.completion or self.arrivals
 
     @cached_property
     def fitting(self) -> IntArray:
@@ -141,11 +114,6 @@ class Sets:
         ]
 
     @cached_property
-    def round_s(self) -> FloatArray:
-        """a_w, shape (W,), seconds."""
-        return np.array([worker.decode_time.base_seconds(1) for worker in self.instance.workers], dtype=np.float64)
-
-    @cached_property
     def decode_s(self) -> FloatArray:
         """b d + c vol, shape (W, n), seconds."""
         volume = self.instance.kv_volume
@@ -158,11 +126,6 @@ class Sets:
     def requests(self) -> list[str]:
         """Labels of the requests."""
         return labels(list(self.instance.requests.id))
-
-    @cached_property
-    def workers(self) -> list[str]:
-        """Labels of the workers."""
-        return labels([worker.name for worker in self.instance.workers])
 
     @cached_property
     def names(self) -> list[tuple[str, ...]]:

@@ -67,12 +67,12 @@ class PairSearch:
     def _swap(self, full: int) -> bool:
         """Best move or swap out of the fullest bin that lowers the larger load of the two bins."""
         load = self.loads[full]
-        own = np.array(self.items[full])
-        own = own[np.unique(self.lengths[own], return_index=True)[1]]
+        here = np.array(self.items[full])
+        here = here[np.unique(self.lengths[here], return_index=True)[1]]
         bins = np.flatnonzero(self.loads < load - 1)
-        if len(own) * len(self.lengths) > MATRIX_ENTRIES:
+        if len(here) * len(self.lengths) > MATRIX_ENTRIES:
             bins = bins[np.argsort(self.loads[bins], kind="stable")[:8]]
-            own = own[:: max(1, len(own) // 64)]
+            here = here[:: max(1, len(here) // 64)]
         inside = np.zeros(self.bins, dtype=bool)
         inside[bins] = True
         others = np.flatnonzero(inside[self.assignment])
@@ -80,14 +80,14 @@ class PairSearch:
         if not len(other_bin):
             return False
         other_length = np.concatenate((self.lengths[others], np.zeros(len(bins), dtype=np.int64)))
-        shift = self.lengths[own][:, None] - other_length[None, :]
+        shift = self.lengths[here][:, None] - other_length[None, :]
         after = np.where(shift > 0, np.maximum(load - shift, self.loads[other_bin][None, :] + shift), load)
         k = int(after.argmin())
         if after.flat[k] >= load:
             return False
         a, b = divmod(k, after.shape[1])
         moved = [int(others[b])] if b < len(others) else []
-        self._exchange(full, int(other_bin[b]), int(own[a]), moved)
+        self._exchange(full, int(other_bin[b]), int(here[a]), moved)
         return True
 
     def _exchange(self, full: int, other: int, item: int, back: list[int]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from llmsched_mip.budget import Budget
-from llmsched_mip.timing import IntArray
+from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.unit_loads import add, earliest
 from llmsched_mip.unit_rounds import UnitRounds
 
@@ -16,21 +17,50 @@ HOT, COLD = 0.02, 0.0005
 SLICE_WORK = 2_000_000
 
 
+class Requests(NamedTuple):
+    """The unit-round problem, compiled."""
+
+    p: IntArray
+    d: IntArray
+    weight: FloatArray
+    capacity: int
+
+
+class Schedule(NamedTuple):
+    """An order, the starts that it gives and the KV load of every round; the best value and starts met."""
+
+    order: IntArray
+    starts: IntArray
+    load: IntArray
+    best: FloatArray
+    best_starts: IntArray
+
+
 @njit(cache=True)
-def _rebuild(p, d, weight, capacity, order, begin, load, starts):  # type: ignore[no-untyped-def]
+def _rebuild(requests, schedule, begin):  # type: ignore[no-untyped-def]
     """Place the requests from position `begin` of the order on; the weighted sum of their completions."""
+    p, d, weight, capacity = requests
     cost = 0.0
-    for at in range(begin, len(order)):
-        i = order[at]
-        starts[i] = earliest(load, capacity, p[i], d[i], 0)
-        add(load, p[i], d[i], starts[i], 1)
-        cost += weight[i] * (starts[i] + d[i])
+    for at in range(begin, len(schedule.order)):
+        i = schedule.order[at]
+        schedule.starts[i] = earliest(schedule.load, capacity, p[i], d[i], 0)
+        add(schedule.load, p[i], d[i], schedule.starts[i], 1)
+        cost += weight[i] * (schedule.starts[i] + d[i])
     return cost
 
 
 @njit(cache=True)
-def _anneal(p, d, weight, capacity, order, load, starts, value, best, best_starts, temperature, moves, random):  # type: ignore[no-untyped-def]
-    """Insertions and swaps at one temperature; updates everything in place, returns the current value."""
+def _load(requests, schedule, begin, sign):  # type: ignore[no-untyped-def]
+    """Add (sign 1) or take out (sign -1) the load of the requests from position `begin` of the order on."""
+    for at in range(begin, len(schedule.order)):
+        i = schedule.order[at]
+        add(schedule.load, requests.p[i], requests.d[i], schedule.starts[i], sign)
+
+
+@njit(cache=True)
+def _anneal(requests, schedule, value, temperature, moves, random):  # type: ignore[no-untyped-def]
+    """Insertions and swaps at one temperature; updates the schedule in place, returns its value."""
+    order, starts = schedule.order, schedule.starts
     n = len(order)
     old, old_starts = order.copy(), starts.copy()
     for _ in range(moves):
@@ -43,9 +73,8 @@ def _anneal(p, d, weight, capacity, order, load, starts, value, best, best_start
         old[:], old_starts[:] = order, starts
         kept = value
         for at in range(begin, n):
-            i = order[at]
-            add(load, p[i], d[i], starts[i], -1)
-            kept -= weight[i] * (starts[i] + d[i])
+            kept -= requests.weight[order[at]] * (starts[order[at]] + requests.d[order[at]])
+        _load(requests, schedule, begin, -1)
         if random.random() < 0.6:
             i = order[a]
             if a < b:
@@ -55,40 +84,34 @@ def _anneal(p, d, weight, capacity, order, load, starts, value, best, best_start
             order[b] = i
         else:
             order[a], order[b] = order[b], order[a]
-        new = kept + _rebuild(p, d, weight, capacity, order, begin, load, starts)
+        new = kept + _rebuild(requests, schedule, begin)
         if new <= value or random.random() < math.exp((value - new) / temperature):
             value = new
-            if value < best[0] - 1e-9:
-                best[0] = value
-                best_starts[:] = starts
+            if value < schedule.best[0] - 1e-9:
+                schedule.best[0] = value
+                schedule.best_starts[:] = starts
             continue
-        for at in range(begin, n):
-            i = order[at]
-            add(load, p[i], d[i], starts[i], -1)
+        _load(requests, schedule, begin, -1)
         order[:], starts[:] = old, old_starts
-        for at in range(begin, n):
-            i = order[at]
-            add(load, p[i], d[i], starts[i], 1)
+        _load(requests, schedule, begin, 1)
     return value
 
 
 def anneal(problem: UnitRounds, starts: IntArray, budget: Budget, seed: int) -> IntArray:
     """Best start rounds found within a finite budget, from `starts` on; the temperature follows the time passed."""
-    own, random = problem, np.random.default_rng(seed)
-    load = np.zeros(int(own.d.sum()) + int(own.d.max()) + 2, dtype=np.int64)
-    order = np.lexsort((own.d, starts))
-    current = np.zeros(own.n, dtype=np.int64)
-    value = _rebuild(own.p, own.d, own.weight, own.capacity, order, 0, load, current)
-    best, best_starts = np.array([own.value(starts)]), starts.astype(np.int64)
+    random, d = np.random.default_rng(seed), problem.d
+    requests = Requests(problem.p, d, problem.weight, problem.capacity)
+    load = np.zeros(int(d.sum()) + int(d.max()) + 2, dtype=np.int64)
+    best = np.array([problem.value(starts)])
+    order, placed = np.lexsort((d, starts)), np.zeros(problem.n, dtype=np.int64)
+    schedule = Schedule(order, placed, load, best, starts.astype(np.int64))
+    value = _rebuild(requests, schedule, 0)
     if value < best[0]:
-        best[0], best_starts[:] = value, current
-    per_request = best[0] / own.n
-    moves = int(np.clip(SLICE_WORK // int(own.d.sum()), 1, 5_000))
+        best[0], schedule.best_starts[:] = value, placed
+    per_request = best[0] / problem.n
+    moves = int(np.clip(SLICE_WORK // int(d.sum()), 1, 5_000))
     while not budget.spent():
         share = min(1.0, budget.elapsed / budget.seconds)
         temperature = per_request * HOT * (COLD / HOT) ** share * 5
-        value = _anneal(
-            own.p, own.d, own.weight, own.capacity, order, load, current, value, best, best_starts,
-            temperature, moves, random,
-        )  # fmt: skip
-    return best_starts
+        value = _anneal(requests, schedule, value, temperature, moves, random)
+    return schedule.best_starts

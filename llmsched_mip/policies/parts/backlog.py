@@ -82,7 +82,7 @@ class Backlog:
 
     def choose(self, view: WorkerView) -> list[int]:
         """A batch that fits now, not yet taken from the queue."""
-        if not self.queue or view.free_slots == 0:
+        if view.free_slots == 0 or not self.queue:
             return []
         return self.admission[view.index].batch(view, self.candidates(view), self.skip)
 

@@ -31,7 +31,6 @@ class ListScheduling(BacklogPolicy):
         if batch:
             return backlog.take(batch)
         # Behind one that does not fit no arrival may start, but on another worker.
-        may_start = self.overtaking or not backlog.queue or len(backlog.admission) > 1
-        wake = view.free_slots > 0 and may_start
+        wake = view.free_slots > 0 and (self.overtaking or not backlog.queue or len(backlog.admission) > 1)
         rounds = backlog.until_the_first_fits(view)
         return decode_or_wait(view, wake) if rounds is None else Decode(rounds, wake)

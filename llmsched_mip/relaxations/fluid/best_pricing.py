@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from llmsched_mip import solvers
 from llmsched_mip.alone import alone_seconds
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
+from llmsched_mip.models import work_prices
 from llmsched_mip.relaxations.fluid.pricing import (
     NOTHING,
     RESOURCES,
@@ -38,17 +40,17 @@ def best_pricing(
     `MOST_TYPES` requests.
     """
     limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
-    if len({own.worker.kind for own in limits}) == 1:
+    if len({worker.worker.kind for worker in limits}) == 1:
         return _shared_equally(instance, limits, resources)
     return repaired(limits, _solve(instance, limits, resources, budget or Budget()))
 
 
 def _shared_equally(instance: Instance, limits: list[Limits], resources: Sequence[str]) -> list[WorkerPrices]:
-    tokens, used = float(exact_sum(instance.requests.prefill_tokens)), [own for own in limits if len(own.p)]
+    tokens, used = float(exact_sum(instance.requests.prefill_tokens)), [worker for worker in limits if len(worker.p)]
     candidates = [
         [
-            extreme_prices(own, resource, tokens, instance.n).scaled(1.0 / len(used)) if len(own.p) else NOTHING
-            for own in limits
+            extreme_prices(worker, resource, tokens, instance.n).scaled(1.0 / len(used)) if len(worker.p) else NOTHING
+            for worker in limits
         ]
         for resource in resources
     ]
@@ -69,36 +71,33 @@ def sample(instance: Instance) -> tuple[IntArray, IntArray]:
 
 
 def _solve(instance: Instance, limits: list[Limits], resources: Sequence[str], budget: Budget) -> list[WorkerPrices]:
-    from llmsched_mip.models import work_prices
-    from llmsched_mip.solvers import highs
-
     chosen, count = sample(instance)
     only_time = WorkerPrices(1.0, 0.0, 0.0, 0.0, 0.0)
     types = instance.take(chosen)
-    own_seconds = np.zeros((len(chosen), len(limits)))
+    seconds = np.zeros((len(chosen), len(limits)))
     for w in range(len(limits)):
         fits = types.fits_worker[:, w]
         if fits.any():
-            own_seconds[fits, w] = np.add(*priced_parts(Limits.of(types, w), only_time))
+            seconds[fits, w] = np.add(*priced_parts(Limits.of(types, w), only_time))
     # In a unit of time in which requests take about one: the solver's tolerances are absolute.
     unit = math.frexp(float(alone_seconds(types).max()))[1]
-    fixed = [fixed_prefill(own) if len(own.p) else [] for own in limits]
-    used = [own for own in limits if len(own.p)]
-    kv_unit, token_unit = _unit(int(types.kv_volume.max())), _unit(max(own.batch_tokens for own in used))
+    fixed = [fixed_prefill(worker) if len(worker.p) else [] for worker in limits]
+    used = [worker for worker in limits if len(worker.p)]
+    kv_unit, token_unit = _unit(int(types.kv_volume.max())), _unit(max(worker.batch_tokens for worker in used))
     data = work_prices.PriceData(
         count.astype(np.float64),
         types.requests.prefill_tokens / token_unit,
         types.requests.decode_tokens.astype(np.float64),
         types.kv_volume / kv_unit,
-        np.ldexp(own_seconds, -unit),
+        np.ldexp(seconds, -unit),
         types.fits_worker,
-        [math.ldexp(own.worker.decode_time.base_s, -unit) for own in limits],
-        [own.slots for own in limits],
-        [own.kv / kv_unit for own in limits],
-        [[(tokens / token_unit, math.ldexp(seconds, -unit)) for tokens, seconds in own] for own in fixed],
+        [math.ldexp(worker.worker.decode_time.base_s, -unit) for worker in limits],
+        [worker.slots for worker in limits],
+        [worker.kv / kv_unit for worker in limits],
+        [[(tokens / token_unit, math.ldexp(level_s, -unit)) for tokens, level_s in levels] for levels in fixed],
     )
     model = work_prices.build(data, resources)
-    result = highs.solve(model, budget=budget)
+    result = solvers.solve(model, budget=budget)
     if result.x is None:
         return _shared_equally(instance, limits, resources)
     return [

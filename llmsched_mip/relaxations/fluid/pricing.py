@@ -102,16 +102,16 @@ def repaired(limits: list[Limits], raw: list[WorkerPrices]) -> list[WorkerPrices
     """A solver's multipliers cut down to satisfy the conditions: its tolerances never reach a bound."""
     total = max(1.0, sum(max(prices.mu, 0.0) for prices in raw))
     pricing = []
-    for own, prices in zip(limits, raw, strict=True):
-        if not len(own.p):
+    for worker, prices in zip(limits, raw, strict=True):
+        if not len(worker.p):
             pricing.append(NOTHING)
             continue
         mu = max(prices.mu, 0.0) / total
         alpha, beta, gamma, delta = (
             max(x, 0.0) / total for x in (prices.alpha, prices.beta, prices.gamma, prices.delta)
         )
-        rounds = _shrink(alpha * own.slots + beta * own.kv, mu * own.worker.decode_time.base_s)
-        batch = min(_shrink(gamma * n + delta * own.slots, mu * s) for n, s in fixed_prefill(own))
+        rounds = _shrink(alpha * worker.slots + beta * worker.kv, mu * worker.worker.decode_time.base_s)
+        batch = min(_shrink(gamma * n + delta * worker.slots, mu * s) for n, s in fixed_prefill(worker))
         pricing.append(WorkerPrices(mu, alpha * rounds, beta * rounds, gamma * batch, delta * batch))
     return pricing
 

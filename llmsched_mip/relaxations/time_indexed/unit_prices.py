@@ -68,7 +68,8 @@ class StartPrices:
         starts = np.arange(self.prices.shape[1] + 1)
         paid = price_paid(self.problem, self.windows, self.prices)
         cost: FloatArray = paid + weight[:, None] * (starts + d[:, None])
-        return cost - cost.min(axis=1, keepdims=True)
+        cost -= cost.min(axis=1, keepdims=True)
+        return cost
 
 
 class Columns(NamedTuple):
