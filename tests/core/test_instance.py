@@ -158,3 +158,11 @@ def test_work_of_requests_is_infinite_where_they_do_not_fit():
     assert np.isfinite(seconds).tolist() == [[True, True], [True, False]]
     # Alone on the first worker: its rounds and the slope of its prompt.
     assert seconds[:, 0].tolist() == [5 + 0.1 * 3, 6 + 0.1 * 4]
+
+
+def test_another_objective_is_one_that_there_is():
+    instance = Instance("two", requests(), [WORKER])
+    assert instance.with_objective("makespan") is instance
+    assert instance.with_objective("total_completion").digest == instance.digest
+    with pytest.raises(InvalidInputError, match="objective: expected one of makespan, total_completion"):
+        instance.with_objective("speed")
