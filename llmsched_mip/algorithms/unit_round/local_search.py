@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from llmsched_mip.algorithms.compiled import kernel
 from llmsched_mip.budget import Budget
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.unit_loads import add, earliest
@@ -36,7 +37,7 @@ class Schedule(NamedTuple):
     best_starts: IntArray
 
 
-@njit(cache=True)
+@kernel
 def _rebuild(requests, schedule, begin):  # type: ignore[no-untyped-def]
     """Place the requests from position `begin` of the order on; the weighted sum of their completions."""
     p, d, weight, capacity = requests
@@ -49,7 +50,7 @@ def _rebuild(requests, schedule, begin):  # type: ignore[no-untyped-def]
     return cost
 
 
-@njit(cache=True)
+@kernel
 def _load(requests, schedule, begin, sign):  # type: ignore[no-untyped-def]
     """Add (sign 1) or take out (sign -1) the load of the requests from position `begin` of the order on."""
     for at in range(begin, len(schedule.order)):

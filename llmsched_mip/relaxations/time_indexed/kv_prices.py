@@ -95,12 +95,12 @@ class Sums(NamedTuple):
 
 
 @njit(cache=True, fastmath={"nnan", "nsz", "reassoc", "contract"})  # type: ignore[untyped-decorator, unused-ignore]
-def _chunk_costs(first, request, sums, costs):  # type: ignore[no-untyped-def]
+def _chunk_costs(first, request, total, moment, now, costs):  # type: ignore[no-untyped-def]
     """Fill `costs` with the brackets of the starts `first`, `first` + 1, ... and return the least of them."""
     (p, d, rate, ready), size = request, len(costs)
-    t0, t1 = sums.total[first : first + size], sums.total[first + d : first + d + size]
-    m0, m1 = sums.moment[first : first + size], sums.moment[first + d : first + d + size]
-    s, least = sums.now[first : first + size], np.inf
+    t0, t1 = total[first : first + size], total[first + d : first + d + size]
+    m0, m1 = moment[first : first + size], moment[first + d : first + d + size]
+    s, least = now[first : first + size], np.inf
     for k in range(size):
         cost = max(rate * s[k], ready) + (p - s[k]) * (t1[k] - t0[k]) + (m1[k] - m0[k])
         costs[k] = cost
@@ -115,7 +115,7 @@ def _best_starts(columns, prices, sums):  # type: ignore[no-untyped-def]
     A bracket is at least its ω a s, so later starts need no look once that is above the least so far.
     """
     T = len(prices)
-    total, moment = sums.total, sums.moment
+    total, moment, now, starts = sums
     for t in range(T):
         total[t + 1] = total[t] + prices[t]
         moment[t + 1] = moment[t] + prices[t] * (t + 1)
@@ -130,10 +130,10 @@ def _best_starts(columns, prices, sums):  # type: ignore[no-untyped-def]
             if rate * first > best:
                 break
             size = min(CHUNK, T + 1 - first)
-            least = _chunk_costs(first, request, sums, costs[:size])
+            least = _chunk_costs(first, request, total, moment, now, costs[:size])
             if least < best:
                 best = least
-                sums.starts[i] = first + np.argmin(costs[:size])
+                starts[i] = first + np.argmin(costs[:size])
         value += best
     return value
 
