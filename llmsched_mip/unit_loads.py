@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from numba import njit
 
+from llmsched_mip.compiled import kernel
 
-@njit(cache=True)
+
+@kernel
 def earliest(load, capacity, p, d, s):  # type: ignore[no-untyped-def]
     """First start ≥ s at which a request fits; load[τ] is the KV of round τ, and 0 beyond the array.
 
@@ -24,7 +26,7 @@ def earliest(load, capacity, p, d, s):  # type: ignore[no-untyped-def]
             return s
 
 
-@njit(cache=True)
+@kernel
 def add(load, p, d, s, sign):  # type: ignore[no-untyped-def]
     """Add (sign 1) or take out (sign -1) a request that starts after round s."""
     for k in range(1, d + 1):

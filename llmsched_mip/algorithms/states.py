@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llmsched_mip.algorithms.compiled import kernel
+from llmsched_mip.compiled import kernel
 from llmsched_mip.timing import FloatArray, IntArray
 
 MOST_ENTRIES = 4_000_000

@@ -30,9 +30,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from llmsched_mip.algorithms.compiled import copy_to, kernel
 from llmsched_mip.algorithms.stages.least import WAITING, least_makespan, least_sum
 from llmsched_mip.algorithms.states import dominated, store
+from llmsched_mip.compiled import copy_to, kernel
 from llmsched_mip.timing import FloatArray, IntArray
 
 FRESH, OPEN, CLOSED = 0, 1, 2

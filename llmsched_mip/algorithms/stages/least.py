@@ -6,8 +6,8 @@ most J requests; the share of every request's rounds and prompt; and the rounds 
 
 from __future__ import annotations
 
-from llmsched_mip.algorithms.compiled import kernel
 from llmsched_mip.algorithms.stages.problem import UNLIMITED
+from llmsched_mip.compiled import kernel
 
 WAITING = -1
 

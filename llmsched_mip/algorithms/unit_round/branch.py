@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llmsched_mip.algorithms.compiled import copy_to, kernel
 from llmsched_mip.algorithms.states import dominated, store
+from llmsched_mip.compiled import copy_to, kernel
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.unit_loads import add, earliest
 from llmsched_mip.unit_rounds import UnitRounds

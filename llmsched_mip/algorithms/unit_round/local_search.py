@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from llmsched_mip.algorithms.compiled import kernel
 from llmsched_mip.budget import Budget
+from llmsched_mip.compiled import kernel
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.unit_loads import add, earliest
 from llmsched_mip.unit_rounds import UnitRounds
