@@ -14,82 +14,19 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
-from llmsched_mip.limits import MOST_LIMIT, finite
 from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
 from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.requests import MAX_TOKENS, Requests
 from llmsched_mip.timing import (
-    DecodeTime,
     FloatArray,
     IntArray,
-    LevelPrefill,
-    PrefillTime,
-    request_kv_peak,
     request_kv_volume,
     work_seconds,
 )
-from llmsched_mip.values import is_integer, require_text
+from llmsched_mip.values import require_text
+from llmsched_mip.worker import Worker, validate_worker, worker_document
 
 __all__ = ["MAX_TOKENS", "Instance", "Requests", "Worker"]
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """One engine: slots, KV cache, and measured iteration times.
-
-    Parameters
-    ----------
-    name : str
-    prefill_time : AffinePrefill or LevelPrefill
-        Duration of a prefill iteration, seconds.
-    decode_time : DecodeTime
-        Duration of a decode round, seconds.
-    slots : int or None
-        Most requests in decode at once; None: no limit.
-    kv_capacity : int or None
-        KV-cache size in tokens; None: no limit.
-    prefill_token_cap : int or None
-        Most prompt tokens in one prefill iteration; None: no limit.
-    """
-
-    name: str
-    prefill_time: PrefillTime
-    decode_time: DecodeTime
-    slots: int | None = None
-    kv_capacity: int | None = None
-    prefill_token_cap: int | None = None
-
-    @property
-    def max_prefill_tokens(self) -> int | None:
-        """Most prompt tokens that one prefill iteration may hold: the cap or the last level."""
-        limits = [m for m in (self.prefill_token_cap, self.prefill_time.max_tokens) if m is not None]
-        return min(limits) if limits else None
-
-    @property
-    def kind(self) -> tuple[Any, ...]:
-        """All but the name: workers of one kind can stand for each other."""
-        return self.prefill_time, self.decode_time, self.slots, self.kv_capacity, self.prefill_token_cap
-
-    def most_slots(self, requests: int) -> int:
-        """Most of so many requests in decode at once: finite, and no more than there are."""
-        return finite(self.slots, requests)
-
-    def most_kv(self, tokens: int) -> int:
-        """KV tokens that can be held, of `tokens` that could ever be: finite, never more than these."""
-        return finite(self.kv_capacity, tokens)
-
-    def most_prefill(self, tokens: int) -> int:
-        """Prompt tokens of one prefill iteration, of `tokens` that there are: finite, never more than these."""
-        return finite(self.max_prefill_tokens, tokens)
-
-    def fits(self, prefill_tokens: IntArray, decode_tokens: IntArray) -> np.ndarray:
-        """Whether each request alone fits: shape (n,), bool."""
-        fits = np.ones(len(prefill_tokens), dtype=bool)
-        if self.kv_capacity is not None:
-            fits &= request_kv_peak(prefill_tokens, decode_tokens) <= self.kv_capacity
-        if self.max_prefill_tokens is not None:
-            fits &= prefill_tokens <= self.max_prefill_tokens
-        return fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,49 +171,6 @@ def _limits(worker: Worker) -> str:
     return f"worker {worker.name!r} holds kv_capacity {kv}, prefill tokens in one iteration {prefill}"
 
 
-def validate_worker(where: str, worker: Worker) -> None:
-    """Raise `InvalidInputError` for a value out of its range; field names begin with `where`."""
-    if not worker.name:
-        raise InvalidInputError(f"{where}name", "a worker needs a name")
-    require_text(f"{where}name", worker.name)
-    for name in ("slots", "kv_capacity", "prefill_token_cap"):
-        value = getattr(worker, name)
-        if value is not None and not (is_integer(value) and value >= 1):
-            raise InvalidInputError(f"{where}{name}", f"expected an integer ≥ 1 or null, got {value!r}")
-        if value is not None and value > MOST_LIMIT:
-            raise InvalidInputError(f"{where}{name}", f"expected at most {MOST_LIMIT}, got {value}")
-    for part in ("prefill_time", "decode_time"):
-        timing = getattr(worker, part)
-        for name in ("base_s", "per_token_s", "per_sequence_s", "per_kv_token_s"):
-            value = getattr(timing, name, 0.0)
-            if not (np.isfinite(value) and value >= 0):
-                raise InvalidInputError(
-                    f"{where}{part}.{name}", f"expected a finite number of seconds ≥ 0, got {value}"
-                )
-    if isinstance(worker.prefill_time, LevelPrefill):
-        _validate_levels(f"{where}prefill_time.levels", worker.prefill_time)
-
-
-def _validate_levels(where: str, prefill: LevelPrefill) -> None:
-    if not prefill.tokens:
-        raise InvalidInputError(where, "expected at least one level")
-    if len(prefill.tokens) != len(prefill.level_seconds):
-        raise InvalidInputError(where, "expected as many seconds as token counts")
-    for values, name, least in ((prefill.tokens, "tokens", 1), (prefill.level_seconds, "seconds", 0)):
-        for j, value in enumerate(values):
-            if not (np.isfinite(value) and value >= least):
-                raise InvalidInputError(f"{where}[{j}].{name}", f"expected a finite number ≥ {least}, got {value}")
-            if name == "tokens" and not (is_integer(value) and value <= MAX_TOKENS):
-                raise InvalidInputError(
-                    f"{where}[{j}].{name}", f"expected an integer from 1 to {MAX_TOKENS}, got {value!r}"
-                )
-            if j and value <= values[j - 1]:
-                raise InvalidInputError(
-                    f"{where}[{j}].{name}",
-                    f"expected more than {values[j - 1]}, got {value}: levels increase in tokens and in seconds",
-                )
-
-
 def requests_document(requests: Requests) -> dict[str, Any]:
     """Request columns as plain lists, defaults filled in (absent intervals are null)."""
     document: dict[str, Any] = {"id": list(requests.id)}
@@ -284,24 +178,3 @@ def requests_document(requests: Requests) -> dict[str, Any]:
         values = getattr(requests, name)
         document[name] = None if values is None else values.tolist()
     return document
-
-
-def _plain(limit: int | None) -> int | None:
-    return None if limit is None else int(limit)
-
-
-def worker_document(worker: Worker) -> dict[str, Any]:
-    """A worker as plain values, defaults filled in, times as floats."""
-    decode = worker.decode_time
-    return {
-        "name": worker.name,
-        "slots": _plain(worker.slots),
-        "kv_capacity": _plain(worker.kv_capacity),
-        "prefill_token_cap": _plain(worker.prefill_token_cap),
-        "prefill_time": worker.prefill_time.document(),
-        "decode_time": {
-            "base_s": float(decode.base_s),
-            "per_sequence_s": float(decode.per_sequence_s),
-            "per_kv_token_s": float(decode.per_kv_token_s),
-        },
-    }

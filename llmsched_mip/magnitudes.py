@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,9 +29,7 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_REQUESTS
 from llmsched_mip.requests import Requests
 from llmsched_mip.timing import request_kv_volume
-
-if TYPE_CHECKING:
-    from llmsched_mip.instance import Worker
+from llmsched_mip.worker import Worker
 
 MOST_TOKEN_ROUNDS = 2**53 - 1
 MOST_SECONDS = 1e100

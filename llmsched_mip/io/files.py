@@ -12,14 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.instance import (
-    Instance,
-    Requests,
-    Worker,
-    requests_document,
-    validate_worker,
-    worker_document,
-)
+from llmsched_mip.instance import Instance, Requests, Worker, requests_document
 from llmsched_mip.io.documents import (
     DOCUMENTS,
     InstanceDocument,
@@ -36,6 +29,7 @@ from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.plan import Claims, Plan, WorkerPlan
 from llmsched_mip.result import Result
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
+from llmsched_mip.worker import validate_worker, worker_document
 
 __all__ = [
     "json_schema",

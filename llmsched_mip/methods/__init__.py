@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from llmsched_mip.registry import Registry
+from llmsched_mip.methods.registry import DEFAULT_TIME_LIMIT_S, METHODS
 
 if TYPE_CHECKING:
     from llmsched_mip.methods.exported import model_for_export
@@ -33,19 +32,4 @@ else:
             "search": ["Search"],
         },
     )
-
-DEFAULT_TIME_LIMIT_S = 20.0
-
-METHODS: Registry[Callable[[Search], None]] = Registry(
-    __name__,
-    {
-        "auto": "portfolio:auto",
-        "branch-and-bound": "portfolio:branch_and_bound_or_auto",
-        "full": "portfolio:full_or_auto",
-        "large-neighbourhood": "portfolio:large_neighbourhood_or_auto",
-        "lists": "lists:list_schedules",
-        "mmbpp": "mmbpp:mmbpp",
-        "pattern": "portfolio:pattern_or_auto",
-        "unit-round": "portfolio:unit_round_or_auto",
-    },
-)
+    __all__ += ["DEFAULT_TIME_LIMIT_S", "METHODS"]

@@ -15,7 +15,6 @@ from llmsched_mip.errors import (
 )
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
-from llmsched_mip.methods import DEFAULT_TIME_LIMIT_S, METHODS
 from llmsched_mip.methods.branch_and_bound import (
     branch_and_bound,
     branch_and_bound_again,
@@ -27,6 +26,7 @@ from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
+from llmsched_mip.methods.registry import DEFAULT_TIME_LIMIT_S, METHODS
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
 from llmsched_mip.methods.unit_round import unit_round

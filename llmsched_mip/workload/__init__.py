@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from llmsched_mip.registry import Registry
+from llmsched_mip.names import DEPLOYMENTS
+from llmsched_mip.workload.registry import FAMILIES, IMPORTERS
 
 if TYPE_CHECKING:
     from llmsched_mip.workload.arrivals import with_arrivals
     from llmsched_mip.workload.csv_traces import import_csv
     from llmsched_mip.workload.deployments import deployment
-    from llmsched_mip.workload.family import Family
     from llmsched_mip.workload.generation import Setting, generate
-    from llmsched_mip.workload.importer import Columns, Importer
+    from llmsched_mip.workload.importer import Columns
     from llmsched_mip.workload.predictions import (
         PREDICTIONS,
         with_biased_intervals,
@@ -61,24 +60,4 @@ else:
             ],
         },
     )
-
-FAMILIES: Registry[Family] = Registry(
-    __name__,
-    {
-        "gsm8k-65b": "gsm8k:GSM8K_65B",
-        "gsm8k-opt66b-a100": "gsm8k:GSM8K_OPT66B_A100",
-        "gsm8k-small": "gsm8k:GSM8K_SMALL",
-        "azure-conv": "published:AZURE_CONV",
-        "azure-code": "published:AZURE_CODE",
-        "arxiv-summarization": "published:ARXIV_SUMMARIZATION",
-        "lmsys-chat": "published:LMSYS_CHAT",
-        "kv-uniform": "kv_uniform:KV_UNIFORM",
-        "mixture": "mixture:MIXTURE",
-    },
-)
-
-IMPORTERS: Registry[Importer] = Registry(__name__, {"csv": "csv_traces:import_csv"})
-
-DEPLOYMENTS: tuple[str, ...] = tuple(
-    sorted(path.stem for path in (Path(__file__).resolve().parent.parent / "deployments").glob("*.json"))
-)
+    __all__ += ["DEPLOYMENTS", "FAMILIES", "IMPORTERS"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Worker
 from llmsched_mip.io.files import read_worker
-from llmsched_mip.workload import DEPLOYMENTS
+from llmsched_mip.names import DEPLOYMENTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"
 

@@ -7,10 +7,10 @@ from typing import TypedDict, Unpack
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance
-from llmsched_mip.workload import FAMILIES
 from llmsched_mip.workload.arrivals import with_arrivals
 from llmsched_mip.workload.deployments import deployment
 from llmsched_mip.workload.predictions import with_intervals, with_predictions
+from llmsched_mip.workload.registry import FAMILIES
 
 
 class Setting(TypedDict, total=False):
