@@ -11,6 +11,7 @@ from random_tiny import tiny_instance
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Requests, Worker, clock, methods
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError, InvalidPlanError, UnreadableFileError
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.methods.construct import construct
@@ -58,7 +59,7 @@ def test_a_plan_set_as_start_is_the_value_of_the_model(objective):
             if block.integer:
                 for variable in getattr(model, block.name).values():
                     variable.fix(variable.value)
-        result = solve(model, threads=1, time_limit_s=20)
+        result = solve(model, threads=1, budget=Budget(20))
         if result.value is not None:
             levels = any(isinstance(worker.prefill_time, LevelPrefill) for worker in instance.workers)
             assert result.value >= plan.claims.value - 1e-5, seed

@@ -59,7 +59,7 @@ def test_four_and_five_requests_against_enumeration(objective):
         plan = best_list(instance, objective)
         model, has_start = started(instance, objective, best * (1 + 1e-6) + 1e-6, plan)
         with clock.counting(READING_S):
-            result = solve(model, start=has_start, threads=1, time_limit_s=4)
+            result = solve(model, start=has_start, threads=1, budget=Budget(4))
         slack = TOLERANCE * max(1.0, best)
         assert result.bound <= best + slack, seed
         if result.value is None:
@@ -94,7 +94,7 @@ def test_the_start_is_the_plan(objective):
             if block.integer:
                 for variable in getattr(model, block.name).values():
                     variable.fix(variable.value)
-        result = solve(model, threads=1, time_limit_s=20)
+        result = solve(model, threads=1, budget=Budget(20))
         assert result.value is not None, seed
         levels = any(isinstance(worker.prefill_time, LevelPrefill) for worker in instance.workers)
         if not levels:

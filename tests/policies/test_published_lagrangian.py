@@ -10,7 +10,7 @@ import pytest
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.execution import replay
-from llmsched_mip.plan import Plan, Stage
+from llmsched_mip.plan import Claims, Plan, Stage
 
 
 def instance(slots=2, scale=1.0):
@@ -34,7 +34,7 @@ def test_the_price_starts_from_the_bounds_of_the_plan_and_its_order_is_taken():
     rounds, and then r0 has ended too: r2 starts on the empty worker."""
     case = instance()
     stages = [Stage([0, 1], [0, 1], 1), Stage([3], [1], 1), Stage([2], [1], 4)]
-    plan = replace(Plan.of(case, "hand", [stages]), bounds={"area": 10.0, "kv_volume": 20.0})
+    plan = replace(Plan.of(case, "hand", [stages]), claims=Claims(bounds={"area": 10.0, "kv_volume": 20.0}))
     schedule = replay(case, "lagrangian:published", plan=plan).schedule
     assert schedule.prefill_start_s.tolist() == [0, 0, 8, 4]
     assert schedule.completion_s.tolist() == [8, 2, 11, 6]

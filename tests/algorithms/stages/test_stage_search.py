@@ -77,7 +77,7 @@ def test_the_optimum_is_that_of_the_model_in_highs(seed, objective):
     instance = measured(seed, 5, 2, objective, 70 if seed > 1 else None)
     _, value = searched(instance, objective)
     model = round_indexed.build(instance, horizon=horizon_from_value(instance, value * (1 + 1e-6)))
-    result = solve_model(model, threads=1, time_limit_s=120)
+    result = solve_model(model, threads=1, budget=Budget(120))
     assert result.status is Status.OPTIMAL
     assert result.value == pytest.approx(value, rel=1e-5)
 
