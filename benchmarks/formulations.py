@@ -18,7 +18,8 @@ from rich.table import Table
 from llmsched_mip import bounds, read_instance
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.methods.full import Setting, construct
+from llmsched_mip.methods.construct import construct
+from llmsched_mip.methods.full import Setting
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models import round_indexed
 from llmsched_mip.models.round_indexed import Options
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def _table(instance: Instance, options: argparse.Namespace) -> None:
-    with Search(instance.with_objective(options.time_limit)) as search:
+    with Search(instance, options.time_limit) as search:
         search.raise_bounds(bounds.compute(instance, Budget(options.time_limit)))
         construct(search)
         setting = Setting.of(search)

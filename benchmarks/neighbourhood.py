@@ -50,7 +50,7 @@ def instances(group: str, seeds: int) -> Iterator[Instance]:
 def best(instance: Instance, limit: float, *methods: str) -> tuple[float, str]:
     """Value and method of the best plan after these, one after the other, within the limit."""
     steps = {"lists": list_schedules, "construct": construct}
-    with Search(instance.with_objective(limit), threads=1) as search:
+    with Search(instance, limit, threads=1) as search:
         for name in methods:
             if not search.budget.spent():
                 (steps.get(name) or METHODS[name])(search)
