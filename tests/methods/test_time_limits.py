@@ -16,7 +16,7 @@ from llmsched_mip.methods import solve
 from llmsched_mip.workload import generate
 
 OBJECTIVES = ("makespan", "total_completion")
-READING_S = 0.01
+READING_S = 0.015
 SLACK = 1.25
 
 
