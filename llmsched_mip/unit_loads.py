@@ -34,15 +34,6 @@ def add(load, p, d, s, sign):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _free(active, slots, d, s):  # type: ignore[no-untyped-def]
-    """The last of the rounds s + 1..s + d in which no slot is free, or s."""
-    for r in range(min(s + d, len(active) - 1), s, -1):
-        if active[r] >= slots:
-            return r
-    return s
-
-
-@njit(cache=True)
 def list_starts(order, p, d, capacity, slots, load, active, starts):  # type: ignore[no-untyped-def]
     """Start every request of `order` in the first round, not before the one ahead of it, in which it fits.
 
@@ -53,14 +44,19 @@ def list_starts(order, p, d, capacity, slots, load, active, starts):  # type: ig
     active[:] = 0
     s = last = 0
     for i in order:
-        while True:
-            s = earliest(load[: last + 1], capacity, p[i], d[i], s)
-            free = _free(active[: last + 1], slots, d[i], s)
-            if free == s:
-                break
-            s = free
+        moved = True
+        while moved:
+            moved = False
+            for r in range(min(s + d[i], last), s, -1):
+                # As in `earliest`, and no slot is free in a round that is full.
+                room = capacity - load[r] - p[i]
+                if r - s > room or active[r] >= slots:
+                    s = r if room < 1 or active[r] >= slots else r - room
+                    moved = True
+                    break
         starts[i] = s
         last = max(last, s + d[i])
-        add(load, p[i], d[i], s, 1)
-        active[s + 1 : s + d[i] + 1] += 1
+        for k in range(1, d[i] + 1):
+            load[s + k] += p[i] + k
+            active[s + k] += 1
     return last
