@@ -39,7 +39,8 @@ def main() -> int:
         return INTERRUPTED
     finally:
         if heard:
-            signal.signal(signal.SIGINT, _end)
+            # All is written; in its last moments the interpreter would end with the signal in place of the exit code.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,17 @@ def answer(work: Callable[[], int | None]) -> int:
         console.note(f"llmsched: {'' if error.filename is None else f'{error.filename}: '}{error.strerror or error}")
         return errors.EXIT_USAGE
     except Exception as error:
+        if _of_ctrl_c(error):
+            console.note("llmsched: interrupted")
+            return errors.EXIT_INTERRUPTED
         return _defect(error)
+
+
+def _of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is behind it: compiled packages make an ImportError of one in the middle of their import."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _defect(error: Exception) -> int:

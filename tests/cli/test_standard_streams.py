@@ -16,6 +16,7 @@ import pytest
 from conftest import ROOT
 
 from llmsched_mip.cli import main
+from llmsched_mip.cli.exit_code import answer
 from llmsched_mip.io.streams import plain
 from llmsched_mip.study import read_ledger
 
@@ -137,6 +138,18 @@ def test_a_signal_in_the_middle_of_the_imports(tmp_path, package, arguments):
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120
     )
     assert (done.returncode, done.stderr, done.stdout) == (130, "llmsched: interrupted\n", "")
+
+
+def test_a_signal_in_the_import_of_a_compiled_package(capsys):
+    """Such packages raise an ImportError because of the signal."""
+
+    def work():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    assert answer(work) == 130 and capsys.readouterr().err == "llmsched: interrupted\n"
 
 
 def test_a_study_on_a_full_disk_is_one_line(tmp_path):
