@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llmsched_mip.measures import Measures
 from llmsched_mip.plan import Claims, Plan
+from llmsched_mip.texts import percent_text, seconds_text
 
 
 class Event(NamedTuple):
@@ -100,10 +101,10 @@ class Result:
             ("instance", self.plan.instance),
             ("method", self.plan.method),
             ("status", self.status),
-            (self.plan.objective, _seconds(self.value)),
-            ("bound", f"{_seconds(self.bound)} ({binding})"),
-            ("gap", f"{_percent(self.gap, 3)} of the value, {_percent(self.above_bound, 3)} of the bound"),
-            ("utilization", _percent(self.measures.utilization, 1)),
+            (self.plan.objective, f"{seconds_text(self.value)} s"),
+            ("bound", f"{seconds_text(self.bound)} s ({binding})"),
+            ("gap", f"{percent_text(self.gap, 3)} of the value, {percent_text(self.above_bound, 3)} of the bound"),
+            ("utilization", percent_text(self.measures.utilization, 1)),
             ("prefill iterations", str(self.measures.prefill_iterations)),
             ("decode rounds", str(self.measures.decode_rounds)),
             ("KV peak", f"{self.measures.kv_peak} tokens"),
@@ -119,12 +120,5 @@ class Result:
         return self.summary()
 
     def __repr__(self) -> str:
-        return f"Result({self.plan.objective} {_seconds(self.value)}, gap {_percent(self.gap, 3)}, {self.status})"
-
-
-def _seconds(value: float | None) -> str:
-    return "- s" if value is None else f"{value:.4f} s"
-
-
-def _percent(share: float | None, digits: int) -> str:
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
+        value, gap = seconds_text(self.value), percent_text(self.gap, 3)
+        return f"Result({self.plan.objective} {value} s, gap {gap}, {self.status})"

@@ -134,13 +134,19 @@ class LinearBlocks:
         slack = 1e-9 * max(1.0, abs(bound))
         return RowBlock.of("objective_cut", ["bound"], self.objective, lower=bound - self.offset - slack)
 
-    def set_integers(self, model: pyo.ConcreteModel, values: FloatArray) -> None:
-        """Set the integer variables of the Pyomo model of these blocks, for a start; values by column."""
+    def set_integers(self, model: pyo.ConcreteModel, values: FloatArray | None) -> bool:
+        """Set the integer variables of the Pyomo model of these blocks, for a start; values by column.
+
+        False, and nothing set, without values.
+        """
+        if values is None:
+            return False
         for block in self.variables:
             if block.integer:
                 given = values[block.first : block.first + len(block.labels)].tolist()
                 for variable, value in zip(getattr(model, block.name).values(), given, strict=True):
                     variable.set_value(round(value), skip_validation=True)
+        return True
 
     def matrix_form(self) -> dict[str, Any]:
         """Arrays of the whole model by the names of `llmsched_mip.solvers.ArrayModel`."""

@@ -8,6 +8,7 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, InstancePath, ObjectiveName, TimeLimit, at_least, objective_name
 from llmsched_mip.errors import SchedulingError
+from llmsched_mip.texts import seconds_text
 
 
 def bound(
@@ -36,7 +37,7 @@ def bound(
     rows = [
         [
             proven.name + (" *" if proven is binding else ""),
-            console.seconds_text(proven.value),
+            seconds_text(proven.value),
             f"{proven.seconds:.3f}",
             console.proof_text(proven.certificate),
         ]
@@ -44,4 +45,4 @@ def bound(
     ]
     console.emit(f"{console.instance_text(instance)}, objective {instance.objective}")
     console.emit(console.table(rows, ["bound", "seconds", "time s", "certificate"]))
-    console.emit(f"{binding.name} binds: {instance.objective} ≥ {console.seconds_text(binding.value)} s")
+    console.emit(f"{binding.name} binds: {instance.objective} ≥ {seconds_text(binding.value)} s")

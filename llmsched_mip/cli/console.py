@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from llmsched_mip.io import streams
+from llmsched_mip.texts import percent_text, seconds_text
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance, Worker
@@ -51,16 +52,6 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
 
 def _numeric(cell: str) -> bool:
     return cell in ("", "-") or cell[:1].isdigit() or cell[:1] == "-"
-
-
-def seconds_text(value: float | None) -> str:
-    """Seconds with four decimals, a dash without a value."""
-    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
-
-
-def percent_text(value: float | None, digits: int = 2) -> str:
-    """A share as a percentage, a dash without a value."""
-    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"
 
 
 def worker_text(workers: Sequence[Worker]) -> str:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from llmsched_mip.cli import console
 from llmsched_mip.io import streams
 from llmsched_mip.study.layout import FAILED
+from llmsched_mip.texts import percent_text
 
 if TYPE_CHECKING:
     from llmsched_mip.study.cases import Case
@@ -54,7 +55,7 @@ class Counts:
         if self.new and self.done < self.total:
             parts.append(f"{_duration((time.monotonic() - self.began) / self.new * (self.total - self.done))} left")
         if self.best is not None:
-            parts.append(f"best gap {console.percent_text(self.best[0], 3)} ({self.best[1]})")
+            parts.append(f"best gap {percent_text(self.best[0], 3)} ({self.best[1]})")
         if self.failed:
             parts.append(f"{self.failed} failed")
         return ", ".join(parts)
@@ -95,7 +96,7 @@ class PlainProgress:
         self.counts.add(results)
         gap = least_gap(results)
         errors = [result.columns["error"] for result in results if result.columns["status"] == FAILED]
-        found = f"gap {console.percent_text(gap[0], 3)}" if gap else "no gap"
+        found = f"gap {percent_text(gap[0], 3)}" if gap else "no gap"
         if errors:
             found = f"failed: {errors[0]}"
         console.note(f"{case.source.name} {case.objective}: {found} | {self.counts.text()}")

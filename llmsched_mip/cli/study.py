@@ -15,6 +15,7 @@ from llmsched_mip.cli.progress import watcher
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_THREADS
 from llmsched_mip.study.engines import ENGINES
+from llmsched_mip.texts import percent_text, seconds_text
 
 
 def study(
@@ -78,10 +79,10 @@ def _summary_table(folder: Path) -> str:
             f"{line.time_limit_s:g}",
             str(line.results),
             str(line.failed),
-            console.seconds_text(line.value),
-            console.percent_text(line.gap, 3),
-            console.percent_text(line.utilization),
-            console.seconds_text(line.seconds),
+            seconds_text(line.value),
+            percent_text(line.gap, 3),
+            percent_text(line.utilization),
+            seconds_text(line.seconds),
         ]
         for line in studies.summary(folder).itertuples()
     ]

@@ -163,11 +163,8 @@ def plan_from(formulation: Formulation, values: FloatArray) -> Plan:
 
 def start(model: pyo.ConcreteModel, plan: Plan) -> bool:
     """Set the integer variables to a plan; False, and nothing set, when the model has no place for it."""
-    values = values_of(model.layout, starts_of(plan))
-    if values is None:
-        return False
-    model.layout.form.set_integers(model, values)
-    return True
+    formulation: Formulation = model.layout
+    return formulation.form.set_integers(model, values_of(formulation, starts_of(plan)))
 
 
 def size(instance: Instance, horizon: IntArray | None = None, options: Options | None = None) -> dict[str, int]:

@@ -93,7 +93,7 @@ class _Run:
         self.began, self.budget, self.log = clock.now(), Budget(budget.remaining, self._interrupt), log
         self._asked = budget.interrupted
         self.order = np.argsort(-lengths, kind="stable")
-        self.lengths, self.given_bins = lengths[self.order], bins
+        self.lengths = lengths[self.order]
         self.bins = min(bins, len(lengths))
         self.bounds: dict[str, int] = {}
         self.trace: list[Step] = []
