@@ -38,11 +38,16 @@ def solve(
     method: Annotated[str, typer.Option("--method", metavar="NAME", help="Method." + listed(METHODS))] = "auto",
     time_limit: TimeLimit = None,
     gap: Annotated[float, typer.Option("--gap", metavar="G", help="Stop at this (value - bound) / value.")] = 0.0,
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Threads of the solver.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", help="Processes of auto, by default all cores.")
+    ] = None,
     seed: Seed = 0,
     solver: Annotated[
         str | None,
         typer.Option("--solver", metavar="NAME", help="For the full MIP: highs, cbc or a model file of yours, .py."),
+    ] = None,
+    start_path: Annotated[
+        Path | None, typer.Option("--start", metavar="PLAN", help="Plan to begin with; never made worse.")
     ] = None,
     plan_path: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
@@ -61,22 +66,20 @@ def solve(
     require_writable(plan_path)
     instance = llmsched_mip.read_instance(instance_path)
     instance = instance.with_objective(objective_name(objective, instance))
+    start = None if start_path is None else llmsched_mip.read_plan(start_path, instance)
     limit = DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
-    title = (
-        f"llmsched {llmsched_mip.__version__} solve {console.instance_text(instance)}, "
-        f"objective {instance.objective}, method {method}, time limit {limit:g} s"
-    )
+    title = _title(instance, method, limit)
     with Ending() as ending:
         try:
             result = methods.solve(
                 instance,
-                method=method,
+                method=method if solver is None else f"{_with_solver(method)}:{solver}",
                 time_limit_s=limit,
                 gap=gap,
                 threads=threads,
                 seed=seed,
                 log=ending.something_to_keep(console.SolveLog(title)),
-                solver=solver,
+                start=start,
             )
             _solved(instance, result, plan_path, as_json)
         except NoPlanError as error:
@@ -88,6 +91,18 @@ def solve(
             if ending.terminated:
                 raise typer.Exit(errors.EXIT_TERMINATED) from None
             raise
+
+
+def _title(instance: Instance, method: str, limit: float) -> str:
+    return (
+        f"llmsched {llmsched_mip.__version__} solve {console.instance_text(instance)}, "
+        f"objective {instance.objective}, method {method}, time limit {limit:g} s"
+    )
+
+
+def _with_solver(method: str) -> str:
+    """The method that a solver goes with: by default the full MIP."""
+    return "full" if method == "auto" else method
 
 
 def _solved(instance: Instance, result: Result, path: Path | None, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidPlanError
 from llmsched_mip.execution.engine import Engine
 from llmsched_mip.execution.events import Event
@@ -24,6 +25,7 @@ from llmsched_mip.policies.protocol import Decode, Evict, Policy, Prefill, Wait
 from llmsched_mip.timing import request_kv_peak, rounds_within_kv, run_kv_peak
 
 NEVER = float("inf")
+EVENTS_A_LOOK = 64
 
 
 class Executor:
@@ -67,12 +69,19 @@ class Executor:
         self.queue: list[tuple[float, int, int]] = []
         self.changes = deque([] if slot_timetable is None else slot_timetable.changes(instance))
 
-    def run(self) -> None:
-        """Execute until every request is complete; raises `InvalidPlanError` when the policy breaks the model."""
+    def run(self, budget: Budget | None = None) -> bool:
+        """Execute until every request is complete; whether they are when `budget` is spent.
+
+        Raises `InvalidPlanError` when the policy breaks the model.
+        """
         changes, queue = self.changes, self.queue
         for engine in self.engines:
             self._at(engine, 0.0)
+        events = 0
         while self.left:
+            events += 1
+            if budget is not None and events % EVENTS_A_LOOK == 0 and budget.spent():
+                return False
             arrival = self.arrival[self.next_arrival]
             change = changes[0][0] if changes else NEVER
             boundary = queue[0][0] if queue else NEVER
@@ -87,6 +96,7 @@ class Executor:
                 engine = self.engines[w]
                 if version == engine.version:
                     self._boundary(engine, now)
+        return True
 
     def _at(self, engine: Engine, time: float) -> None:
         """Let a worker decide at `time` and not before."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
+from llmsched_mip.budget import Budget
 from llmsched_mip.execution import Executor
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
@@ -17,8 +18,16 @@ class Executed(NamedTuple):
     plan: Plan
 
 
-def executed(instance: Instance, method: str, policy: Policy) -> Executed:
-    """Execute `policy` on `instance`; the plan carries the name `method`.
+@overload
+def executed(instance: Instance, method: str, policy: Policy) -> Executed: ...
+
+
+@overload
+def executed(instance: Instance, method: str, policy: Policy, budget: Budget | None) -> Executed | None: ...
+
+
+def executed(instance: Instance, method: str, policy: Policy, budget: Budget | None = None) -> Executed | None:
+    """Execute `policy` on `instance`; the plan carries the name `method`.  None when `budget` is spent before the end.
 
     Raises
     ------
@@ -26,6 +35,7 @@ def executed(instance: Instance, method: str, policy: Policy) -> Executed:
         The policy evicted a request: what ran is not a plan.
     """
     executor = Executor(instance, policy)
-    executor.run()
+    if not executor.run(budget):
+        return None
     outcome = executor.outcome(method, 0.0)
     return Executed(outcome.measures.objective(instance.objective), outcome.to_plan(instance, method))

@@ -15,7 +15,7 @@ DEFAULT_TIME_LIMIT_S = 20.0
 METHODS: Registry[Callable[[Search], None]] = Registry(
     "llmsched_mip.methods",
     {
-        "auto": "portfolio:auto",
+        "auto": "auto:auto",
         "branch-and-bound": "portfolio:branch_and_bound_or_auto",
         "full": "portfolio:full_or_auto",
         "large-neighbourhood": "portfolio:large_neighbourhood_or_auto",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
 from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidPlanError, error_text
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
+from llmsched_mip.methods.board import POLL_S, Board, Shown, State
 from llmsched_mip.methods.executed import executed
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Plan, relative_gap
@@ -22,7 +25,7 @@ from llmsched_mip.tolerance import meets
 
 
 class Search:
-    """One run of `solve`.
+    """One run of `solve`, or the part of it in one process.
 
     Parameters
     ----------
@@ -33,11 +36,19 @@ class Search:
     gap : float
         Relative gap at which to stop.
     threads : int or None
+        Of a solver.
     seed : int
     log : callable, optional
         Called with an `Event` at every improvement of the incumbent or the bound.
     form : NormalForm, optional
         How the instance stands to the one that `solve` was given; default: it is the one.
+
+    Attributes
+    ----------
+    whole : Budget
+        Of the run; `budget` is that of the part which runs now.
+    board : Board or None
+        Where other processes of the run show what they have found.
     """
 
     def __init__(
@@ -52,12 +63,15 @@ class Search:
     ):
         self.instance, self.form = instance, form or NormalForm.of_itself(instance)
         self.gap_target, self.threads, self.seed, self.log = gap, threads, seed, log
-        self.budget = Budget(time_limit_s, lambda: self.interrupted or self._reached)
+        self.whole = self.budget = Budget(time_limit_s, self._asked_to_end)
         self.trace: list[Event] = []
         self._best: tuple[Plan, float] | None = None
         self.bounds: dict[str, float] = {}
         self.failures: list[Failure] = []
         self.interrupted = False
+        self.board: Board | None = None
+        self._exchanged_s, self._unshown_plan, self._unshown_state = -POLL_S, False, False
+        self._heard: dict[int, State] = {}
         self._reached = False
         self._previous: Any = None
 
@@ -109,8 +123,18 @@ class Search:
         if self.value is not None and value >= self.value:
             return False
         self._best = (plan, value)
+        self._unshown_plan = True
         self._progress(plan.method)
         return True
+
+    @contextmanager
+    def part(self, share: float) -> Iterator[None]:
+        """While it lasts, `budget` is this share of what is left of it."""
+        before, self.budget = self.budget, self.budget.slice(share=share)
+        try:
+            yield
+        finally:
+            self.budget = before
 
     def attempt(self, part: str, action: Callable[[], object]) -> None:
         """Run one part of the search.  If it fails, `failures` says so and what was found stays."""
@@ -121,18 +145,25 @@ class Search:
 
     def fail(self, part: str, error: Exception) -> None:
         """Keep what went wrong in a part, and log it."""
-        self.failures.append(Failure(part, error_text(error)))
-        self._report(f"{part} failed: {self.failures[-1].message}")
+        self.report_failure(Failure(part, error_text(error)))
 
-    def run_policy(self, name: str, policy: Policy) -> bool:
-        """Execute a policy with known lengths and offer what ran as a plan."""
-        return self.offer(executed(self.instance, name, policy).plan)
+    def report_failure(self, failure: Failure) -> None:
+        """Keep what a part says went wrong, and log it."""
+        self.failures.append(failure)
+        self._unshown_state = True
+        self._report(f"{failure.part} failed: {failure.message}")
+
+    def run_policy(self, name: str, policy: Policy, budget: Budget | None = None) -> bool:
+        """Execute a policy with known lengths and offer what ran as a plan; not when `budget` is spent before."""
+        run = executed(self.instance, name, policy, budget)
+        return run is not None and self.offer(run.plan)
 
     def raise_bounds(self, bounds: Iterable[Bound]) -> None:
         """Add proven bounds."""
         for bound in bounds:
             before = self.bound
             self.bounds[bound.name] = max(bound.value, self.bounds.get(bound.name, bound.value))
+            self._unshown_state = True
             if before is None or bound.value > before:
                 self._progress(f"bound {bound.name}")
 
@@ -142,7 +173,7 @@ class Search:
 
     def _report(self, source: str) -> None:
         value, bound = (None if known is None else self.form.value(known) for known in (self.value, self.bound))
-        self.trace.append(Event(self.budget.elapsed, value, bound, self.gap, source))
+        self.trace.append(Event(self.whole.elapsed, value, bound, self.gap, source))
         if self.log is None:
             return
         try:
@@ -151,6 +182,45 @@ class Search:
             # Who listens may be gone (a closed terminal); the search goes on in silence.
             self.log = None
             self.failures.append(Failure("log", error_text(error)))
+
+    # -- other processes ----------------------------------------------------------------------------------------
+
+    def _asked_to_end(self) -> bool:
+        if self.board is not None and clock.now() - self._exchanged_s >= POLL_S:
+            self.exchange(self.board)
+        return self.interrupted or self._reached
+
+    def exchange(self, board: Board) -> None:
+        """Show what is new here, and take over what is better or new elsewhere."""
+        self._exchanged_s = clock.now()
+        if self._unshown_plan and self._best is not None:
+            self._unshown_plan = False
+            board.show(Shown(self._best[1], self._best[0]))
+        if self._unshown_state:
+            self._unshown_state = False
+            board.show(State(dict(self.bounds), tuple(self.failures)))
+        for process, news in board.news():
+            if isinstance(news, Shown):
+                self._take_over(process, news)
+            else:
+                self._hear(process, news)
+
+    def _take_over(self, process: int, shown: Shown) -> None:
+        if self.value is None or shown.value < self.value:
+            unshown = self._unshown_plan
+            self.attempt(f"process {process}", lambda: self.offer(shown.plan))
+            self._unshown_plan = unshown
+
+    def _hear(self, process: int, state: State) -> None:
+        """Take over bounds; failures go to the process that has the log, and no further."""
+        self.raise_bounds(
+            Bound(name, value) for name, value in state.bounds.items() if value > self.bounds.get(name, -1.0)
+        )
+        before = self._heard.get(process)
+        self._heard[process] = state
+        if self.board is not None and self.board.process == 0:
+            for failure in state.failures[len(before.failures) if before else 0 :]:
+                self.report_failure(failure)
 
     def __enter__(self) -> Search:
         if threading.current_thread() is threading.main_thread():

@@ -22,6 +22,7 @@ POLICIES: Registry[Callable[..., Policy]] = Registry(
         "sorted-lp": "sorted_lp:sorted_lp",
         "lp-swap": "sorted_lp:lp_swap",
         "svf": "smallest_volume_first:smallest_volume_first",
+        "machine-time": "machine_time:machine_time",
         "plan": "plan:FollowPlan",
         "plan-order": "plan_order:plan_order",
         "lagrangian": "lagrangian:lagrangian",

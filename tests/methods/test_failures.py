@@ -14,7 +14,7 @@ from llmsched_mip import evaluate, methods, read_instance, read_plan, write_inst
 from llmsched_mip.bounds import BOUNDS, ONE_OBJECTIVE
 from llmsched_mip.cli import main
 from llmsched_mip.errors import InvalidInputError, NoPlanError
-from llmsched_mip.methods import portfolio
+from llmsched_mip.methods import auto
 from llmsched_mip.workload import generate
 
 ERRORS = (MemoryError("86 GiB"), ZeroDivisionError("a defect"), InvalidInputError("model", "HiGHS refuses it"))
@@ -50,7 +50,7 @@ def test_a_bound_that_fails(monkeypatch, name, error):
 def test_a_step_that_fails(monkeypatch, step, error):
     broken = failing(error)
     broken.__name__ = step
-    monkeypatch.setattr(portfolio, step, broken)
+    monkeypatch.setattr(auto, step, broken)
     instance = small()
     result = methods.solve(instance, time_limit_s=1.0)
     assert evaluate(instance, result.plan).violations == []

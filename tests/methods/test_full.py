@@ -26,14 +26,14 @@ OBJECTIVES = ("makespan", "total_completion")
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("solver", [None, "cbc"])
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
 def test_value_and_bound_meet_at_the_optimum(objective, solver):
     for seed in range(400, 406):
         instance = tiny_instance(seed, objective)
         if instance.n > 3:
             continue
         best = optimum(instance, objective)
-        plan = methods.solve(instance, method="full", time_limit_s=60, threads=1, solver=solver).plan
+        plan = methods.solve(instance, method=f"full:{solver}", time_limit_s=60, threads=1).plan
         assert not evaluate(instance, plan).violations
         assert plan.claims.value == pytest.approx(best, rel=1e-5)
         assert plan.claims.bound <= best * (1 + 1e-6)
@@ -118,7 +118,7 @@ def test_the_example_of_the_documentation_solves(root, tmp_path):
     file = tmp_path / "one_by_one.py"
     file.write_text(_example(root), encoding="utf-8")
     instance = _kv_instance()
-    plan = methods.solve(instance, time_limit_s=10, solver=str(file)).plan
+    plan = methods.solve(instance, time_limit_s=10, method=f"full:{file}").plan
     assert plan.method == "one_by_one.py"
     assert len(plan.workers[0]) == 3
     assert not evaluate(instance, plan).violations
@@ -139,7 +139,7 @@ def test_a_faulty_file_gives_one_line(tmp_path, text, error, message):
     file = tmp_path / "mine.py"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(error, match=message) as caught:
-        methods.solve(_kv_instance(), time_limit_s=5, solver=str(file))
+        methods.solve(_kv_instance(), time_limit_s=5, method=f"full:{file}")
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
 
@@ -150,16 +150,16 @@ def test_an_infeasible_plan_of_a_users_model_is_refused(root, tmp_path):
     assert faulty != _example(root)
     file.write_text(faulty, encoding="utf-8")
     with pytest.raises(InvalidPlanError, match="infeasible plan"):
-        methods.solve(_kv_instance(), time_limit_s=5, solver=str(file))
+        methods.solve(_kv_instance(), time_limit_s=5, method=f"full:{file}")
 
 
 def test_missing_files_and_unknown_solvers():
     with pytest.raises(UnreadableFileError, match="no such file"):
-        methods.solve(_kv_instance(), time_limit_s=5, solver="nowhere.py")
+        methods.solve(_kv_instance(), time_limit_s=5, method="full:nowhere.py")
     with pytest.raises(InvalidInputError, match="highs, cbc"):
-        methods.solve(_kv_instance(), time_limit_s=5, solver="gurobi")
+        methods.solve(_kv_instance(), time_limit_s=5, method="full:gurobi")
     with pytest.raises(InvalidInputError, match="method full"):
-        methods.solve(_kv_instance(), time_limit_s=5, solver="cbc", method="lists")
+        methods.solve(_kv_instance(), time_limit_s=5, method="lists:cbc")
 
 
 def test_no_incumbent_leaves_the_constructed_plan(monkeypatch):

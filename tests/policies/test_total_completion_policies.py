@@ -18,6 +18,7 @@ from llmsched_mip.policies.parts.survival import SurvivalEstimator, kaplan_meier
 from llmsched_mip.policies.parts.swaps import swapped
 from llmsched_mip.policies.protocol import Lengths, Problem
 from llmsched_mip.relaxations.interval_indexed import mean_start_rounds
+from llmsched_mip.timing import AffinePrefill
 from llmsched_mip.unit_loads import list_starts
 from llmsched_mip.workload import deployment, generate, with_intervals
 
@@ -99,7 +100,9 @@ def test_kv_never_overflows_under_wrong_predictions(kind):
         assert np.isfinite(outcome.schedule.completion_s).all()
 
 
-@pytest.mark.parametrize("name", ["fcfs", "shortest-first", "mc-sf", "sorted-f", "svf", "a-max", "a-min", "h-sf"])
+@pytest.mark.parametrize(
+    "name", ["fcfs", "shortest-first", "mc-sf", "sorted-f", "svf", "machine-time", "a-max", "a-min", "h-sf"]
+)
 def test_ten_thousand_requests(name):
     instance = generate("mixture", 10_000, 1)
     worker = replace(deployment("unit-round"), kv_capacity=16_492)
@@ -190,3 +193,25 @@ def test_mean_starts_where_lengths_are_no_multiple_of_the_interval(length):
     nine = np.full(9, length)
     starts = mean_start_rounds(np.ones(9, dtype=np.int64), nine, np.ones(9), None, 1)
     assert starts.sum() >= 0.95 * length * sum(range(9))
+
+
+@settings(max_examples=50)
+@given(instance=unit_rounds(most=8, arrivals=True))
+def test_where_only_rounds_take_time_machine_time_is_volume(instance):
+    """The KV share is then all of it: the same order, so the same schedule."""
+    by_volume, by_time = (executed(instance, name).schedule.completion_s for name in ("svf", "machine-time"))
+    assert by_time.tolist() == by_volume.tolist()
+
+
+def test_machine_time_by_hand():
+    """Prompts of 10 s and 1 s, one and two rounds of 1 s, one slot: the second request goes first."""
+    worker = replace(
+        deployment("unit-round"), slots=1, kv_capacity=1000, prefill_time=AffinePrefill(base_s=0.0, per_token_s=0.1)
+    )
+    instance = replace(generate("mixture", 2, 0), workers=(worker,))
+    requests = replace(
+        instance.requests, prefill_tokens=np.array([100, 10]), decode_tokens=np.array([1, 2]), arrival_s=np.zeros(2)
+    )
+    instance = instance.with_requests(requests)
+    assert executed(instance, "machine-time").schedule.completion_s.tolist() == [14.0, 3.0]
+    assert executed(instance, "shortest-first").schedule.completion_s.tolist() == [11.0, 14.0]

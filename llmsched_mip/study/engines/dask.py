@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from llmsched_mip.errors import error_text
+from llmsched_mip.processes import cores
 from llmsched_mip.study.cases import Case
 from llmsched_mip.study.engines.engine import EngineError, Finished, Progress, Started
-from llmsched_mip.study.engines.local import cores
 from llmsched_mip.study.runner import failed_case, run_case
 
 CONNECT_SECONDS = 10.0

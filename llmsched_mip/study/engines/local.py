@@ -10,14 +10,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
-import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from llmsched_mip.processes import cores, interrupts_blocked, serve_only
 from llmsched_mip.study.cases import Case
 from llmsched_mip.study.engines.engine import EngineError, Finished, Progress, Started
 from llmsched_mip.study.runner import RowResult, failed_case, run_case
@@ -80,24 +78,6 @@ class LocalEngine:
                 worker.end()
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Threads and processes started inside never see Ctrl-C: it is for this one, which then ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class _Worker:
     """A process and its pipe; started with the first case that it gets."""
 
@@ -150,10 +130,7 @@ class _Worker:
 
 def _serve(pipe: Connection, parent: int) -> None:
     """Run what comes, until nobody is there.  Ctrl-C is for the parent, which then ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    serve_only(parent)
     while True:
         try:
             case = pipe.recv()
@@ -164,10 +141,3 @@ def _serve(pipe: Connection, parent: int) -> None:
             pipe.send(results)
         except OSError:
             return
-
-
-def _end_with(parent: int) -> None:
-    """A parent that is killed can't end its workers."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

@@ -1,0 +1,134 @@
+"""`auto`: a first plan, quick bounds, and then makers of plans and provers of bounds side by side.
+
+Each process has a program, a list of parts with the share of the time left that each may take.  Process 0 makes plans;
+process 1 proves bounds and then makes plans with other random numbers, as all further ones do.  One process alone does
+both in turn.  What a part finds the others have within a twentieth of a second (`board`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from llmsched_mip import bounds, clock
+from llmsched_mip.methods.branch_and_bound import branch_and_bound_again, branch_and_bound_if_small
+from llmsched_mip.methods.construct import construct
+from llmsched_mip.methods.full import full_if_small
+from llmsched_mip.methods.helpers import Helpers
+from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
+from llmsched_mip.methods.lists import list_schedules
+from llmsched_mip.methods.mmbpp import mmbpp
+from llmsched_mip.methods.pattern import pattern
+from llmsched_mip.methods.rules import rules, slow_rules
+from llmsched_mip.methods.search import Search
+from llmsched_mip.methods.unit_round import applies as unit_round_applies
+from llmsched_mip.methods.unit_round import unit_round
+from llmsched_mip.policies.lagrangian import Lagrangian
+from llmsched_mip.policies.protocol import Problem
+from llmsched_mip.processes import cores
+
+SLOW_BOUNDS = ("mmbpp", "start_prices", "kv_dual", "start_lp")
+QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
+LEAST_FOR_HELPERS_S = 2.0
+"""Time left below which no process is started: it takes about a second to import what it needs."""
+
+
+class Part(NamedTuple):
+    """A part of a program and the share that it may take of the time left."""
+
+    run: Callable[[Search], object]
+    share: float = 1.0
+
+
+def auto(search: Search) -> None:
+    """A first plan, quick bounds, then the programs of as many processes as there are threads."""
+    search.attempt("first plan", partial(first_plan, search))
+    quick_bounds(search)
+    processes = number_of_processes(search)
+    if processes > 1:
+        search.threads = 1
+    with Helpers(search, program, processes) as helpers:
+        program(search, 0, processes)
+        helpers.wait()
+
+
+def number_of_processes(search: Search) -> int:
+    """As many as there are threads; one where too little is left, or where the clock counts readings."""
+    if search.budget.remaining < LEAST_FOR_HELPERS_S or search.budget.spent() or not clock.is_real():
+        return 1
+    return search.threads or cores()
+
+
+def program(search: Search, process: int, processes: int) -> None:
+    """What one of these processes does, as long as a gap is open."""
+    for part in parts(search, process, processes):
+        if search.budget.spent():
+            return
+        with search.part(part.share):
+            search.attempt(part.run.__name__, partial(part.run, search))
+
+
+def parts(search: Search, process: int, processes: int) -> list[Part]:
+    """The program of a process: what it runs, in this order."""
+    makers, provers = makers_of(search), [Part(slow_bounds, 1.0 if processes > 1 else 0.4)]
+    if search.instance.objective == "makespan" and len(search.instance.workers) == 1:
+        provers = []
+    if processes == 1:
+        return [Part(rules), *makers[:-1], *provers, makers[-1], Part(slow_bounds)]
+    if process == 0:
+        return [Part(rules), *makers]
+    return [Part(slow_rules), *provers, *reversed(makers), Part(slow_bounds)]
+
+
+def makers_of(search: Search) -> list[Part]:
+    """The makers of plans for this instance."""
+    if unit_round_applies(search):
+        return [Part(unit_round), Part(large_neighbourhood)]
+    if search.instance.objective == "makespan":
+        return [
+            Part(list_schedules),
+            Part(mmbpp),
+            Part(branch_and_bound_if_small),
+            Part(full_if_small),
+            Part(pattern),
+            Part(online),
+            Part(branch_and_bound_again),
+            Part(large_neighbourhood),
+        ]
+    return [Part(construct), Part(branch_and_bound_if_small), Part(full_if_small), Part(large_neighbourhood)]
+
+
+def first_plan(search: Search) -> None:
+    """One plan, as quickly as there is one."""
+    if search.plan is None:
+        list_schedules(search)
+
+
+def online(search: Search) -> None:
+    """Execute the best plan so far with the online rule, which may merge or advance prefill iterations."""
+    if search.plan is not None:
+        problem = Problem.of(search.instance, "known", search.plan)
+        search.run_policy(f"{search.plan.method}, lagrangian", Lagrangian(problem), search.budget)
+
+
+def quick_bounds(search: Search) -> None:
+    """The quick bounds, however little time there is."""
+    raise_bounds(search, QUICK_BOUNDS)
+
+
+def slow_bounds(search: Search) -> None:
+    """The bounds that take long, those that there are not yet."""
+    raise_bounds(search, [name for name in SLOW_BOUNDS if name not in search.bounds])
+
+
+def raise_bounds(search: Search, names: Sequence[str]) -> None:
+    """Raise these bounds; one that fails is left out."""
+
+    def failed(name: str, error: Exception) -> None:
+        search.fail(f"bound {name}", error)
+
+    for name in names:
+        if search.bounds and (search.interrupted if name in QUICK_BOUNDS else search.budget.spent()):
+            return
+        search.raise_bounds(bounds.compute(search.instance, search.budget, names=[name], failed=failed))
