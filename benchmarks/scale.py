@@ -1,0 +1,62 @@
+"""Every case of `scale_cases` by `solve`, with one process and with two: docs/results/scale.md; resumable."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from _ledger import Table
+from _results import markdown_table, run_with, write_page
+from _solves import solved_apart
+from scale_cases import CASES
+
+HEADER = ("case", "processes", "limit s", "value", "bound", "gap", "aim", "plan by", "bound by", "first plan s", "MiB")
+ABOUT = Path(__file__).resolve().parent / "scale.md"
+
+
+def main() -> None:
+    """Run what is not in the ledger yet, print each row, and write the page when all cases were asked for."""
+    parser = argparse.ArgumentParser(prog="scripts/benchmark scale", description=__doc__)
+    parser.add_argument("--cases", nargs="*", choices=sorted(CASES), default=list(CASES), metavar="NAME")
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--share", type=float, default=1.0, help="of each case's time limit")
+    parser.add_argument("--out", type=Path, default=Path("out/scale"), help="folder of the ledger")
+    parser.add_argument("--page", action="store_true", help="write docs/results/scale.md")
+    options = parser.parse_args()
+    table, began = Table(options.out / "scale.csv"), time.perf_counter()
+    for name in options.cases:
+        for threads in options.threads:
+            key = f"{name}-t{threads}-x{options.share:g}"
+            if key not in table:
+                case = CASES[name]
+                solved = solved_apart(case.make(), options.share * case.seconds, threads)
+                about = {"case": name, "threads": threads, "limit_s": options.share * case.seconds, "aim": case.gap}
+                table.add(key, {**about, **asdict(solved)})
+            print("  ".join(_cells(table.rows[key])), flush=True)
+    if options.page:
+        command = "scripts/benchmark scale --page"
+        rows = [_cells(row) for row in table.rows.values() if f"-x{options.share:g}" in row["key"]]
+        about = ABOUT.read_text(encoding="utf-8") if ABOUT.exists() else "# At scale\n"
+        write_page("scale.md", [about, markdown_table(HEADER, rows), run_with(command, began)])
+
+
+def _cells(row: dict[str, str]) -> list[str]:
+    return [
+        row["case"],
+        row["threads"],
+        f"{float(row['limit_s']):g}",
+        f"{float(row['value']):.6g}",
+        f"{float(row['bound']):.6g}",
+        f"{float(row['gap']):.2%}",
+        f"{float(row['aim']):.1%}",
+        row["method"],
+        row["binding"],
+        f"{float(row['first_plan_s']):.2f}",
+        f"{float(row['memory_mib']):.0f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()
