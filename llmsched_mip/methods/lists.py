@@ -7,13 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.methods.executed import executed
 from llmsched_mip.methods.search import Search
 from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.timing import FloatArray, IntArray
 
-THRESHOLDS = (1, 2, 4, 8, 16, 32, 64)
+THRESHOLDS = (2, 4, 8, 16, 32, 64)
 SMALL = 20_000
+BEST = 3
 
 
 def orders(instance: Instance) -> Iterator[tuple[str, list[int] | None]]:
@@ -22,9 +24,11 @@ def orders(instance: Instance) -> Iterator[tuple[str, list[int] | None]]:
     yield "fcfs", None
     if instance.objective == "makespan":
         yield "longest-first", places(-requests.decode_tokens)
+        yield "largest-volume-first", places(-instance.kv_volume)
     else:
         yield "shortest-first", places(requests.decode_tokens / requests.weight)
         yield "smallest-volume-first", places(instance.kv_volume / requests.weight)
+        yield "machine-time", places(instance.work_seconds.min(axis=1) / requests.weight)
 
 
 def places(key: IntArray | FloatArray) -> list[int]:
@@ -35,14 +39,23 @@ def places(key: IntArray | FloatArray) -> list[int]:
 
 
 def list_schedules(search: Search) -> None:
-    """Run every order with every threshold; a large instance only with the threshold 1."""
+    """Run every order, stopping at the first request that does not fit and passing over it; then the best of these
+    with thresholds of idle slots, where slots are limited and the instance is not large."""
     instance = search.instance
     problem = Problem.of(instance, "known")
-    limited = any(worker.slots is not None for worker in instance.workers)
-    thresholds = THRESHOLDS if limited and instance.n <= SMALL else THRESHOLDS[:1]
-    for idle in thresholds:
-        for name, order in orders(instance):
-            label = name if idle == 1 else f"{name}, {idle} idle slots"
-            search.run_policy(label, IdleThreshold(problem, order, idle))
+    tried: list[tuple[float, str, list[int] | None, bool]] = []
+    for name, order in orders(instance):
+        for skip in (False, True):
+            label = f"{name}, skip" if skip else name
+            run = executed(instance, label, IdleThreshold(problem, order, 1, skip))
+            tried.append((run.value, label, order, skip))
+            search.offer(run.plan)
+            if search.budget.spent():
+                return
+    if instance.n > SMALL or all(worker.slots is None for worker in instance.workers):
+        return
+    for _, label, order, skip in sorted(tried, key=lambda each: each[0])[:BEST]:
+        for idle in THRESHOLDS:
+            search.run_policy(f"{label}, {idle} idle slots", IdleThreshold(problem, order, idle, skip))
             if search.budget.spent():
                 return
