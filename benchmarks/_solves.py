@@ -51,7 +51,7 @@ def _main() -> None:
     assert result.bound is not None
     plans = [event for event in result.trace if event.incumbent is not None]
     near = [event.seconds for event in plans if event.incumbent and event.incumbent <= 1.05 * result.bound]
-    own, helper = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    here, helper = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     solved = Solved(
         result.value,
         result.bound,
@@ -61,7 +61,7 @@ def _main() -> None:
         seconds,
         plans[0].seconds,
         near[0] if near else None,
-        (own + (threads - 1) * helper) / MIB,
+        (here + (threads - 1) * helper) / MIB,
         [list(failure) for failure in result.failures],
     )
     print(json.dumps(asdict(solved)))

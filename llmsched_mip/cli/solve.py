@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import llmsched_mip
-from llmsched_mip import errors, methods
+from llmsched_mip import clock, errors, methods
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import (
     AsJson,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
     from llmsched_mip.result import Result
 
+READING_S = 0.01
+"""What a look at the clock counts under ``--work``."""
+
 
 def solve(
     instance_path: InstancePath,
@@ -42,6 +46,10 @@ def solve(
         int | None, typer.Option("--threads", metavar="N", help="Processes of auto, by default all cores.")
     ] = None,
     seed: Seed = 0,
+    work: Annotated[
+        int | None,
+        typer.Option("--work", metavar="N", help="End after N looks at the clock, not seconds: repeats exactly."),
+    ] = None,
     solver: Annotated[
         str | None,
         typer.Option("--solver", metavar="NAME", help="For the full MIP: highs, cbc or a model file of yours, .py."),
@@ -55,21 +63,18 @@ def solve(
     as_json: AsJson = False,
 ) -> None:
     """Find a plan and a bound; one log line per improvement on standard error."""
-    at_least("--time-limit", time_limit, 0.0)
-    at_least("--gap", gap, 0.0)
+    for name, number in {"--time-limit": time_limit, "--gap": gap, "--seed": seed, "--work": work}.items():
+        at_least(name, number, 0)
     at_least("--threads", threads, 1, MOST_THREADS)
-    at_least("--seed", seed, 0)
-    if method != "auto":
-        require_known("--method", method, METHODS)
+    require_known("--method", method, METHODS)
     if solver is not None and solver.endswith(".py"):
         read_bytes(solver)
     require_writable(plan_path)
     instance = llmsched_mip.read_instance(instance_path)
     instance = instance.with_objective(objective_name(objective, instance))
-    start = None if start_path is None else llmsched_mip.read_plan(start_path, instance)
-    limit = DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
+    limit, threads = _limit(time_limit, work), threads if work is None else 1
     title = _title(instance, method, limit)
-    with Ending() as ending:
+    with Ending() as ending, nullcontext() if work is None else clock.counting(READING_S):
         try:
             result = methods.solve(
                 instance,
@@ -79,7 +84,7 @@ def solve(
                 threads=threads,
                 seed=seed,
                 log=ending.something_to_keep(console.SolveLog(title)),
-                start=start,
+                start=None if start_path is None else llmsched_mip.read_plan(start_path, instance),
             )
             _solved(instance, result, plan_path, as_json)
         except NoPlanError as error:
@@ -91,6 +96,13 @@ def solve(
             if ending.terminated:
                 raise typer.Exit(errors.EXIT_TERMINATED) from None
             raise
+
+
+def _limit(time_limit: float | None, work: int | None) -> float:
+    """The limit in seconds, or in seconds of the clock that counts looks at it."""
+    if work is not None:
+        return work * READING_S
+    return DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
 
 
 def _title(instance: Instance, method: str, limit: float) -> str:

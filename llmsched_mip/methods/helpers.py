@@ -7,6 +7,7 @@ caller has imported, and whether it guards its own main, does not matter.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import shutil
@@ -28,6 +29,8 @@ from llmsched_mip.result import Failure
 
 TASK = "task"
 PATIENCE_S = 2.0
+MEMORY_BYTES = 4 * 2**30
+"""What a helper may allocate: a part of it that needs more fails, and no other part or process with it."""
 START = "from llmsched_mip.methods.helpers import serve; serve()"
 
 Program = Callable[[Search, int, int], None]
@@ -144,6 +147,7 @@ class Helpers:
 def serve() -> None:
     """Main function of a helper: the folder, its number and the caller's process id are its arguments."""
     folder, process, parent = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    _limit_memory()
     serve_only(parent, lambda: shutil.rmtree(folder, ignore_errors=True))
     task: Task = pickle.loads((folder / TASK).read_bytes())
     search = Search(
@@ -159,3 +163,10 @@ def serve() -> None:
     search.exchange(search.board)
     task.program(search, process, task.processes)
     search.exchange(search.board)
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        resource = importlib.import_module("resource")
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, most))
