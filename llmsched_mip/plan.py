@@ -19,6 +19,20 @@ from llmsched_mip.tolerance import meets
 STATUSES = ("optimal", "feasible")
 
 
+class Duals(NamedTuple):
+    """What a relaxation prices the capacity of one worker at.
+
+    Parameters
+    ----------
+    slot_s, kv_token_s : float
+        Seconds of makespan, or weighted seconds of total completion, that a slot-second or a KV-token-second is worth:
+        0 where that limit does not bind.
+    """
+
+    slot_s: float
+    kv_token_s: float
+
+
 class Stage(NamedTuple):
     """One prefill iteration of `requests` into `slots`, then `rounds` decode rounds."""
 
@@ -148,6 +162,8 @@ class Plan:
     workers : tuple of WorkerPlan
     claims : Claims
         What a plan file says of its plan; none for a plan that was just made.
+    duals : dict of str to Duals
+        By the name of the worker; empty where nothing is known.
     """
 
     instance: str
@@ -156,6 +172,7 @@ class Plan:
     method: str
     workers: tuple[WorkerPlan, ...]
     claims: Claims = Claims()
+    duals: dict[str, Duals] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         stages = sum(len(stages) for stages in self.workers)

@@ -12,8 +12,29 @@ from llmsched_mip.execution.outcome import Outcome
 from llmsched_mip.execution.slot_timetable import SlotTimetable
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
-from llmsched_mip.policies import make_policy
+from llmsched_mip.policies import make_policy, split_option
 from llmsched_mip.policies.protocol import Problem
+
+FORECAST = ("lagrangian", "lagrangian-stochastic")
+AS_PUBLISHED = "lagrangian:published"
+
+
+def _follows(policy: str) -> bool:
+    """Whether the policy may leave a plan aside."""
+    return policy != AS_PUBLISHED and split_option(policy)[0] in FORECAST
+
+
+def worth_following(instance: Instance, policy: str, plan: Plan, seed: int = 0) -> Plan | None:
+    """The plan, or None where the policy ends up better without it; lengths are known, so that both can be forecast.
+
+    A rule that follows a plan is as good as the plan: one that a time limit cut short can be worse than none.
+    """
+    values = []
+    for followed in (plan, None):
+        executor = Executor(instance, make_policy(policy, Problem.of(instance, "known", followed, seed)))
+        executor.run()
+        values.append(executor.outcome(policy, 0.0).measures.objective(instance.objective))
+    return plan if values[0] <= values[1] else None
 
 
 def replay(
@@ -54,6 +75,8 @@ def replay(
     if plan is not None and plan.instance_digest != instance.digest:
         raise InvalidInputError("plan", f"was made for another instance ({plan.instance!r}, digest differs)")
     log: list[Event] = []
+    if plan is not None and lengths == "known" and slot_timetable is None and _follows(policy):
+        plan = worth_following(instance, policy, plan, seed)
     rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
     executor = Executor(instance, rule, log.append if events is not None else None, slot_timetable)
     begin = clock.now()

@@ -120,6 +120,13 @@ class WorkerPlanDocument(_Document):
     stages: list[StageDocument]
 
 
+class DualsDocument(_Document):
+    """What a slot-second and a KV-token-second of a worker are worth."""
+
+    slot_s: Seconds
+    kv_token_s: Seconds
+
+
 class PlanDocument(_Document):
     """A plan file."""
 
@@ -135,6 +142,7 @@ class PlanDocument(_Document):
     gap: Number | None
     bounds: dict[str, Number] = {}
     seconds: Seconds = 0.0
+    duals: dict[str, DualsDocument] = {}
     workers: list[WorkerPlanDocument]
 
 

@@ -26,7 +26,7 @@ from llmsched_mip.io.duplicate_keys import require_distinct_keys
 from llmsched_mip.io.layout_errors import one_line
 from llmsched_mip.io.storage import read_bytes, write_bytes
 from llmsched_mip.limits import MOST_LIMIT
-from llmsched_mip.plan import Claims, Plan, WorkerPlan
+from llmsched_mip.plan import Claims, Duals, Plan, WorkerPlan
 from llmsched_mip.result import Result
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 from llmsched_mip.worker import validate_worker, worker_document
@@ -165,7 +165,10 @@ def read_plan_claims(path: str | os.PathLike[str]) -> Plan:
 
 def _plan(document: PlanDocument, workers: tuple[WorkerPlan, ...]) -> Plan:
     claims = Claims(**{name.name: getattr(document, name.name) for name in fields(Claims)})
-    return Plan(document.instance, document.instance_digest, document.objective, document.method, workers, claims)
+    duals = {name: Duals(one.slot_s, one.kv_token_s) for name, one in document.duals.items()}
+    return Plan(
+        document.instance, document.instance_digest, document.objective, document.method, workers, claims, duals
+    )
 
 
 def _worker_plan(document: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
@@ -244,6 +247,7 @@ def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
         "objective": plan.objective,
         "method": plan.method,
         **asdict(plan.claims),
+        **({"duals": {name: one._asdict() for name, one in plan.duals.items()}} if plan.duals else {}),
         "workers": workers,
     }
 

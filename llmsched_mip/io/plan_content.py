@@ -15,7 +15,7 @@ import numpy as np
 from llmsched_mip.instance import Instance
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.magnitudes import MOST_SECONDS, MOST_TOKEN_ROUNDS
-from llmsched_mip.plan import Claims, Plan, WorkerPlan
+from llmsched_mip.plan import Claims, Duals, Plan, WorkerPlan
 from llmsched_mip.timing import IntArray
 from llmsched_mip.violations import Violation
 
@@ -72,6 +72,9 @@ def _claims(plan: Plan) -> tuple[Plan, list[Violation]]:
         if not isinstance(getattr(plan, name), str):
             found.append(Violation("claim", f"{name} is {type(getattr(plan, name)).__name__}, expected a string"))
             changed[name] = ""
+    if not _sound_duals(plan.duals):
+        found.append(Violation("claim", "duals are not Duals of two finite numbers ≥ 0 by the name of a worker"))
+        changed["duals"] = {}
     claims = plan.claims
     if not isinstance(claims, Claims):
         found.append(Violation("claim", f"claims are {type(claims).__name__}, expected Claims"))
@@ -101,6 +104,13 @@ def _changed_claims(claims: Claims, found: list[Violation]) -> dict[str, Any]:
                 found.append(Violation("claim", f"bound {_short(name)} is {_short(value)}, expected a finite number"))
         changed["bounds"] = {k: v for k, v in bounds.items() if isinstance(k, str) and _finite(v)}
     return changed
+
+
+def _sound_duals(duals: Any) -> bool:
+    return isinstance(duals, dict) and all(
+        isinstance(name, str) and isinstance(one, Duals) and all(_finite(x) and x >= 0 for x in one)
+        for name, one in duals.items()
+    )
 
 
 def _finite(value: Any) -> bool:

@@ -12,10 +12,12 @@ two bounds) and is updated from what is observed: by the idle time that waiting 
 
 With a plan and known lengths (one worker) the prefills of the plan are due at its rounds: before that a prefill runs
 only where idle time that the plan did not foresee, priced by λ until the next one is due, is worth a stall more.
-With a plan and estimated lengths its order is taken, and the rule above decides.  Where longest first would overflow
-the KV cache and there is no plan, requests are taken in order of arrival, and longest first near the end.  Where the
-objective is the total completion and there is no plan, the smallest expected KV volume per weight goes first, and an
-idle slot is one of those that the worker would fill now, since the KV cache may not hold as many as there are slots.
+With a plan and estimated lengths its order is taken, and the rule above decides.  Without a plan, where KV binds and
+not the slots and lengths are known, idle KV is priced instead, and large requests go first (`parts.kv_refill`).  Where
+only longest first would overflow the KV cache and there is no plan, requests are taken in order of arrival, and longest
+first near the end.  Where the objective is the total completion and there is no plan, the smallest expected KV volume
+per weight goes first, and an idle slot is one of those that the worker would fill now, since the KV cache may not hold
+as many as there are slots.
 
 `lagrangian:published` is the rule without any of this (`lagrangian_published`).
 
@@ -32,6 +34,7 @@ from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting, offline_dual
+from llmsched_mip.policies.parts.kv_refill import KVRefill
 from llmsched_mip.policies.parts.mixed_order import MixedOrder
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.plan_times import PlanTimes, start_order
@@ -74,16 +77,21 @@ class Lagrangian(BacklogPolicy):
         self.outlook = Outlook(estimator, problem.workers)
         self.times: PlanTimes | None = None
         self.order: MixedOrder | None = None
+        self.kv: KVRefill | None = None
         if plan is not None:
             place = start_order(plan, len(problem.prefill_tokens))
             self.backlog = Backlog(problem, lambda request, _: place[request], estimator, admission)
             if len(problem.workers) == 1 and estimator.exact:
                 self.times = PlanTimes(plan, self.backlog)
+            elif estimator.exact and problem.objective == "makespan" and plan.duals:
+                self.kv = KVRefill(problem, self.backlog, self.outlook)
         elif self.by_volume:
             self.backlog = Backlog(problem, keys.smallest_volume_first(problem, estimator), estimator, admission)
         else:
             self.backlog = Backlog(problem, by_arrival, estimator, admission)
             self.order = MixedOrder(problem, self.backlog, self.outlook)
+            if estimator.exact:
+                self.kv = KVRefill(problem, self.backlog, self.outlook)
         if self.by_volume:
             self.price = [LearntPrice(1.0, LARGEST_DRIFT) for _ in problem.workers]
         else:
@@ -93,6 +101,8 @@ class Lagrangian(BacklogPolicy):
         """Queue the request."""
         super().arrived(request, time)
         self.outlook.arrived(request)
+        if self.kv is not None:
+            self.kv.arrived(request)
 
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length."""
@@ -109,6 +119,8 @@ class Lagrangian(BacklogPolicy):
     def decide(self, view: WorkerView) -> Decision:
         """Prefill now, or decode until the next completion."""
         backlog, price = self.backlog, self.price[view.index]
+        if self.kv is not None and self._kv_binds(self.kv, view):
+            return self._refill(self.kv, view)
         price.observe(view.rounds)
         if self.order is not None:
             self.order.settle(view)
@@ -129,7 +141,27 @@ class Lagrangian(BacklogPolicy):
                 return Decode(None, wake=True)
         return self._prefill(batch, view)
 
+    def _kv_binds(self, kv: KVRefill, view: WorkerView) -> bool:
+        kv.settle()
+        if any(kv.price):
+            self.order = None
+        elif kv.price:
+            self.kv = None
+        return bool(kv.price) and kv.price[view.index] > 0
+
+    def _refill(self, kv: KVRefill, view: WorkerView) -> Decision:
+        """`decide` where KV binds."""
+        batch = kv.choose(view)
+        if not batch:
+            return decode_or_wait(view, wake=view.free_slots > 0)
+        if view.started and not self._urgent(batch[0], view) and kv.waits(view, batch, self.fixed_s[view.index]):
+            self.backlog.admission[view.index].retract(batch)
+            return Decode(None, wake=True)
+        return self._prefill(batch, view)
+
     def _prefill(self, batch: list[int], view: WorkerView) -> Decision:
+        if self.kv is not None:
+            self.kv.taken(batch)
         self.price[view.index].learn()
         self.outlook.started(batch, view)
         return self.backlog.take(batch)

@@ -21,6 +21,7 @@ from llmsched_mip.errors import UnreadableFileError
 from llmsched_mip.io.documents import DOCUMENTS
 from llmsched_mip.io.files import instance_document, json_schema, plan_document
 from llmsched_mip.io.storage import write_bytes
+from llmsched_mip.relaxations.fluid.duals import capacity_duals
 from llmsched_mip.workload import generate
 from llmsched_mip.workload.deployments import FOLDER
 
@@ -55,9 +56,10 @@ def test_instance_round_trip(folder, instance, name):
 def test_plan_round_trip(folder, instance, seed, name):
     plan = feasible_plan(instance, seed)
     value = evaluate(instance, plan).measures.objective(plan.objective)
-    plan = plan.with_claims(value, {"area": 0.9 * value}, 1.5)
+    plan = replace(plan.with_claims(value, {"area": 0.9 * value}, 1.5), duals=capacity_duals(instance))
     write_plan(plan, instance, folder / name)
     again = read_plan(folder / name, instance)
+    assert again.duals == plan.duals
     document = plan_document(again, instance)
     assert document == plan_document(plan, instance)
     assert evaluate(instance, again).violations == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
 from llmsched_mip.evaluation import evaluate
-from llmsched_mip.plan import Claims, Plan, Stage, WorkerPlan
+from llmsched_mip.plan import Claims, Duals, Plan, Stage, WorkerPlan
 
 INSTANCE = Instance(
     "typed",
@@ -90,7 +90,7 @@ def test_any_field_may_hold_anything(name: str, value: Any) -> None:
     expected = (
         (value is None and name in ("value", "bound", "gap"))
         or (isinstance(value, str) and name == "method")
-        or (isinstance(value, dict) and name == "bounds")
+        or (isinstance(value, dict) and name in ("bounds", "duals"))
         or (name == "seconds" and is_number(value))
     )
     assert evaluation.feasible == expected
@@ -98,6 +98,13 @@ def test_any_field_may_hold_anything(name: str, value: Any) -> None:
 
 def is_number(value: Any) -> bool:
     return type(value) in (int, float, np.int8) and bool(abs(value) < 1e300)
+
+
+@pytest.mark.parametrize("value", [*ANYTHING, (-1.0, 0.0), Duals(-1.0, 0.0), Duals(0.0, math.nan)], ids=str)
+def test_duals_are_two_finite_prices(value: Any) -> None:
+    violations = evaluate(INSTANCE, with_field("duals", {"v": value})).violations
+    assert [violation.kind for violation in violations] == ["claim"]
+    assert evaluate(INSTANCE, with_field("duals", {"v": Duals(0.5, 0.0)})).feasible
 
 
 @pytest.mark.parametrize("value", ANYTHING, ids=lambda value: type(value).__name__)

@@ -4,26 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 
+from llmsched_mip.plan import Duals
 from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.timing import FloatArray
 
 LEARNING = 0.1
+ROUNDING = 1e-12
 LARGEST_CORRECTION = 4.0
 
 
 def offline_dual(problem: Problem, w: int) -> float:
     """Offline dual of the slot constraint of worker `w`, seconds of makespan per slot-second; 0 without a limit.
 
-    1 / J where the area bound binds; where the KV volume binds, idle slots are worth less in the proportion of the
-    two bounds of the plan.
+    That of the plan (`planned_prices`).  Without any, 1 / J where the area bound binds; where the KV volume binds, idle
+    slots are worth less in the proportion of the two bounds of the plan.
     """
     slots = problem.workers[w].slots
     if slots is None:
         return 0.0
+    given = planned_prices(problem, w)
+    if given is not None:
+        return given.slot_s
     bounds = {} if problem.plan is None else problem.plan.claims.bounds
     area, volume = bounds.get("area"), bounds.get("kv_volume")
     share = 1.0 if not area or not volume or volume <= area else area / volume
     return share / slots
+
+
+def planned_prices(problem: Problem, w: int) -> Duals | None:
+    """Duals of the plan for worker `w` in seconds of that worker: its slots and its KV cache, idle for a second, are
+    worth a second together.  None without any.
+
+    Duals of several workers are shares of a second of makespan, those of total completion have weights: no decision on
+    one worker needs either.
+    """
+    duals = None if problem.plan is None else problem.plan.duals.get(problem.workers[w].name)
+    worker, n = problem.workers[w], len(problem.prefill_tokens)
+    if duals is None:
+        return None
+    slots = duals.slot_s * worker.most_slots(n)
+    kv = 0.0 if worker.kv_capacity is None else duals.kv_token_s * worker.kv_capacity
+    whole = slots + kv
+    return None if whole <= 0 else Duals(slots / whole / worker.most_slots(n), duals.kv_token_s / whole)
 
 
 def idle_worth_waiting(fixed_s: float, price_s: float, count: int, completions: FloatArray) -> float | None:
@@ -57,6 +79,29 @@ def idle_worth_waiting(fixed_s: float, price_s: float, count: int, completions: 
     per_slot = cost / (count + 1 + np.arange(len(steps)))
     best = int(np.argmin(per_slot))
     return None if per_slot[best] >= fixed_s / count else float(np.sum(idle[: best + 1]))
+
+
+def kv_worth_waiting(fixed_s: float, price_s: float, ready: float, rounds: FloatArray, freed: FloatArray) -> bool:
+    """`idle_worth_waiting` where KV is what is idle: whether a later prefill costs less for each KV token refilled.
+
+    With K tokens that would be refilled now, k_1, k_2, ... that the next completions free, and W_j the priced idle KV
+    until the j-th, a prefill runs now unless ``(f + W_j) / (K + k_1 + ... + k_j) < f / K`` for some j ≥ 1.
+
+    Parameters
+    ----------
+    fixed_s : float
+        f, fixed seconds of a prefill iteration.
+    price_s : float
+        Seconds of makespan for each idle KV token and round.
+    ready : float
+        K.
+    rounds, freed : float arrays, shape (m,)
+        Rounds until the 1st, 2nd, ... completion, and the KV tokens that each frees.
+    """
+    steps = np.diff(rounds, prepend=0.0)
+    refilled = ready + np.cumsum(freed)
+    cost = fixed_s + price_s * np.cumsum((refilled - freed) * steps)
+    return bool(np.any(cost * ready < fixed_s * refilled * (1 - ROUNDING)))
 
 
 class LearntPrice:

@@ -27,6 +27,16 @@ def shortest_first(problem: Problem, estimator: Estimator) -> Key:
     return lambda request, number: (estimator.length(request) / float(problem.weight[request]), number)
 
 
+def largest_volume_first(problem: Problem, estimator: Estimator) -> Key:
+    """Descending KV volume of the expected length, then arrival."""
+    prompts: list[int] = problem.prefill_tokens.tolist()
+
+    def key(request: int, number: int) -> tuple[float, int]:
+        return -float(request_kv_volume(prompts[request], estimator.length(request))), number
+
+    return key
+
+
 def smallest_volume_first(problem: Problem, estimator: Estimator) -> Key:
     """Ascending KV volume of the expected length over weight, then arrival."""
     prompts: list[int] = problem.prefill_tokens.tolist()

@@ -8,7 +8,7 @@ from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.protocol import Problem, WorkerView
 from llmsched_mip.timing import request_kv_peak
 
-ENDGAME = 0.8
+ENDGAME = 1.4
 
 
 class MixedOrder:

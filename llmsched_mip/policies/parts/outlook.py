@@ -60,6 +60,10 @@ class Outlook:
             self._finishes[view.index].remove((finish, request))
             self._finish_sum[view.index] -= finish
 
+    def next_ends(self, view: WorkerView, most: int) -> list[tuple[int, int]]:
+        """The next completions of a worker, at most `most`: rounds until each, and its request; lengths are known."""
+        return [(finish - view.rounds, i) for finish, i in self._finishes[view.index].islice(0, most)]
+
     def rounds_left(self, view: WorkerView) -> float:
         """Expected rounds of the worker until all is done, with its share of the waiting requests by slots."""
         if not view.slots:
