@@ -22,6 +22,7 @@ BOUNDS: Registry[BoundFunction] = Registry(
         "start_prices": "start_prices:start_prices",
         "mmbpp": "mmbpp:mmbpp",
         "kv_dual": "kv_dual:kv_dual",
+        "work_clock": "work_clock:work_clock",
         "start_lp": "start_lp:start_lp",
     },
 )
@@ -31,6 +32,7 @@ ONE_OBJECTIVE = {
     "mmbpp": "makespan",
     "start_prices": "total_completion",
     "kv_dual": "total_completion",
+    "work_clock": "total_completion",
     "start_lp": "total_completion",
 }
 """Bounds that are for one objective alone: for the other they are not even imported."""

@@ -1,0 +1,40 @@
+"""Bound "work_clock": total completion on the clock of work, with what is in flight and what stands idle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmsched_mip import clock
+from llmsched_mip.budget import Budget
+from llmsched_mip.instance import Instance
+from llmsched_mip.lower_bound import Bound
+from llmsched_mip.relaxations.work_clock.ascent import ascend
+from llmsched_mip.relaxations.work_clock.prices import ClockPrices, value_of_prices
+from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
+
+DEFAULT_TIME_LIMIT_S = 10.0
+
+
+def work_clock(instance: Instance, budget: Budget) -> Bound | None:
+    """The bound for the best prices found; total completion of one worker only.
+
+    Proof.  `relaxations.work_clock.relaxation` and `relaxations.work_clock.prices`.
+    """
+    found: list[Bound] = []
+    improve(instance, budget.or_default(DEFAULT_TIME_LIMIT_S), found.append)
+    return found[-1] if found else None
+
+
+def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None]) -> None:
+    """Tell `report` of better and better bounds until `budget` is spent or prices no longer change."""
+    began = clock.now()
+    problem = ClockRelaxation.of(instance) if instance.objective == "total_completion" else None
+    if problem is None:
+        return
+
+    def tell(prices: ClockPrices) -> None:
+        value = value_of_prices(problem, prices)
+        certificate = {"levels": len(prices.kv), "work_s": problem.work}
+        report(Bound("work_clock", value, clock.now() - began, certificate))
+
+    tell(ascend(problem, budget, report=tell))

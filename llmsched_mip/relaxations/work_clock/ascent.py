@@ -1,0 +1,203 @@
+"""Better prices on the clock of work, by passes over all requests with softened minima.
+
+A pass spreads every round over the levels in proportion to exp(-price / temperature), adds up the work, KV tokens,
+places and loads of every level, and changes the prices by what it finds:
+
+- the clock as Sinkhorn's algorithm does (Sinkhorn and Knopp, Pacific J. Math. 21 (1967)): dearer where there is more
+work
+  than the level is long, by the logarithm of their ratio;
+- the other prices share a U_l in every level (D_l = 0: `prices`).  Each says how many rounds the level needs for its
+  resource: KV tokens / M, places / J, load / h, places / k, rounds of a request.  Where they differ the share of the
+  largest grows, as in the multiplicative weights method (Arora, Hazan and Kale, Theory of Computing 8 (2012)).
+
+The temperature falls from pass to pass.  Whatever the prices are, `prices` has the proof of the bound that they give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from llmsched_mip.budget import Budget
+from llmsched_mip.relaxations.work_clock.prices import (
+    POINTS,
+    ClockPrices,
+    Columns,
+    clock_total,
+    lines,
+    sample_rounds,
+)
+from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
+from llmsched_mip.timing import FloatArray, IntArray
+
+LEVELS = 256
+ALONE = 60
+MOST_PASSES = 600
+BEND = 1.5
+FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.05, 0.003
+CLOCK_STEP, SHARE_STEP = 0.3, 0.3
+LEAST_SHARE = 1e-7
+FIRST_SHARES = (0.3, 0.1, 0.5, 0.05)
+FAR = 12.0
+
+
+class Loads(NamedTuple):
+    """What a pass adds up: work by cut; KV tokens, places and Σ g by level; rounds by group and level."""
+
+    work: FloatArray
+    kv: FloatArray
+    places: FloatArray
+    load: FloatArray
+    alone: FloatArray
+
+
+class _State:
+    """Cuts, clock prices and the shares of a U_l: kv, slots, load, active, then one for each group of requests."""
+
+    def __init__(self, problem: ClockRelaxation, levels: int) -> None:
+        self.problem = problem
+        self.cuts = problem.work * np.linspace(0.0, 1.0, levels + 1) ** BEND
+        self.waiting = problem.waiting(self.cuts[1:])
+        self.room = np.asarray(problem.decode.base_seconds(self.waiting), dtype=np.float64)
+        self.group = longest_alone(problem)
+        self.count = np.bincount(self.group).astype(np.float64)
+        self.shares = np.full((len(FIRST_SHARES) + len(self.count), levels), 1e-3)
+        self.shares[: len(FIRST_SHARES)] = np.array(FIRST_SHARES)[:, None]
+        self.shares /= self.shares.sum(axis=0)
+        density = problem.weight / problem.works
+        order = np.argsort(-density, kind="stable")
+        ends = np.cumsum(problem.works[order])
+        middle, half = (self.cuts[1:] + self.cuts[:-1]) / 2, problem.works[order] / 2
+        self.slope = np.interp(self.cuts, ends - half, density[order])
+        steps = np.interp(middle, ends - half, density[order]) * np.diff(self.cuts)
+        self.clock = np.concatenate(([0.0], np.cumsum(steps)))
+        self.length = np.zeros(levels + 1)
+        self.length[:-1] += np.diff(self.cuts) / 2
+        self.length[1:] += np.diff(self.cuts) / 2
+
+    def prices(self) -> ClockPrices:
+        """The prices that the shares stand for."""
+        problem, part = self.problem, self.shares * self.room
+        active = np.sqrt(part[3] / problem.pair_s) if problem.pair_s > 0 else np.zeros_like(part[3])
+        kv, slot, load = part[0] / problem.kv, part[1] / problem.slots, np.sqrt(2 * part[2])
+        return ClockPrices(self.cuts, self.clock, kv, slot, load, active, part[4:] / self.count[:, None], self.group)
+
+    def change(self, prices: ClockPrices, loads: Loads, temperature: float) -> None:
+        """One step of the clock and of the shares."""
+        floor = 1e-9 * self.length
+        excess = np.clip(np.log(self.length / np.maximum(loads.work, floor)), -1.0, 1.0)
+        self.clock = self.clock + CLOCK_STEP * temperature * self.slope * excess
+        rounds = np.concatenate(
+            (
+                [loads.kv / self.problem.kv, loads.places / self.problem.slots],
+                [_ratio(loads.load, prices.load), _ratio(loads.places, prices.active)],
+                loads.alone / self.count[:, None],
+            )
+        )
+        mean = np.sum(self.shares * rounds, axis=0)
+        grown = np.clip(np.divide(rounds, mean, out=np.ones_like(rounds), where=mean > 0), 0.2, 5.0)
+        self.shares = np.maximum(self.shares * grown**SHARE_STEP, LEAST_SHARE)
+        self.shares /= self.shares.sum(axis=0)
+
+
+def _ratio(total: FloatArray, price: FloatArray) -> FloatArray:
+    return np.divide(total, price, out=np.zeros_like(total), where=price > 0)
+
+
+def longest_alone(problem: ClockRelaxation) -> IntArray:
+    """Groups: 0 for most requests, and one for each of the `ALONE` with the most rounds: shape (n,)."""
+    group = np.zeros(problem.n, dtype=np.int64)
+    longest = np.argsort(-problem.d, kind="stable")[: min(ALONE, problem.n - 1)]
+    group[longest] = 1 + np.arange(len(longest))
+    return group
+
+
+def ascend(
+    problem: ClockRelaxation,
+    budget: Budget,
+    most_passes: int = MOST_PASSES,
+    report: Callable[[ClockPrices], None] | None = None,
+) -> ClockPrices:
+    """The best prices of at most `most_passes` passes.
+
+    Parameters
+    ----------
+    problem : ClockRelaxation
+    budget : Budget
+        Looked at after every pass; the first is always made.
+    most_passes : int
+    report : callable, optional
+        Takes the best prices so far, now and then.
+    """
+    state = _State(problem, LEVELS)
+    columns, kv_s = Columns.of(problem, state.group), problem.rate.per_kv_token_s
+    loads = Loads(
+        np.zeros(LEVELS + 1), np.zeros(LEVELS), np.zeros(LEVELS), np.zeros(LEVELS), np.zeros(state.shares[4:].shape)
+    )
+    best, most, told = state.prices(), -np.inf, -np.inf
+    fall = (LAST_TEMPERATURE / FIRST_TEMPERATURE) ** (1.25 / most_passes)
+    temperature = FIRST_TEMPERATURE * problem.work
+    for done in range(most_passes):
+        prices = state.prices()
+        value = clock_total(prices) + _spread(columns, kv_s, lines(problem, prices, state.waiting), temperature, loads)
+        if value > most:
+            best, most = prices, value
+        if report is not None and most > told and done % 50 == 49:
+            report(best)
+            told = most
+        if budget.spent():
+            break
+        state.change(prices, loads, temperature)
+        temperature = max(temperature * fall, LAST_TEMPERATURE * problem.work)
+    return best
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _spread(columns, kv_s, lines, temperature, loads):  # type: ignore[no-untyped-def]
+    """Fill `loads` and return the sum of the least prices."""
+    p, d, worth, work, load, group = columns
+    cuts, clock, fixed, of_kv, of_load, alone = lines
+    for total in loads[:4]:
+        total[:] = 0.0
+    loads.alone[:] = 0.0
+    rounds, weights, least = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS)
+    cost, value = np.empty((POINTS, 2 * len(fixed))), 0.0
+    for i in range(len(p)):
+        count = sample_rounds(d[i], rounds, weights)
+        least[:] = np.inf
+        for e in range(len(fixed)):
+            here = fixed[e] + alone[group[i], e] + of_load[e] * load[i]
+            for side in range(2):
+                at = here + worth[i] * cuts[e + side] - clock[e + side] * work[i]
+                per_kv = of_kv[e] - clock[e + side] * kv_s
+                for j in range(count):
+                    cost[j, 2 * e + side] = at + per_kv * (p[i] + rounds[j])
+                    least[j] = min(least[j], cost[j, 2 * e + side])
+        for j in range(count):
+            value += weights[j] * least[j]
+            held = p[i] + rounds[j]
+            _share_out(cost[j], least[j], worth[i] * temperature)
+            for x in range(len(cost[j])):
+                if cost[j, x] > 0.0:
+                    e, part = x // 2, cost[j, x] * weights[j]
+                    loads.work[e + x % 2] += part * (work[i] + kv_s * held)
+                    loads.kv[e] += part * held
+                    loads.places[e] += part
+                    loads.load[e] += part * load[i]
+                    loads.alone[group[i], e] += part
+    return value
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _share_out(cost, least, temperature):  # type: ignore[no-untyped-def]
+    """Put parts in place of costs: in proportion to exp(-cost / temperature), adding up to 1."""
+    total = 0.0
+    for x in range(len(cost)):
+        above = (cost[x] - least) / temperature
+        cost[x] = np.exp(-above) if above < FAR else 0.0
+        total += cost[x]
+    for x in range(len(cost)):
+        cost[x] /= total

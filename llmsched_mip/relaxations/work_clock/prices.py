@@ -1,0 +1,163 @@
+"""Prices on the clock of work, and the bound that they give.
+
+Letters as in `relaxation`.  The clock 0..W is cut at x_0 = 0 < x_1 < ... < x_L = W into levels l = 1..L.  A price
+π(w) of the clock, linear between its values at the cuts, and for each level prices ≥ 0 that are constant on it: λ on
+a KV token for a round, σ on a slot for a round, τ on being active twice at once, by groups of requests, h on Y and k
+on A.  With U_l = U(x_l) and
+
+    D_l = a U_l - λ_l M - σ_l J - Σ_i τ_il - h_l² / 2 - v k_l² ≥ 0   for every level,
+
+    Σ ω_i C_i ≥ constant + ∫ π dw + Σ_ik min over l and w in level l of
+        (ω_i / d_i) w - π(w) m_ik - (α + β (p_i + k)) U_l + λ_l (p_i + k) + σ_l + τ_il + h_l g_i + 2 v k_l.
+
+Proof.  In the relaxation let ρ_ik(w) be the density at w of the k-th round of i, and n(w) that of all rounds.  Σ ρ m
+= 1 at every w, ∫ ρ_ik = 1.  R l ≥ U_l l as l ≥ 0, and n l = a n - Σ ρ (α + β (p + k)).  Y² / 2 ≥ h Y - h² / 2 and A²
+≥ 2 k A - k², in every round; Y n = Σ ρ g, A n = Σ ρ ≤ J n, Σ ρ (p + k) ≤ M n and Σ_k ρ_ik ≤ n for every i.  Add all
+of these with their prices: what is left of n has the factor D ≥ 0, and each ρ_ik is worth at least its minimum.
+
+The minimum over l is concave in p + k, as one of linear functions, and over a level it is taken at a cut.  So the sum
+over k is at least that of its linear interpolation between `POINTS` values of k.  Cost: 2 L `POINTS` operations a
+request.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
+from llmsched_mip.timing import FloatArray, IntArray
+
+POINTS = 5
+ROUNDING = 1e-11
+
+
+class ClockPrices(NamedTuple):
+    """Prices in the letters of the module.
+
+    Parameters
+    ----------
+    cuts, clock : float arrays, shape (L + 1,)
+        x and π(x).
+    kv, slot, load, active : float arrays, shape (L,)
+        λ, σ, h and k.
+    alone : float array, shape (groups, L)
+        τ of each request of a group.
+    group : int array, shape (n,)
+    """
+
+    cuts: FloatArray
+    clock: FloatArray
+    kv: FloatArray
+    slot: FloatArray
+    load: FloatArray
+    active: FloatArray
+    alone: FloatArray
+    group: IntArray
+
+
+def feasible(problem: ClockRelaxation, prices: ClockPrices, waiting: FloatArray) -> ClockPrices:
+    """The prices cut down to D ≥ 0 for U = `waiting`, shape (L,), and to no negative ones."""
+    kv, slot, load, active = (np.maximum(x, 0.0) for x in prices[2:6])
+    alone = np.maximum(prices.alone, 0.0)
+    count = np.bincount(prices.group, minlength=len(alone)).astype(np.float64)
+    used = kv * problem.kv + slot * problem.slots + count @ alone + load**2 / 2 + problem.pair_s * active**2
+    room = problem.decode.base_seconds(waiting) * (1 - ROUNDING)
+    part = np.minimum(1.0, np.divide(room, used, out=np.ones_like(used), where=used > 0))
+    root = np.sqrt(part)
+    return prices._replace(kv=kv * part, slot=slot * part, load=load * root, active=active * root, alone=alone * part)
+
+
+def value_of_prices(problem: ClockRelaxation, prices: ClockPrices) -> float:
+    """The bound by prices, made `feasible`; weighted seconds, rounded down by more than its rounding errors."""
+    waiting = problem.waiting(prices.cuts[1:])
+    prices = feasible(problem, prices, waiting)
+    least, size = _least(
+        Columns.of(problem, prices.group), problem.rate.per_kv_token_s, lines(problem, prices, waiting)
+    )
+    clock = clock_total(prices)
+    return float(problem.constant_s + clock + least - ROUNDING * (abs(problem.constant_s) + abs(clock) + size))
+
+
+def clock_total(prices: ClockPrices) -> float:
+    """∫ π dw."""
+    return float(np.sum(np.diff(prices.cuts) * (prices.clock[1:] + prices.clock[:-1]) / 2))
+
+
+class Columns(NamedTuple):
+    """Requests as a kernel takes them, each of shape (n,): p, d, ω / d, work of a round without its KV, g and group."""
+
+    p: FloatArray
+    d: FloatArray
+    worth: FloatArray
+    work: FloatArray
+    load: FloatArray
+    group: IntArray
+
+    @classmethod
+    def of(cls, problem: ClockRelaxation, group: IntArray) -> Columns:
+        """The columns of a relaxation."""
+        d = problem.d.astype(np.float64)
+        work = problem.prefill_s / d + problem.rate.per_sequence_s
+        return cls(problem.p.astype(np.float64), d, problem.weight / d, work, problem.load, group)
+
+
+class Lines(NamedTuple):
+    """What a round costs in a level, as a kernel takes it: for itself, for KV, for g, and for being alone."""
+
+    cuts: FloatArray
+    clock: FloatArray
+    fixed: FloatArray
+    of_kv: FloatArray
+    of_load: FloatArray
+    alone: FloatArray
+
+
+def lines(problem: ClockRelaxation, prices: ClockPrices, waiting: FloatArray) -> Lines:
+    """The costs by prices, with U = `waiting`."""
+    share = problem.share
+    fixed = prices.slot + 2 * problem.pair_s * prices.active - share.round_seconds(1, 0) * waiting
+    return Lines(
+        prices.cuts, prices.clock, fixed, prices.kv - share.per_kv_token_s * waiting, prices.load, prices.alone
+    )
+
+
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
+def sample_rounds(d, rounds, weights):  # type: ignore[no-untyped-def]
+    """Fill the rounds at which a concave function is looked at and their weights; return how many they are."""
+    count = min(len(rounds), int(d))
+    rounds[0], weights[0] = 1.0, 1.0
+    for j in range(1, count):
+        rounds[j] = 1.0 + np.floor((d - 1.0) * j / (count - 1.0))
+        step = rounds[j] - rounds[j - 1]
+        weights[j - 1] += (step - 1.0) / 2
+        weights[j] = (step + 1.0) / 2
+    return count
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _least(columns, kv_s, lines):  # type: ignore[no-untyped-def]
+    """Sum over requests and rounds of the least price, and a number that its rounding errors are in proportion to."""
+    p, d, worth, work, load, group = columns
+    cuts, clock, fixed, of_kv, of_load, alone = lines
+    rounds, weights, least = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS)
+    total, size = 0.0, 0.0
+    for i in range(len(p)):
+        count = sample_rounds(d[i], rounds, weights)
+        least[:] = np.inf
+        largest = 0.0
+        for e in range(len(fixed)):
+            here = fixed[e] + alone[group[i], e] + of_load[e] * load[i]
+            for side in range(2):
+                moment = worth[i] * cuts[e + side]
+                at = here + moment - clock[e + side] * work[i]
+                per_kv = of_kv[e] - clock[e + side] * kv_s
+                largest = max(largest, abs(at) + moment + abs(per_kv) * (p[i] + d[i]))
+                for j in range(count):
+                    least[j] = min(least[j], at + per_kv * (p[i] + rounds[j]))
+        for j in range(count):
+            total += weights[j] * least[j]
+        size += largest * d[i]
+    return total, size
