@@ -20,6 +20,7 @@ BOUNDS: Registry[BoundFunction] = Registry(
         "release": "release:release",
         "split": "split:split",
         "start_prices": "start_prices:start_prices",
+        "round_patterns": "round_patterns:round_patterns",
         "mmbpp": "mmbpp:mmbpp",
         "kv_dual": "kv_dual:kv_dual",
         "start_lp": "start_lp:start_lp",
@@ -30,6 +31,7 @@ ONE_OBJECTIVE = {
     "release": "makespan",
     "mmbpp": "makespan",
     "start_prices": "total_completion",
+    "round_patterns": "total_completion",
     "kv_dual": "total_completion",
     "start_lp": "total_completion",
 }

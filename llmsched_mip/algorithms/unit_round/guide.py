@@ -24,6 +24,8 @@ from llmsched_mip.timing import FloatArray, IntArray, request_kv_peak, request_k
 from llmsched_mip.unit_rounds import UnitRounds
 
 NO_DEADLINE = -1.0
+# Starts that are looked at for the cheapest ones of all requests.
+MOST_STARTS = 100_000_000
 
 
 class Guide(NamedTuple):
@@ -61,21 +63,21 @@ class Guide(NamedTuple):
     deadline: float
 
 
-def completion_guide(problem: UnitRounds, prices: FloatArray, idle_share: float) -> tuple[Guide, IntArray]:
-    """The guide for total completion and the order of its requests.
+def completion_guide(problem: UnitRounds, prices: FloatArray) -> tuple[Guide, IntArray]:
+    """The guide for total completion, with an idle share of 0, and the order of its requests.
 
     Parameters
     ----------
     problem : UnitRounds
     prices : float array, shape (T,)
         λ of rounds 1..T, in rounds of completion a token.
-    idle_share : float
     """
     priced = np.concatenate((prices, np.zeros(int(problem.d.max()) + 1)))
     total = np.concatenate(([0.0], np.cumsum(priced)))
     moment = np.concatenate(([0.0], np.cumsum(priced * np.arange(1, len(priced) + 1))))
     least, cheapest = np.zeros(problem.n), np.zeros(problem.n, dtype=np.int64)
-    _cheapest(problem.p, problem.d, problem.weight, total, moment, least, cheapest)
+    stride = max(1, problem.n * len(prices) // MOST_STARTS)
+    _cheapest((problem.p, problem.d, problem.weight), total, moment, stride, least, cheapest)
     order = np.lexsort((request_kv_volume(problem.p, problem.d) / problem.weight, cheapest))
     p, d, weight = problem.p[order], problem.d[order], problem.weight[order]
     gain = np.zeros(problem.n)
@@ -89,7 +91,7 @@ def completion_guide(problem: UnitRounds, prices: FloatArray, idle_share: float)
         least[order],
         cheapest[order],
         gain,
-        idle_share,
+        0.0,
         NO_DEADLINE,
     )
     return guide, order
@@ -132,13 +134,22 @@ def bracket(p, d, weight, total, moment, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _cheapest(p, d, weight, total, moment, least, cheapest):  # type: ignore[no-untyped-def]
-    """Fill least and cheapest; a start costs at least its weight (s + d), so later ones need no look."""
+def _cheapest(requests, total, moment, stride, least, cheapest):  # type: ignore[no-untyped-def]
+    """Fill least and cheapest: every stride-th start, then those around the best of them.
+
+    A start costs at least its weight (s + d), so later ones need no look.
+    """
+    p, d, weight = requests
     for i in range(len(p)):
         least[i] = np.inf
-        for s in range(len(total)):
+        for s in range(0, len(total), stride):
             if weight[i] * (s + d[i]) > least[i]:
                 break
+            cost = bracket(p[i], d[i], weight[i], total, moment, s)
+            if cost < least[i]:
+                least[i], cheapest[i] = cost, s
+        near = cheapest[i]
+        for s in range(max(0, near - stride + 1), near + stride):
             cost = bracket(p[i], d[i], weight[i], total, moment, s)
             if cost < least[i]:
                 least[i], cheapest[i] = cost, s
