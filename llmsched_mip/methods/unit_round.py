@@ -1,4 +1,4 @@
-"""Unit-round instances, total completion: MC-SF, annealing over orders, priced starts, and a proof where it can."""
+"""Unit-round instances: MC-SF, beams, annealing over orders, priced starts, and a proof where it can."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from llmsched_mip.algorithms.unit_round.exact import MOST_REQUESTS, prove
 from llmsched_mip.algorithms.unit_round.local_search import anneal
 from llmsched_mip.algorithms.unit_round.makespan import prove_makespan
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
-from llmsched_mip.bounds import Bound
+from llmsched_mip.bounds import Bound, compute
+from llmsched_mip.bounds.round_patterns import improve as improve_patterns
+from llmsched_mip.budget import Budget
+from llmsched_mip.methods.beam import beam
 from llmsched_mip.methods.branch_and_bound import INCUMBENT_SHARE, MOST, explore
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.search import Search
@@ -22,7 +25,7 @@ SMALL = 18
 MOST_ANNEALED = 5_000
 MOST_ROWS = 20_000
 FIRST_SECONDS = 0.2
-PRICES_SHARE, ANNEAL_SHARE = 0.2, 0.75
+PRICES_SHARE, ANNEAL_SHARE, BEAM_SHARE, PATTERNS_SHARE, PROOF_SHARE = 0.2, 0.3, 0.25, 0.7, 0.7
 
 
 def applies(search: Search) -> bool:
@@ -38,20 +41,13 @@ def unit_round(search: Search) -> str | None:
     run = _Run(search, problem)
     run.offer("mc-sf", run.starts)
     if search.instance.objective == "makespan":
-        list_schedules(search)
-        if problem.n <= MOST:
-            explore(search, INCUMBENT_SHARE * search.budget.remaining, dive=True)
-            run.take_plan()
-        run.prove_makespan()
-        return None
-    small = problem.n <= SMALL
-    run.improve(FIRST_SECONDS if small else 0.1 * search.budget.remaining)
-    run.price(PRICES_SHARE * search.budget.remaining)
-    if small:
+        run.makespan()
+    elif problem.n <= SMALL:
+        run.improve(FIRST_SECONDS)
+        run.price(PRICES_SHARE * search.budget.remaining)
         run.prove(search.budget.remaining)
-        return None
-    run.improve(ANNEAL_SHARE * search.budget.remaining)
-    run.prove(search.budget.remaining)
+    else:
+        run.completion()
     return None
 
 
@@ -62,6 +58,36 @@ class _Run:
         self.search, self.problem = search, problem
         self.starts: IntArray = shortest_first(problem)
         self.prices: StartPrices | None = None
+
+    def makespan(self) -> None:
+        """Lists and beams, deadlines where the instance is small, and beams again."""
+        search = self.search
+        list_schedules(search)
+        if self.problem.n <= MOST:
+            explore(search, INCUMBENT_SHARE * search.budget.remaining, dive=True)
+        if self.problem.n <= MOST_REQUESTS:
+            beam(search, search.budget.slice(share=0.1))
+            self.take_plan()
+            self.prove_makespan(search.budget.slice(share=PROOF_SHARE))
+        beam(search)
+
+    def completion(self) -> None:
+        """Beams, annealing and prices in turn; a search for a proof where the instance is small, else beams again."""
+        search, small = self.search, self.problem.n <= MOST_REQUESTS
+        beam(search, search.budget.slice(share=BEAM_SHARE))
+        self.take_plan()
+        self.improve(0.1 * search.budget.remaining)
+        if small:
+            self.price(PRICES_SHARE * search.budget.remaining)
+        else:
+            search.raise_bounds(compute(search.instance, search.budget.slice(share=PRICES_SHARE), names=["kv_dual"]))
+        part = search.budget.slice(share=PATTERNS_SHARE)
+        if not part.spent():
+            improve_patterns(search.instance, part, lambda bound: search.raise_bounds([bound]))
+        self.improve(ANNEAL_SHARE * search.budget.remaining)
+        if small:
+            self.prove(PROOF_SHARE * search.budget.remaining)
+        beam(search)
 
     def offer(self, method: str, starts: IntArray) -> None:
         self.starts = starts
@@ -105,7 +131,7 @@ class _Run:
                 self.offer("unit-round", proof.best.copy())
             self.raise_bound("unit_round_search", proof.value if proof.closed else proof.bound, began)
 
-    def prove_makespan(self) -> None:
+    def prove_makespan(self, budget: Budget) -> None:
         """Refute deadlines until one is met."""
         problem, search = self.problem, self.search
         rows = int((self.starts + problem.d).max()) * problem.n
@@ -113,7 +139,7 @@ class _Run:
             return
         began = clock.now()
         least = math.ceil((search.bound or 0.0) / problem.round_s - 1e-9)
-        for proof in prove_makespan(problem, self.starts, least, search.budget):
+        for proof in prove_makespan(problem, self.starts, least, budget):
             better = search.value is None or proof.value * problem.round_s < search.value
             if proof.best is not None and better:
                 self.offer("unit-round", proof.best.copy())
