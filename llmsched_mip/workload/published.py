@@ -113,3 +113,13 @@ LMSYS_CHAT = LengthFamily(
     "8192 tokens, independent; all requests there from the start unless a rate is given; 256 slots. " + TP2 + ".",
     kv_capacity=16_492,
 )
+
+MOONCAKE_CONV = LengthFamily(
+    "mooncake-conv",
+    "Conversations as in Mooncake's trace: very long prompts, few of which fit the KV cache at once.",
+    1000,
+    "llama2-70b-a100-tp4",
+    independent(fitted(Moments(12035.1, 15800.3, 6909, 39552, 126195)), fitted(Moments(342.6, 249.9, 350, 698, 2000))),
+    "Published (Mooncake, FAST 2025): mean, std, median, 95th percentile and maximum of prefill (12035.1, "
+    "15800.3, 6909, 39552, 126195) and decode (342.6, 249.9, 350, 698, 2000) tokens. " + SHAPE.format("") + TP4,
+)

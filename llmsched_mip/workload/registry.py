@@ -20,6 +20,7 @@ FAMILIES: Registry[Family] = Registry(
         "azure-code": "published:AZURE_CODE",
         "arxiv-summarization": "published:ARXIV_SUMMARIZATION",
         "lmsys-chat": "published:LMSYS_CHAT",
+        "mooncake-conv": "published:MOONCAKE_CONV",
         "kv-uniform": "kv_uniform:KV_UNIFORM",
         "mixture": "mixture:MIXTURE",
     },

@@ -31,6 +31,10 @@ PUBLISHED = {
         "prefill_tokens": (2588.1, 944.7, 2730, 3813, 4054),
         "decode_tokens": (291.4, 530.5, 167, 736, 4056),
     },
+    "mooncake-conv": {
+        "prefill_tokens": (12035.1, 15800.3, 6909, 39552, 126195),
+        "decode_tokens": (342.6, 249.9, 350, 698, 2000),
+    },
     "lmsys-chat": {
         "prefill_tokens": (40.6, None, 11, None, None),
         "decode_tokens": (85.3, None, 45, None, None),
