@@ -3,11 +3,12 @@
 The dual of the fluid relaxation "split every request freely over the workers, minimise the largest load".
 
 Sets
-    W     workers
+    W     workers, or kinds of workers that share their prices
     T     request types; (t, w) in F when type t fits worker w
     G_w   ways to run a prefill iteration on w (one for an affine time, one per level otherwise)
 Parameters
     n_t          requests of type t
+    c_w          workers that w stands for
     k_tw         seconds that a request of type t adds to worker w however it is batched (per-token prefill,
                  per-sequence and per-KV-token decode)
     p_t, d_t, v_t   its prompt tokens, decode rounds, KV token-rounds
@@ -24,7 +25,7 @@ Constraints
     u_t ≤ mu_w k_tw + alpha_w d_t + beta_w v_t + gamma_w p_t + delta_w   for (t, w) in F
     alpha_w J_w + beta_w M_w ≤ a_w mu_w                                 for w in W
     gamma_w N_wg + delta_w J_w ≤ s_wg mu_w                              for w in W, g in G_w
-    Σ_w mu_w ≤ 1
+    Σ_w c_w mu_w ≤ 1
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PriceData:
-    """The parameters above; arrays of shape (T,) and (T, W), lists over W; `fits` is F."""
+    """The parameters above; arrays of shape (T,) and (T, W), lists over W; `fits` is F, `workers` is c."""
 
     count: FloatArray
     prefill_tokens: FloatArray
@@ -55,6 +56,7 @@ class PriceData:
     slots: Sequence[int]
     kv: Sequence[float]
     prefill: Sequence[Sequence[tuple[float, float]]]
+    workers: Sequence[int]
 
 
 def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.ConcreteModel:
@@ -90,7 +92,7 @@ def build(data: PriceData, resources: Sequence[str] = ("slots", "kv")) -> pyo.Co
         )
         for most, seconds in data.prefill[w]:
             model.limits.add(most * model.gamma[w] + data.slots[w] * model.delta[w] <= seconds * model.mu[w])
-    model.limits.add(sum(model.mu[w] for w in model.W) <= 1)
+    model.limits.add(sum(data.workers[w] * model.mu[w] for w in model.W) <= 1)
     return model
 
 

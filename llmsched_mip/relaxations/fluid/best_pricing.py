@@ -36,13 +36,18 @@ def best_pricing(
     """Multipliers of every worker; any result is valid, a good one gives a strong bound.
 
     Equal workers share the time equally (the concave maximum is symmetric), so the extreme prices of one
-    worker are best.  Different workers: the LP of `llmsched_mip.models.work_prices` over at most
-    `MOST_TYPES` requests.
+    worker are best.  Different workers: the LP of `llmsched_mip.models.work_prices` over the kinds of workers and
+    at most `MOST_TYPES` requests.
     """
-    limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
-    if len({worker.worker.kind for worker in limits}) == 1:
+    kinds = {worker.kind: w for w, worker in reversed(list(enumerate(instance.workers)))}
+    of_kind = {kind: Limits.of(instance, w) for kind, w in kinds.items()}
+    limits = [of_kind[worker.kind] for worker in instance.workers]
+    if len(kinds) == 1:
         return _shared_equally(instance, limits, resources)
-    return repaired(limits, _solve(instance, limits, resources, budget or Budget()))
+    raw = _solve(instance, sorted(kinds.values()), resources, budget or Budget())
+    if raw is None:
+        return _shared_equally(instance, limits, resources)
+    return repaired(limits, [raw[worker.kind] for worker in instance.workers])
 
 
 def _shared_equally(instance: Instance, limits: list[Limits], resources: Sequence[str]) -> list[WorkerPrices]:
@@ -70,15 +75,19 @@ def sample(instance: Instance) -> tuple[IntArray, IntArray]:
     return np.array([g[len(g) // 2] for g in groups]), np.array([len(g) for g in groups])
 
 
-def _solve(instance: Instance, limits: list[Limits], resources: Sequence[str], budget: Budget) -> list[WorkerPrices]:
+def _solve(
+    instance: Instance, kinds: list[int], resources: Sequence[str], budget: Budget
+) -> dict[tuple[Any, ...], WorkerPrices] | None:
+    """Prices of a worker by its kind; `kinds` has one worker of each.  None where the LP was not solved."""
+    limits = [Limits.of(instance, w) for w in kinds]
     chosen, count = sample(instance)
     only_time = WorkerPrices(1.0, 0.0, 0.0, 0.0, 0.0)
     types = instance.take(chosen)
     seconds = np.zeros((len(chosen), len(limits)))
-    for w in range(len(limits)):
+    for k, w in enumerate(kinds):
         fits = types.fits_worker[:, w]
         if fits.any():
-            seconds[fits, w] = np.add(*priced_parts(Limits.of(types, w), only_time))
+            seconds[fits, k] = np.add(*priced_parts(Limits.of(types, w), only_time))
     # In a unit of time in which requests take about one: the solver's tolerances are absolute.
     unit = math.frexp(float(alone_seconds(types).max()))[1]
     fixed = [fixed_prefill(worker) if len(worker.p) else [] for worker in limits]
@@ -90,20 +99,21 @@ def _solve(instance: Instance, limits: list[Limits], resources: Sequence[str], b
         types.requests.decode_tokens.astype(np.float64),
         types.kv_volume / kv_unit,
         np.ldexp(seconds, -unit),
-        types.fits_worker,
+        types.fits_worker[:, kinds],
         [math.ldexp(worker.worker.decode_time.base_s, -unit) for worker in limits],
         [worker.slots for worker in limits],
         [worker.kv / kv_unit for worker in limits],
         [[(tokens / token_unit, math.ldexp(level_s, -unit)) for tokens, level_s in levels] for levels in fixed],
+        [sum(worker.kind == instance.workers[w].kind for worker in instance.workers) for w in kinds],
     )
     model = work_prices.build(data, resources)
-    result = solvers.solve(model, budget=budget)
-    if result.x is None:
-        return _shared_equally(instance, limits, resources)
-    return [
+    if solvers.solve(model, budget=budget).x is None:
+        return None
+    prices = [
         WorkerPrices(mu, *(math.ldexp(x, unit) for x in (alpha, beta / kv_unit, gamma / token_unit, delta)))
         for mu, alpha, beta, gamma, delta in work_prices.extract(model)
     ]
+    return {instance.workers[w].kind: priced for w, priced in zip(kinds, prices, strict=True)}
 
 
 def _unit(most: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from llmsched_mip.alone import alone_seconds
 from llmsched_mip.instance import Instance
-from llmsched_mip.relaxations.fluid.pricing import WorkerPrices, priced_parts, priced_work
+from llmsched_mip.relaxations.fluid.pricing import WorkerPrices, distinct, priced_parts, priced_work
 from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.timing import FloatArray, weighted_tail_seconds
 
@@ -46,8 +46,8 @@ def tail_seconds(instance: Instance, pricing: list[WorkerPrices]) -> FloatArray:
     weights.
     """
     least = np.full(instance.n, np.inf)
-    for w, prices in enumerate(pricing):
-        limits, fits = Limits.of(instance, w), instance.fits_worker[:, w]
+    for w in distinct(instance, pricing):
+        limits, fits, prices = Limits.of(instance, w), instance.fits_worker[:, w], pricing[w]
         if not fits.any():
             continue
         worker = limits.worker

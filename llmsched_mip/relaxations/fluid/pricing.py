@@ -130,8 +130,16 @@ def priced_parts(limits: Limits, prices: WorkerPrices) -> tuple[FloatArray, Floa
 def priced_work(instance: Instance, pricing: list[WorkerPrices]) -> FloatArray:
     """min_w π_iw over the workers that fit request i: shape (n,), seconds."""
     least = np.full(instance.n, np.inf)
-    for w, prices in enumerate(pricing):
-        fits = instance.fits_worker[:, w]
+    for w in distinct(instance, pricing):
+        fits, prices = instance.fits_worker[:, w], pricing[w]
         if fits.any():
             least[fits] = np.minimum(least[fits], np.add(*priced_parts(Limits.of(instance, w), prices)))
     return least
+
+
+def distinct(instance: Instance, pricing: list[WorkerPrices]) -> list[int]:
+    """Workers of which no earlier one has both the kind and the prices: what is least over these is so over all."""
+    seen: dict[object, int] = {}
+    for w, prices in enumerate(pricing):
+        seen.setdefault((instance.workers[w].kind, prices), w)
+    return list(seen.values())

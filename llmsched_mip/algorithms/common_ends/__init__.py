@@ -1,0 +1,1 @@
+"""List scheduling in which requests that run together end together, and a search over its rules."""

@@ -1,0 +1,92 @@
+"""Makespan of a backlog on several workers: placed by the fluid relaxation, each worker planned with common ends."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llmsched_mip.algorithms.common_ends.exchange import Exchange
+from llmsched_mip.algorithms.common_ends.stages import worker_plan
+from llmsched_mip.instance import Instance
+from llmsched_mip.methods.search import Search
+from llmsched_mip.methods.split import split_requests
+from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.relaxations.fluid.placement import Fleet
+
+PLACEMENTS = 4
+FIRST_TRIALS = 10
+OFFER_EVERY_S = 2.0
+MOST_STEPS = 10_000_000
+SEARCH_SHARE = 0.3
+NAME = "fleet"
+
+
+def applies(instance: Instance) -> bool:
+    """Whether it is for such an instance: a backlog, and the makespan counts."""
+    return instance.objective == "makespan" and not instance.requests.arrival_s.any()
+
+
+def fleet(search: Search, steps: int = MOST_STEPS) -> None:
+    """Offer plans until the budget is spent, or so many exchanges have been tried.
+
+    First the placement by work alone (`split_requests`), then the LP's, a few times, each time with the time that the
+    plans of each kind of worker took beyond its fluid load; the best goes on by exchanges.
+    """
+    instance = search.instance
+    if not applies(instance):
+        search.note(f"{NAME} left out: for the makespan of a backlog")
+        return
+    best = first = Exchange(instance, split_requests(instance), search.seed)
+    search.offer(plan_of(instance, first))
+    if len(instance.workers) > 1:
+        best = _best_placement(search, first)
+    _improve(search, best, steps)
+
+
+def _best_placement(search: Search, first: Exchange) -> Exchange:
+    """The exchange whose last worker ends soonest, of `first` and those that the LP gives."""
+    instance, workers = search.instance, Fleet(search.instance)
+    best, stretch = first, [1.0] * len(workers.kinds)
+    for _ in range(PLACEMENTS):
+        parts = None if search.budget.spent() else workers.placed(stretch, search.budget)
+        if parts is None:
+            break
+        found = Exchange(instance, parts, search.seed)
+        for w in range(len(instance.workers)):
+            if not search.budget.spent():
+                found.search(w, FIRST_TRIALS)
+        if found.seconds.max() < best.seconds.max():
+            best = found
+            search.offer(plan_of(instance, best))
+        of_kind = [float(found.seconds[kind].mean()) for kind in workers.kinds]
+        stretch = [
+            max(s * seconds / float(np.mean(of_kind)), 1e-3) for s, seconds in zip(stretch, of_kind, strict=True)
+        ]
+    return best
+
+
+def _improve(search: Search, exchange: Exchange, steps: int) -> None:
+    offered, value = search.budget.elapsed, float(exchange.seconds.max())
+    for _ in range(steps):
+        if search.budget.spent():
+            break
+        if exchange.random.random() < SEARCH_SHARE:
+            exchange.search(int(np.argmax(exchange.seconds)), 1)
+        else:
+            exchange.step()
+        now = float(exchange.seconds.max())
+        if now < value and search.budget.elapsed - offered > OFFER_EVERY_S:
+            search.offer(plan_of(search.instance, exchange))
+            offered, value = search.budget.elapsed, now
+    if float(exchange.seconds.max()) < value:
+        search.offer(plan_of(search.instance, exchange))
+
+
+def plan_of(instance: Instance, exchange: Exchange) -> Plan:
+    """The schedules of all workers as a plan."""
+    stages = [
+        WorkerPlan.from_stages(worker.name, [])
+        if part.schedule is None
+        else worker_plan(worker, part.requests, part.schedule.starts, instance.requests.decode_tokens[part.requests])
+        for worker, part in zip(instance.workers, exchange.parts, strict=True)
+    ]
+    return Plan(instance.name, instance.digest, instance.objective, NAME, tuple(stages))
