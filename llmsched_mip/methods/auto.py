@@ -22,6 +22,7 @@ from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.rules import rules, slow_rules
 from llmsched_mip.methods.search import Search
+from llmsched_mip.methods.serial import serial
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
 from llmsched_mip.methods.unit_round import unit_round
 from llmsched_mip.policies.lagrangian import Lagrangian
@@ -83,15 +84,17 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
 
 def makers_of(search: Search) -> list[Part]:
     """The makers of plans for this instance."""
-    if unit_round_applies(search):
+    if unit_round_applies(search) and search.instance.objective == "total_completion":
         return [Part(unit_round), Part(large_neighbourhood)]
     if search.instance.objective == "makespan":
         return [
+            *([Part(unit_round)] if unit_round_applies(search) else []),
             Part(list_schedules),
             Part(mmbpp),
             Part(branch_and_bound_if_small),
             Part(full_if_small),
-            Part(pattern),
+            Part(serial, 0.3),
+            Part(pattern, 0.6),
             Part(online),
             Part(branch_and_bound_again),
             Part(large_neighbourhood),
