@@ -12,12 +12,16 @@ from functools import partial
 from typing import NamedTuple
 
 from llmsched_mip import bounds, clock
+from llmsched_mip.bounds.round_patterns import improve as improve_patterns
+from llmsched_mip.bounds.work_clock import improve as improve_clock
 from llmsched_mip.methods.branch_and_bound import branch_and_bound_again, branch_and_bound_if_small
 from llmsched_mip.methods.construct import construct
+from llmsched_mip.methods.fleet import applies as fleet_applies
+from llmsched_mip.methods.fleet import first_fleet, fleet
 from llmsched_mip.methods.full import full_if_small
 from llmsched_mip.methods.helpers import Helpers
 from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
-from llmsched_mip.methods.lists import list_schedules
+from llmsched_mip.methods.lists import list_schedules, orders
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.rules import rules, slow_rules
@@ -27,10 +31,16 @@ from llmsched_mip.methods.unit_round import applies as unit_round_applies
 from llmsched_mip.methods.unit_round import unit_round
 from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.protocol import Problem
+from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.processes import cores
 
-SLOW_BOUNDS = ("mmbpp", "start_prices", "kv_dual", "start_lp")
+SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "work_clock", "kv_dual", "start_lp")
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
+IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock}
+"""Slow bounds that get better as long as they run, and report it."""
+SLOW_SHARE = 0.5
+FEW_TURNS = 40_000
+"""Requests times workers up to which the online rules are executed before anything else is tried."""
 LEAST_FOR_HELPERS_S = 2.0
 """Time left below which no process is started: it takes about a second to import what it needs."""
 
@@ -72,40 +82,54 @@ def program(search: Search, process: int, processes: int) -> None:
 
 def parts(search: Search, process: int, processes: int) -> list[Part]:
     """The program of a process: what it runs, in this order."""
-    makers, provers = makers_of(search), [Part(slow_bounds, 1.0 if processes > 1 else 0.4)]
-    if search.instance.objective == "makespan" and len(search.instance.workers) == 1:
-        provers = []
+    makers, provers = makers_of(search), provers_of(search)
+    few = search.instance.n * len(search.instance.workers) <= FEW_TURNS
     if processes == 1:
-        return [Part(rules), *makers[:-1], *provers, makers[-1], Part(slow_bounds)]
+        first, later = ([Part(rules)], []) if few else ([], [Part(rules)])
+        return [*first, *(Part(part.run, SLOW_SHARE * part.share) for part in provers), *makers, *later, *makers[-1:]]
     if process == 0:
-        return [Part(rules), *makers]
-    return [Part(slow_rules), *provers, *reversed(makers), Part(slow_bounds)]
+        return [*([Part(rules)] if few else []), *makers]
+    return [*([] if few else [Part(rules)]), Part(slow_rules), *provers, *reversed(makers), *provers]
 
 
 def makers_of(search: Search) -> list[Part]:
-    """The makers of plans for this instance."""
-    if unit_round_applies(search) and search.instance.objective == "total_completion":
-        return [Part(unit_round), Part(large_neighbourhood)]
-    if search.instance.objective == "makespan":
-        return [
-            *([Part(unit_round)] if unit_round_applies(search) else []),
-            Part(list_schedules),
-            Part(mmbpp),
-            Part(branch_and_bound_if_small),
-            Part(full_if_small),
-            Part(serial, 0.3),
-            Part(pattern, 0.6),
-            Part(online),
-            Part(branch_and_bound_again),
-            Part(large_neighbourhood),
-        ]
-    return [Part(construct), Part(branch_and_bound_if_small), Part(full_if_small), Part(large_neighbourhood)]
+    """The makers of plans for this instance; the last one goes on as long as there is time."""
+    instance = search.instance
+    backlog = not instance.requests.arrival_s.any()
+    if unit_round_applies(search):
+        return [Part(serial, 0.2), Part(unit_round)] if instance.objective == "makespan" else [Part(unit_round)]
+    small = [Part(branch_and_bound_if_small), Part(full_if_small)]
+    if instance.objective == "total_completion":
+        return [Part(list_schedules), Part(construct), *small, Part(large_neighbourhood)]
+    if len(instance.workers) > 1 and backlog:
+        return [Part(list_schedules), Part(mmbpp, 0.1), *small, Part(fleet, 0.7), Part(pattern, 0.5), Part(fleet)]
+    return [
+        Part(list_schedules),
+        Part(mmbpp),
+        *small,
+        Part(serial, 0.3),
+        Part(fleet, 0.3),
+        Part(pattern, 0.6),
+        Part(online),
+        Part(branch_and_bound_again),
+        Part(large_neighbourhood),
+    ]
+
+
+def provers_of(search: Search) -> list[Part]:
+    """The slow bounds that there are for this instance, and their shares."""
+    if search.instance.objective == "makespan" and len(search.instance.workers) == 1:
+        return []
+    return [Part(slow_bounds, 0.8)]
 
 
 def first_plan(search: Search) -> None:
     """One plan, as quickly as there is one."""
-    if search.plan is None:
-        list_schedules(search)
+    if search.plan is None and len(search.instance.workers) > 1 and fleet_applies(search.instance):
+        first_fleet(search)
+    elif search.plan is None:
+        name, order = next(orders(search.instance))
+        search.run_policy(name, IdleThreshold(Problem.of(search.instance, "known"), order))
 
 
 def online(search: Search) -> None:
@@ -121,8 +145,19 @@ def quick_bounds(search: Search) -> None:
 
 
 def slow_bounds(search: Search) -> None:
-    """The bounds that take long, those that there are not yet."""
-    raise_bounds(search, [name for name in SLOW_BOUNDS if name not in search.bounds])
+    """The bounds that take long: each has a share of what is left, those that improve as they run even again."""
+    for name in SLOW_BOUNDS:
+        with search.part(SLOW_SHARE):
+            if name in IMPROVED:
+                search.attempt(f"bound {name}", partial(improve, search, name))
+            elif name not in search.bounds:
+                raise_bounds(search, [name])
+
+
+def improve(search: Search, name: str) -> None:
+    """One of the bounds that improve as they run."""
+    if not search.budget.spent():
+        IMPROVED[name](search.instance, search.budget, lambda bound: search.raise_bounds([bound]))
 
 
 def raise_bounds(search: Search, names: Sequence[str]) -> None:

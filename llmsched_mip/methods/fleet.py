@@ -42,6 +42,11 @@ def fleet(search: Search, steps: int = MOST_STEPS) -> None:
     _improve(search, best, steps)
 
 
+def first_fleet(search: Search) -> None:
+    """Offer the plan of the placement by work alone."""
+    search.offer(plan_of(search.instance, Exchange(search.instance, split_requests(search.instance), search.seed)))
+
+
 def _best_placement(search: Search, first: Exchange) -> Exchange:
     """The exchange whose last worker ends soonest, of `first` and those that the LP gives."""
     instance, workers = search.instance, Fleet(search.instance)

@@ -22,6 +22,7 @@ from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.registry import DEFAULT_TIME_LIMIT_S, METHODS
 from llmsched_mip.methods.search import Search
+from llmsched_mip.methods.serial import serial
 from llmsched_mip.methods.unit_round import unit_round
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Claims, Plan
@@ -56,6 +57,7 @@ def or_auto(name: str, method: Callable[[Search], str | None]) -> Callable[[Sear
 branch_and_bound_or_auto = or_auto("branch-and-bound", branch_and_bound)
 large_neighbourhood_or_auto = or_auto("large-neighbourhood", large_neighbourhood)
 pattern_or_auto = or_auto("pattern", pattern)
+serial_or_auto = or_auto("serial", serial)
 unit_round_or_auto = or_auto("unit-round", unit_round)
 
 

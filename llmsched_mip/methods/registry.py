@@ -17,11 +17,13 @@ METHODS: Registry[Callable[[Search], None]] = Registry(
     {
         "auto": "auto:auto",
         "branch-and-bound": "portfolio:branch_and_bound_or_auto",
+        "fleet": "fleet:fleet",
         "full": "portfolio:full_or_auto",
         "large-neighbourhood": "portfolio:large_neighbourhood_or_auto",
         "lists": "lists:list_schedules",
         "mmbpp": "mmbpp:mmbpp",
         "pattern": "portfolio:pattern_or_auto",
+        "serial": "portfolio:serial_or_auto",
         "unit-round": "portfolio:unit_round_or_auto",
     },
 )
