@@ -33,6 +33,7 @@ from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.processes import cores
+from llmsched_mip.relaxations.fluid.duals import capacity_duals
 
 SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "work_clock", "kv_dual", "start_lp")
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
@@ -102,7 +103,15 @@ def makers_of(search: Search) -> list[Part]:
     if instance.objective == "total_completion":
         return [Part(list_schedules), Part(construct), *small, Part(large_neighbourhood)]
     if len(instance.workers) > 1 and backlog:
-        return [Part(list_schedules), Part(mmbpp, 0.1), *small, Part(fleet, 0.7), Part(pattern, 0.5), Part(fleet)]
+        return [
+            Part(fleet, 0.6),
+            Part(unlike_duals),
+            Part(list_schedules),
+            Part(mmbpp, 0.1),
+            *small,
+            Part(pattern, 0.3),
+            Part(fleet),
+        ]
     return [
         Part(list_schedules),
         Part(mmbpp),
@@ -130,6 +139,11 @@ def first_plan(search: Search) -> None:
     elif search.plan is None:
         name, order = next(orders(search.instance))
         search.run_policy(name, IdleThreshold(Problem.of(search.instance, "known"), order))
+
+
+def unlike_duals(search: Search) -> None:
+    """The duals of workers that differ, which take an LP; those of like workers take nothing."""
+    search.duals = capacity_duals(search.form.original, search.budget)
 
 
 def online(search: Search) -> None:

@@ -26,6 +26,7 @@ from llmsched_mip.methods.serial import serial
 from llmsched_mip.methods.unit_round import unit_round
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.plan import Claims, Plan
+from llmsched_mip.relaxations.fluid.duals import capacity_duals
 from llmsched_mip.result import Event, Result
 from llmsched_mip.solvers.cbc import require_cbc
 
@@ -164,6 +165,9 @@ def _result(search: Search) -> Result:
         raise InvalidPlanError(f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}")
     value = evaluation.measures.objective(plan.objective)
     claimed = plan.with_claims(value, proven, search.whole.elapsed, search.closed)
+    if not search.duals and len({worker.kind for worker in form.original.workers}) == 1:
+        search.duals = capacity_duals(form.original)
+    claimed = replace(claimed, duals=search.duals)
     return Result(claimed, evaluation.measures, tuple(search.trace), tuple(search.failures), search.interrupted)
 
 

@@ -18,7 +18,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.methods.board import POLL_S, Board, Shown, State
 from llmsched_mip.methods.executed import executed
 from llmsched_mip.normal_form import NormalForm
-from llmsched_mip.plan import Plan, relative_gap
+from llmsched_mip.plan import Duals, Plan, relative_gap
 from llmsched_mip.policies.protocol import Policy
 from llmsched_mip.result import Event, Failure
 from llmsched_mip.tolerance import meets
@@ -47,6 +47,9 @@ class Search:
     ----------
     whole : Budget
         Of the run; `budget` is that of the part which runs now.
+    duals : dict of str to Duals
+        What the relaxation prices the workers' capacity at, by worker, in the unit of the instance that `solve` was
+        given; empty where nobody has computed it.
     board : Board or None
         Where other processes of the run show what they have found.
     """
@@ -68,6 +71,7 @@ class Search:
         self._best: tuple[Plan, float] | None = None
         self.bounds: dict[str, float] = {}
         self.failures: list[Failure] = []
+        self.duals: dict[str, Duals] = {}
         self.interrupted = False
         self.board: Board | None = None
         self._exchanged_s, self._unshown_plan, self._unshown_state = -POLL_S, False, False
