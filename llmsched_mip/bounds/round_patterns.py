@@ -36,6 +36,7 @@ def improve(
     budget: Budget,
     report: Callable[[Bound], None],
     passes: tuple[int, ...] = patterns.PASSES,
+    again: int = patterns.MOST_AGAIN,
 ) -> None:
     """Report every better bound until the budget is spent or prices gain nothing.
 
@@ -45,7 +46,7 @@ def improve(
     budget : Budget
     report : callable
         Called with each `Bound`.
-    passes : tuple of int
+    passes, again
         As of `patterns.ascend_patterns`: a limit of work.
     """
     began = clock.now()
@@ -60,7 +61,7 @@ def improve(
         return
     begin = ascend_prices(relaxation, budget.slice(share=0.1), horizon, KV_PASSES).prices / problem.round_s
     proven = -math.inf
-    for found in patterns.ascend_patterns(problem, begin, budget, passes):
+    for found in patterns.ascend_patterns(problem, begin, budget, passes, again):
         if found.proven > proven:
             proven = found.proven
             certificate = {"horizon_rounds": horizon, "block_rounds": found.block, "rounds": proven}

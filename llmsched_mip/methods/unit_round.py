@@ -24,7 +24,7 @@ from llmsched_mip.unit_rounds import UnitRounds
 SMALL = 18
 MOST_ANNEALED = 5_000
 MOST_ROWS = 20_000
-FIRST_SECONDS = 0.2
+FIRST_SECONDS, FIRST_BEAMS = 0.2, 8
 PRICES_SHARE, ANNEAL_SHARE, BEAM_SHARE, PATTERNS_SHARE, PROOF_SHARE = 0.2, 0.3, 0.25, 0.7, 0.7
 
 
@@ -66,7 +66,7 @@ class _Run:
         if self.problem.n <= MOST:
             explore(search, INCUMBENT_SHARE * search.budget.remaining, dive=True)
         if self.problem.n <= MOST_REQUESTS:
-            beam(search, search.budget.slice(share=0.1))
+            beam(search, search.budget.slice(share=0.1), FIRST_BEAMS)
             self.take_plan()
             self.prove_makespan(search.budget.slice(share=PROOF_SHARE))
         beam(search)

@@ -55,12 +55,16 @@ class Children(NamedTuple):
 
 
 class Path(NamedTuple):
-    """How each member of each size came to be; `state` holds the side in use, how many are on it, and the size."""
+    """How each member of each size came to be; `state` holds the side in use, how many are on it, and the size.
+
+    `hashes` are those of the requests, `table` finds members of a side by theirs.
+    """
 
     parent: IntArray
     request: IntArray
     start: IntArray
     hashes: IntArray
+    table: IntArray
     state: IntArray
 
 
@@ -183,6 +187,20 @@ def _grow(guide, layer, side, q, k, child):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _is_twin(layer, table, to, place, member):  # type: ignore[no-untyped-def]
+    """Whether a member with this (key, last start) is on side `to`; else it is noted as that of `place`."""
+    key, s = member
+    at = (key ^ (key >> 31) ^ (s * 0x9E3779B1)) & (len(table) - 1)
+    while table[at] >= 0:
+        k = table[at]
+        if layer.key[to, k] == key and layer.now[to, k] == s:
+            return True
+        at = (at + 1) & (len(table) - 1)
+    table[at] = place
+    return False
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _advance(guide, layer, children, path, near, levels):  # type: ignore[no-untyped-def]
     """Grow the beam by `levels` requests."""
     width = layer.now.shape[1]
@@ -194,14 +212,11 @@ def _advance(guide, layer, children, path, near, levels):  # type: ignore[no-unt
         for q in range(live):
             found += _expand(guide, layer, children, side, q, found, near)
         kept, to = 0, 1 - side
+        path.table[:] = -1
         for c in np.argsort(children.score[:found]):
             q, i, s = children.parent[c], children.request[c], children.start[c]
-            key, twin = layer.key[side, q] ^ path.hashes[i], False
-            for k in range(kept):
-                if layer.key[to, k] == key and layer.now[to, k] == s:
-                    twin = True
-                    break
-            if twin:
+            key = layer.key[side, q] ^ path.hashes[i]
+            if _is_twin(layer, path.table, to, kept, (key, s)):
                 continue
             _grow(guide, layer, side, q, kept, (i, s))
             layer.key[to, kept], layer.lost[to, kept] = key, children.lost[c]
@@ -261,7 +276,8 @@ def search(guide: Guide, width: int, near: int, seed: int, budget: Budget) -> tu
     children = Children(
         np.zeros(room), np.zeros(room), _integers(room), _integers(room), _integers(room), np.zeros(size)
     )
-    path = Path(_integers(n, width), _integers(n, width), _integers(n, width), hashes, np.array([0, 1, 0]))
+    table = _integers(1 << (2 * width).bit_length())
+    path = Path(_integers(n, width), _integers(n, width), _integers(n, width), hashes, table, np.array([0, 1, 0]))
     levels = max(1, SLICE_WORK // (width * near))
     while path.state[LEVEL] < n:
         if budget.spent() or path.state[LIVE] == 0:

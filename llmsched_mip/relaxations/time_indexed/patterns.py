@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,7 @@ PASSES = (1200, 300, 300, 300)
 STEP = (0.25, 0.2, 0.2, 0.2)
 LATER = 0.1
 LEAST_GAIN = 1e-6
+MOST_AGAIN = 1000
 LAST_STEP = 0.02
 MEAN, SQUARE, FLOOR = 0.9, 0.99, 0.02
 CHUNK = 10
@@ -249,7 +250,11 @@ def applies(problem: UnitRounds, horizon: int) -> bool:
 
 
 def ascend_patterns(
-    problem: UnitRounds, kv_prices: FloatArray, budget: Budget, passes: tuple[int, ...] = PASSES
+    problem: UnitRounds,
+    kv_prices: FloatArray,
+    budget: Budget,
+    passes: tuple[int, ...] = PASSES,
+    again: int = MOST_AGAIN,
 ) -> Iterator[PatternPrices]:
     """Improve prices until `budget` is spent; yields at every gain, seldom enough to report each.
 
@@ -261,7 +266,9 @@ def ascend_patterns(
         λ to begin with, in rounds of completion for a token of rounds 1..T.
     budget : Budget
     passes : tuple of int
-        Evaluations of L with each block of `BLOCKS`; those with the last are repeated until they gain nothing.
+        Evaluations of L with each block of `BLOCKS`.
+    again : int
+        How often those with the last are repeated at most, as long as they gain.
     """
     types, horizon = Types.of(problem), len(kv_prices)
     room, shape = Room.of(types, horizon), (problem.capacity + 1, int(problem.d.max()))
@@ -269,8 +276,8 @@ def ascend_patterns(
     usual = float(problem.p.mean() + problem.d.mean() / 2)
     scale = usual * float(kv_prices.mean())
     prices, done, best, gained = np.zeros((0, *shape)), 0, -np.inf, True
-    again = ((BLOCKS[-1], passes[-1], LATER) for _ in count())
-    for block, most, size in chain(zip(BLOCKS, passes, STEP, strict=True), again):
+    repeated = ((BLOCKS[-1], passes[-1], LATER) for _ in range(again))
+    for block, most, size in chain(zip(BLOCKS, passes, STEP, strict=True), repeated):
         if done:
             finer = 2 if len(prices) < -(-horizon // block) else 1
             prices = np.repeat(prices, finer, axis=0)[: -(-horizon // block)]
