@@ -12,6 +12,10 @@ from numba import njit
 kernel: Callable[[Callable[..., Any]], Callable[..., Any]]
 kernel = njit(cache=True, forceinline=True, _nrt=False)  # type: ignore[call-overload, unused-ignore]
 
+# The same for what is called now and then: compiled once, and not anew in every place where it is called.
+routine: Callable[[Callable[..., Any]], Callable[..., Any]]
+routine = njit(cache=True, _nrt=False)  # type: ignore[call-overload, unused-ignore]
+
 
 @kernel
 def copy_to(target, source):  # type: ignore[no-untyped-def]

@@ -1,0 +1,169 @@
+"""List scheduling on one worker (compiled): prefill in the order of a list what fits, when enough of it fits.
+
+Where KV binds, the number of idle slots says nothing: a rule can wait for requests that *fit*.  Where the list puts
+like decode lengths together, those that were prefilled together complete together, within a few rounds: a rule that
+holds back while a completion is that near refills all of their KV with one prefill iteration.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from llmsched_mip.algorithms.orders.active import (
+    COUNT,
+    HELD,
+    NOW,
+    ROUNDS,
+    Active,
+    admits,
+    refresh,
+    run,
+    start,
+    stop,
+    to_next_completion,
+    value,
+)
+from llmsched_mip.algorithms.orders.single_worker import SingleWorker, Starts, prefill_seconds, rounds_to_pass
+from llmsched_mip.compiled import kernel
+from llmsched_mip.limits import MOST_LIMIT
+from llmsched_mip.timing import IntArray
+
+NEVER = np.inf
+
+
+class Rule(NamedTuple):
+    """When to prefill, and what; with nothing active whatever fits is prefilled.
+
+    Parameters
+    ----------
+    idle : int
+        Least idle slots.
+    fits : int
+        Least requests that fit, or all that wait.
+    misses : int
+        So many that do not fit are looked at; 1 stops at the first.
+    hold : int
+        No prefill while the next completion is at most so many rounds away.
+    most : int
+        Most requests in a prefill iteration.
+    """
+
+    idle: int = 1
+    fits: int = 1
+    misses: int = 1
+    hold: int = 0
+    most: int = MOST_LIMIT
+
+
+class Waiting(NamedTuple):
+    """Positions of the list that wait, chained: ``after[k]`` is the next one behind k, ``after[n]`` the first."""
+
+    after: IntArray
+    batch: IntArray
+
+
+class ListSchedule(NamedTuple):
+    """Value of the objective, and the starts."""
+
+    value: float
+    starts: Starts
+
+
+def list_schedule(problem: SingleWorker, order: IntArray, rule: Rule) -> ListSchedule:
+    """Execute a rule on a list that holds each request once, order[0] first: the plan of `policies.IdleThreshold`."""
+    n, most = len(problem.p), problem.most_active
+    starts, active = Starts.empty(n), Active.nothing(most)
+    waiting = Waiting(np.append(np.arange(1, n + 1), 0), np.zeros(most, dtype=np.int64))
+    arrival_s = np.append(np.sort(problem.arrival_s), NEVER)
+    return ListSchedule(_execute(problem, order, rule, arrival_s, active, waiting, starts), starts)
+
+
+@njit(cache=True)
+def _execute(problem, order, rule, arrival_s, active, waiting, starts):  # type: ignore[no-untyped-def]
+    """Fill the starts; the value."""
+    n = len(order)
+    left, arrived, iteration, least = n, 0, 0, problem.p.min()
+    starts.iteration[:] = -1
+    while left > 0 or active.counts[COUNT] > 0:
+        while arrival_s[arrived] <= active.seconds[NOW]:
+            arrived += 1
+        count = active.counts[COUNT]
+        taken = 0
+        if left > 0 and _may_prefill(problem, active, rule, least):
+            taken, tokens = _choose(problem, order, rule, active, waiting)
+            if taken > 0 and count > 0 and taken < min(rule.fits, left - (n - arrived)):
+                stop(problem, active, starts.iteration)
+                taken = 0
+        if taken > 0:
+            _take(order, waiting, taken, iteration, active.counts[ROUNDS], starts)
+            active.seconds[NOW] += prefill_seconds(problem, tokens)
+            left, iteration = left - taken, iteration + 1
+        elif count == 0:
+            active.seconds[NOW] = arrival_s[arrived]
+        else:
+            _decode(problem, active, arrival_s[arrived])
+    return value(problem, active)
+
+
+@kernel
+def _may_prefill(problem, active, rule, least):  # type: ignore[no-untyped-def]
+    """Whether to look for what fits; `least` prompt tokens has the shortest prompt."""
+    count = active.counts[COUNT]
+    if count == 0:
+        return True
+    room = problem.capacity - active.counts[HELD] - count - 1
+    return problem.slots - count >= rule.idle and least <= room and to_next_completion(active) > rule.hold
+
+
+@kernel
+def _choose(problem, order, rule, active, waiting):  # type: ignore[no-untyped-def]
+    """Start what fits of those that have arrived; their number and prompt tokens, their positions in `batch`."""
+    n, now = len(order), active.seconds[NOW]
+    taken = tokens = missed = 0
+    refresh(problem, active)
+    at = waiting.after[n]
+    while at < n and active.counts[COUNT] < problem.slots and taken < rule.most:
+        i = order[at]
+        if problem.arrival_s[i] > now:
+            at = waiting.after[at]
+            continue
+        if tokens + problem.p[i] <= problem.cap and admits(problem, active, i):
+            start(problem, active, i)
+            refresh(problem, active)
+            waiting.batch[taken] = at
+            taken, tokens = taken + 1, tokens + problem.p[i]
+        else:
+            missed += 1
+            if missed >= rule.misses:
+                break
+        at = waiting.after[at]
+    return taken, tokens
+
+
+@kernel
+def _take(order, waiting, taken, iteration, rounds, starts):  # type: ignore[no-untyped-def]
+    """Take the batch out of the list and note its starts."""
+    before, k = len(order), 0
+    while k < taken:
+        at = waiting.after[before]
+        if at == waiting.batch[k]:
+            waiting.after[before] = waiting.after[at]
+            starts.rounds[order[at]], starts.iteration[order[at]] = rounds, iteration
+            k += 1
+        else:
+            before = at
+
+
+@kernel
+def _decode(problem, active, arrival_s):  # type: ignore[no-untyped-def]
+    """Run to the next completion, or, with a slot idle, to the first boundary after the next arrival."""
+    rounds, not_before = to_next_completion(active), active.seconds[NOW]
+    if arrival_s < NEVER and active.counts[COUNT] < problem.slots:
+        wait_s = arrival_s - active.seconds[NOW]
+        until = rounds_to_pass(problem, wait_s, active.counts[COUNT], active.counts[HELD], rounds)
+        if until < rounds:
+            rounds, not_before = until, arrival_s
+    run(problem, active, rounds, not_before)

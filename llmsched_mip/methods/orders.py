@@ -1,0 +1,113 @@
+"""Plans of one worker from orders: list scheduling by many lists and rules, then local search on its batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from llmsched_mip.algorithms.orders.lists import Lists, Trial
+from llmsched_mip.algorithms.orders.local_search import LocalSearch
+from llmsched_mip.algorithms.orders.single_worker import SingleWorker, Starts
+from llmsched_mip.budget import Budget
+from llmsched_mip.methods.search import Search
+from llmsched_mip.timing import FloatArray, work_seconds
+
+MOST_DRAWN, MOST_LISTED = 400, 4_000_000
+LISTS_SHARE = 0.1
+DEFAULT_SECONDS = 60.0
+# Temperatures in values per request, where a search makes `USUAL_TRIALS` for each request; with fewer they are lower.
+HOT, COLD, MAKESPAN_HOT, MAKESPAN_COLD = 0.15, 0.003, 5e-3, 5e-5
+USUAL_TRIALS = 2_500
+FIRST_SHARE, LATER_HEAT = 0.25, 0.5
+STEP_WORK, LEAST_STEP, MOST_STEP = 2_000_000, 20, 20_000
+
+
+def applies(search: Search) -> bool:
+    """Whether there is one worker."""
+    return len(search.instance.workers) == 1
+
+
+def list_orders(search: Search, most: int = MOST_DRAWN) -> None:
+    """List scheduling with the usual lists and rules, then up to `most` random ones in a tenth of the time left.
+
+    One worker only; the first plan within a second for 10,000 requests.
+    """
+    if not applies(search):
+        return
+    problem = SingleWorker.of(search.instance)
+    lists = Lists(problem, _work_s(search), search.seed)
+    best = _offer_best(search, lists, lists.first())
+    budget = search.budget.slice(share=LISTS_SHARE)
+    best = _offer_best(search, lists, lists.waiting_for_slots(), best, budget)
+    for _ in range(min(most, MOST_LISTED // search.instance.n)):
+        if budget.spent():
+            return
+        best = _offer_best(search, lists, [lists.drawn(best[1])], best, budget)
+
+
+def _work_s(search: Search) -> FloatArray:
+    worker, r = search.instance.workers[0], search.instance.requests
+    p, d = r.prefill_tokens, r.decode_tokens
+    return work_seconds(worker.prefill_time, worker.decode_time, p, d, worker.slots, worker.kv_capacity)
+
+
+def _offer_best(
+    search: Search,
+    lists: Lists,
+    trials: Iterable[Trial],
+    best: tuple[float, Trial] | None = None,
+    budget: Budget | None = None,
+) -> tuple[float, Trial]:
+    """Run trials and offer each that is better than what is known; the value of the best and itself."""
+    for trial in trials:
+        if best is not None and (search.budget if budget is None else budget).spent():
+            break
+        schedule = lists.run(trial)
+        if best is None or schedule.value < best[0]:
+            best = schedule.value, trial
+            if search.value is None or schedule.value < search.value:
+                search.offer(schedule.starts.plan(search.instance, trial.name))
+    if best is None:
+        raise ValueError("no trials")
+    return best
+
+
+def order_search(search: Search, most_trials: float = math.inf) -> None:
+    """Local search from the best plan of one worker until the time or `most_trials` are spent.
+
+    Two coolings, the first with a quarter of what there is; each begins at the best plan that the search has by then.
+    """
+    if not applies(search):
+        return
+    if search.plan is None:
+        list_orders(search)
+    if search.plan is None or search.instance.n < 2:
+        return
+    whole = search.budget.or_default(DEFAULT_SECONDS)
+    local = LocalSearch(SingleWorker.of(search.instance), Starts.of(search.plan), search.seed)
+    _offer(search, local)
+    _cool(search, local, whole.slice(share=FIRST_SHARE), FIRST_SHARE * most_trials, 1.0)
+    _cool(search, local, whole.slice(), (1.0 - FIRST_SHARE) * most_trials, LATER_HEAT)
+
+
+def _offer(search: Search, local: LocalSearch) -> None:
+    if search.value is None or local.best_value < search.value:
+        search.offer(local.best_starts().plan(search.instance, "order-search"))
+
+
+def _cool(search: Search, local: LocalSearch, budget: Budget, most_trials: float, heat: float) -> None:
+    """Anneal from the best, the temperature falling with the share of time or trials that has passed."""
+    n, size = search.instance.n, max(LEAST_STEP, min(MOST_STEP, STEP_WORK // search.instance.n))
+    if search.plan is not None and search.value is not None and search.value < local.best_value:
+        local.take(Starts.of(search.plan))
+    local.back_to_best()
+    hot, cold = (MAKESPAN_HOT, MAKESPAN_COLD) if local.problem.makespan else (HOT, COLD)
+    per_request, done = local.best_value / n, 0
+    while not budget.spent() and done < most_trials:
+        share = max(budget.elapsed / budget.seconds, done / most_trials)
+        expected = min(most_trials, max(done, size) / max(budget.elapsed / budget.seconds, 1e-9)) if done else n
+        start = heat * hot * min(1.0, math.sqrt(expected / n / USUAL_TRIALS))
+        better = local.step(per_request * start * (cold / hot) ** share, size)
+        done += size
+        if better:
+            _offer(search, local)
