@@ -23,7 +23,9 @@ from llmsched_mip.methods.helpers import Helpers
 from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.lists import list_schedules, orders
 from llmsched_mip.methods.mmbpp import mmbpp
+from llmsched_mip.methods.orders import list_orders, order_search
 from llmsched_mip.methods.pattern import pattern
+from llmsched_mip.methods.race import race
 from llmsched_mip.methods.rules import rules, slow_rules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.serial import serial
@@ -40,6 +42,8 @@ QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
 IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock}
 """Slow bounds that get better as long as they run, and report it."""
 SLOW_SHARE = 0.5
+ORDER_SHARE = 0.9
+"""Of the time that is left, for one long cooling."""
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
 LEAST_FOR_HELPERS_S = 2.0
@@ -83,46 +87,47 @@ def program(search: Search, process: int, processes: int) -> None:
 
 def parts(search: Search, process: int, processes: int) -> list[Part]:
     """The program of a process: what it runs, in this order."""
-    makers, provers = makers_of(search), provers_of(search)
+    provers = provers_of(search)
     few = search.instance.n * len(search.instance.workers) <= FEW_TURNS
     if processes == 1:
+        proofs = [Part(part.run, SLOW_SHARE * part.share) for part in provers]
         first, later = ([Part(rules)], []) if few else ([], [Part(rules)])
-        return [*first, *(Part(part.run, SLOW_SHARE * part.share) for part in provers), *makers, *later, *makers[-1:]]
+        return [*first, *quick_makers(search), *proofs, Part(long_makers, 0.9), *later, Part(long_makers)]
     if process == 0:
-        return [*([Part(rules)] if few else []), *makers]
-    return [*([] if few else [Part(rules)]), Part(slow_rules), *provers, *reversed(makers), *provers]
+        return [*([Part(rules)] if few else []), *quick_makers(search), Part(long_makers)]
+    return [*([] if few else [Part(rules)]), Part(slow_rules), *provers, Part(long_makers), *provers]
 
 
-def makers_of(search: Search) -> list[Part]:
-    """The makers of plans for this instance; the last one goes on as long as there is time."""
+def quick_makers(search: Search) -> list[Part]:
+    """Makers that end by themselves."""
+    instance = search.instance
+    if unit_round_applies(search):
+        return []
+    small = [Part(branch_and_bound_if_small), Part(full_if_small)]
+    if len(instance.workers) == 1:
+        return [Part(list_orders), *small]
+    if fleet_applies(instance):
+        return [Part(fleet, 0.4), Part(unlike_duals), Part(list_schedules, 0.5), *small]
+    return [Part(list_schedules), Part(construct), *small]
+
+
+def long_makers(search: Search) -> None:
+    """Makers that go on as long as there is time."""
     instance = search.instance
     backlog = not instance.requests.arrival_s.any()
     if unit_round_applies(search):
-        return [Part(serial, 0.2), Part(unit_round)] if instance.objective == "makespan" else [Part(unit_round)]
-    small = [Part(branch_and_bound_if_small), Part(full_if_small)]
-    if instance.objective == "total_completion":
-        return [Part(list_schedules), Part(construct), *small, Part(large_neighbourhood)]
-    if len(instance.workers) > 1 and backlog:
-        return [
-            Part(fleet, 0.6),
-            Part(unlike_duals),
-            Part(list_schedules),
-            Part(mmbpp, 0.1),
-            *small,
-            Part(pattern, 0.3),
-            Part(fleet),
-        ]
-    return [
-        Part(list_schedules),
-        Part(mmbpp),
-        *small,
-        Part(serial, 0.3),
-        Part(fleet, 0.3),
-        Part(pattern, 0.6),
-        Part(online),
-        Part(branch_and_bound_again),
-        Part(large_neighbourhood),
-    ]
+        race(search, [unit_round, serial] if instance.objective == "makespan" else [unit_round])
+    elif instance.objective == "total_completion" and len(instance.workers) == 1:
+        with search.part(ORDER_SHARE):
+            search.attempt("order_search", partial(order_search, search))
+        race(search, [large_neighbourhood, order_search])
+    elif instance.objective == "total_completion" or not backlog:
+        race(search, [large_neighbourhood, order_search] if len(instance.workers) == 1 else [large_neighbourhood])
+    elif len(instance.workers) > 1:
+        race(search, [fleet, mmbpp, pattern, large_neighbourhood])
+    else:
+        makers = [mmbpp, serial, fleet, order_search, pattern, online, branch_and_bound_again, large_neighbourhood]
+        race(search, makers)
 
 
 def provers_of(search: Search) -> list[Part]:
@@ -136,6 +141,8 @@ def first_plan(search: Search) -> None:
     """One plan, as quickly as there is one."""
     if search.plan is None and len(search.instance.workers) > 1 and fleet_applies(search.instance):
         first_fleet(search)
+    elif search.plan is None and len(search.instance.workers) == 1:
+        list_orders(search, 0)
     elif search.plan is None:
         name, order = next(orders(search.instance))
         search.run_policy(name, IdleThreshold(Problem.of(search.instance, "known"), order))

@@ -72,22 +72,23 @@ def _offer_best(
     return best
 
 
-def order_search(search: Search, most_trials: float = math.inf) -> None:
-    """Local search from the best plan of one worker until the time or `most_trials` are spent.
+def order_search(search: Search, most_trials: float = math.inf) -> str | None:
+    """Local search from the best plan of one worker until the time or `most_trials` are spent; why not, or None.
 
     Two coolings, the first with a quarter of what there is; each begins at the best plan that the search has by then.
     """
     if not applies(search):
-        return
+        return "it takes one worker"
     if search.plan is None:
         list_orders(search)
     if search.plan is None or search.instance.n < 2:
-        return
+        return None
     whole = search.budget.or_default(DEFAULT_SECONDS)
     local = LocalSearch(SingleWorker.of(search.instance), Starts.of(search.plan), search.seed)
     _offer(search, local)
     _cool(search, local, whole.slice(share=FIRST_SHARE), FIRST_SHARE * most_trials, 1.0)
     _cool(search, local, whole.slice(), (1.0 - FIRST_SHARE) * most_trials, LATER_HEAT)
+    return None
 
 
 def _offer(search: Search, local: LocalSearch) -> None:

@@ -19,6 +19,7 @@ from llmsched_mip.methods.auto import QUICK_BOUNDS, SLOW_BOUNDS, auto, quick_bou
 from llmsched_mip.methods.branch_and_bound import branch_and_bound
 from llmsched_mip.methods.full import full, solve_with
 from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
+from llmsched_mip.methods.orders import order_search
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.registry import DEFAULT_TIME_LIMIT_S, METHODS
 from llmsched_mip.methods.search import Search
@@ -57,6 +58,7 @@ def or_auto(name: str, method: Callable[[Search], str | None]) -> Callable[[Sear
 
 branch_and_bound_or_auto = or_auto("branch-and-bound", branch_and_bound)
 large_neighbourhood_or_auto = or_auto("large-neighbourhood", large_neighbourhood)
+order_search_or_auto = or_auto("order-search", order_search)
 pattern_or_auto = or_auto("pattern", pattern)
 serial_or_auto = or_auto("serial", serial)
 unit_round_or_auto = or_auto("unit-round", unit_round)

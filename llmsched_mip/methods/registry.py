@@ -22,6 +22,7 @@ METHODS: Registry[Callable[[Search], None]] = Registry(
         "large-neighbourhood": "portfolio:large_neighbourhood_or_auto",
         "lists": "lists:list_schedules",
         "mmbpp": "mmbpp:mmbpp",
+        "order-search": "portfolio:order_search_or_auto",
         "pattern": "portfolio:pattern_or_auto",
         "serial": "portfolio:serial_or_auto",
         "unit-round": "portfolio:unit_round_or_auto",
