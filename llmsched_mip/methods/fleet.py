@@ -1,4 +1,7 @@
-"""Makespan of a backlog on several workers: placed by the fluid relaxation, each worker planned with common ends."""
+"""Makespan of a backlog, on one worker or many: requests that run together end together.
+
+Several workers: requests are placed by the fluid relaxation, and exchanged while each worker is planned.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import split_requests
 from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.relaxations.fluid.best_pricing import best_pricing
 from llmsched_mip.relaxations.fluid.placement import Fleet
 
 PLACEMENTS = 4
 FIRST_TRIALS = 10
-OFFER_EVERY_S = 2.0
 MOST_STEPS = 10_000_000
-SEARCH_SHARE = 0.3
-NAME = "fleet"
+SEARCHES, TRADES = 0.4, 0.4
+"""Shares of the steps that look for better rules of a worker, and that trade."""
+OFFER_EVERY_S, OFFER_SHARE = 1.0, 0.1
+NAME = "common-ends"
 
 
 def applies(instance: Instance) -> bool:
@@ -29,7 +34,8 @@ def fleet(search: Search, steps: int = MOST_STEPS) -> None:
     """Offer plans until the budget is spent, or so many exchanges have been tried.
 
     First the placement by work alone (`split_requests`), then the LP's, a few times, each time with the time that the
-    plans of each kind of worker took beyond its fluid load; the best goes on by exchanges.
+    plans of each kind of worker took beyond its fluid load; the best goes on by other rules for one worker and by
+    exchanges between two.
     """
     instance = search.instance
     if not applies(instance):
@@ -70,20 +76,30 @@ def _best_placement(search: Search, first: Exchange) -> Exchange:
 
 
 def _improve(search: Search, exchange: Exchange, steps: int) -> None:
-    offered, value = search.budget.elapsed, float(exchange.seconds.max())
+    instance, random = search.instance, exchange.random
+    alone = len(instance.workers) == 1
+    prices = np.ones(1)
+    if not alone and not search.budget.spent():
+        prices = np.array([prices.mu for prices in best_pricing(instance, budget=search.budget)])
+    value, wait_until = search.value, 0.0
     for _ in range(steps):
         if search.budget.spent():
             break
-        if exchange.random.random() < SEARCH_SHARE:
-            exchange.search(int(np.argmax(exchange.seconds)), 1)
+        kind = random.random()
+        if alone or kind < SEARCHES:
+            exchange.search(int(random.integers(len(exchange.parts))), 1)
+        elif kind < SEARCHES + TRADES:
+            exchange.trade(prices)
         else:
             exchange.step()
         now = float(exchange.seconds.max())
-        if now < value and search.budget.elapsed - offered > OFFER_EVERY_S:
-            search.offer(plan_of(search.instance, exchange))
-            offered, value = search.budget.elapsed, now
-    if float(exchange.seconds.max()) < value:
-        search.offer(plan_of(search.instance, exchange))
+        began = search.budget.elapsed
+        if (value is None or now < value) and began >= wait_until:
+            search.offer(plan_of(instance, exchange))
+            value, took = now, search.budget.elapsed - began
+            wait_until = search.budget.elapsed + max(OFFER_EVERY_S, took / OFFER_SHARE)
+    if value is None or float(exchange.seconds.max()) < value:
+        search.offer(plan_of(instance, exchange))
 
 
 def plan_of(instance: Instance, exchange: Exchange) -> Plan:

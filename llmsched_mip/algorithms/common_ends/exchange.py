@@ -1,9 +1,8 @@
 """Several workers: bundles of like requests change places between the worker that ends last and others.
 
-Each worker has its best schedule so far.  An exchange gives a bundle of the worker that ends last to another, and takes
-a smaller bundle in return; both are scheduled anew, and it stands when the later of the two ends sooner than before.
-How much a bundle should hold is priced by `Instance.work_seconds`; what it does to packing and to the ends of both
-schedules shows when they are made.
+Each worker has its best schedule so far.  An exchange gives a bundle of one to another, and takes another in return.
+How much a bundle holds is priced by `Instance.work_seconds`; what it does to packing and to the ends of both schedules
+shows when they are made.  A step relieves the worker that ends last, a trade lowers the sum of when workers end.
 """
 
 from __future__ import annotations
@@ -16,7 +15,10 @@ from llmsched_mip.algorithms.common_ends.planner import Planner, Rule, Schedule,
 from llmsched_mip.instance import Instance
 from llmsched_mip.timing import FloatArray, IntArray
 
-RULES = 2
+RULES = 6
+RETURNED = (0.0, 0.0, 0.01, 0.03)
+"""What comes back for a bundle, as a share of when the worker ends."""
+MOST_TRADED = 0.04
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,34 +75,66 @@ class Exchange:
         return found is not part.schedule
 
     def step(self) -> bool:
-        """One exchange between the worker that ends last and another; whether it stands."""
+        """Relieve the worker that ends last by one of two others; whether both then end sooner than it did."""
         seconds, random = self.seconds, self.random
         last = int(np.argmax(seconds))
         others = np.delete(np.arange(len(seconds)), last)
-        if not len(others):
-            return False
         other = int(min(random.choice(others, min(2, len(others)), replace=False), key=lambda w: seconds[w]))
         excess = float(seconds[last] - seconds[other])
-        net = excess * random.uniform(0.2, 1.0)
-        back = float(random.choice([0.0, 0.0, 0.01, 0.03])) * float(seconds[last]) * random.random()
-        given = self.bundle(last, other, back + net / 2)
+        back = float(random.choice(RETURNED)) * float(seconds[last]) * random.random()
+        given = self.bundle(last, other, back + 0.5 * excess * random.uniform(0.2, 1.0))
         taken = self.bundle(other, last, back)
-        if not len(given):
-            return False
-        one, two = self.parts[last].requests, self.parts[other].requests
-        found = [
-            self.planned(w, np.concatenate((np.setdiff1d(had, lost, assume_unique=True), got)), self._rules(w))
-            for w, had, lost, got in ((last, one, given, taken), (other, two, taken, given))
-        ]
-        if max(found[0].seconds, found[1].seconds) >= seconds[last]:
+        found = self._exchanged((last, other), (given, taken), float(seconds[last]))
+        if found is None:
             return False
         self.parts[last], self.parts[other] = found
         return True
 
-    def _rules(self, w: int) -> list[Rule]:
+    def trade(self, prices: FloatArray) -> bool:
+        """Bundles of about the same work change places between two workers; whether it stands.
+
+        It does where the priced sum of when they end falls, and none of them ends after all others.
+
+        Parameters
+        ----------
+        prices : float array, shape (W,)
+            What a second of each worker is worth.
+        """
+        seconds, random = self.seconds, self.random
+        a, b = random.choice(len(seconds), size=2, replace=False).tolist()
+        given = self.bundle(a, b, MOST_TRADED * random.random() * float(seconds[a]))
+        taken = self.bundle(b, a, float(self.instance.work_seconds[given, b].sum()))
+        found = self._exchanged((a, b), (given, taken), float(seconds.max()))
+        if found is None:
+            return False
+        gain = prices[a] * (seconds[a] - found[0].seconds) + prices[b] * (seconds[b] - found[1].seconds)
+        if gain > 0:
+            self.parts[a], self.parts[b] = found
+        return bool(gain > 0)
+
+    def _exchanged(self, pair: tuple[int, int], bundles: tuple[IntArray, IntArray], most: float) -> list[Part] | None:
+        """The parts of two workers that have given each other a bundle, both to end before `most` seconds, or None."""
+        if not len(bundles[0]):
+            return None
+        found = []
+        for w, lost, got in zip(pair, bundles, bundles[::-1], strict=True):
+            rest = np.setdiff1d(self.parts[w].requests, lost, assume_unique=True)
+            part = self._sooner(w, np.concatenate((rest, got)), most)
+            if part is None:
+                return None
+            found.append(part)
+        return found
+
+    def _sooner(self, w: int, requests: IntArray, most: float) -> Part | None:
+        """A part with these requests that ends before `most` seconds; None where `RULES` rules give none."""
         schedule = self.parts[w].schedule
-        best = Rule() if schedule is None else schedule.rule
-        return [best, *(like(best, self.random) for _ in range(RULES - 1))]
+        rule = best = Rule() if schedule is None else schedule.rule
+        for _ in range(RULES):
+            part = self.planned(w, requests, [rule])
+            if part.seconds < most:
+                return part
+            rule = like(best, self.random)
+        return None
 
     def bundle(self, w: int, to: int, seconds: float) -> IntArray:
         """Requests of worker `w` that fit another, of like output lengths, that take about so many seconds of it.
