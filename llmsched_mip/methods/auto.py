@@ -44,6 +44,8 @@ IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock}
 SLOW_SHARE = 0.5
 ORDER_SHARE = 0.9
 """Of the time that is left, for one long cooling."""
+PATTERN_SHARE = 0.5
+"""Where slots bind: its linear programs need some time before they give anything."""
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
 LEAST_FOR_HELPERS_S = 2.0
@@ -126,8 +128,16 @@ def long_makers(search: Search) -> None:
     elif len(instance.workers) > 1:
         race(search, [fleet, mmbpp, pattern, large_neighbourhood])
     else:
+        if slots_bind(search):
+            with search.part(PATTERN_SHARE):
+                search.attempt("pattern", partial(pattern, search))
         makers = [mmbpp, serial, fleet, order_search, pattern, online, branch_and_bound_again, large_neighbourhood]
         race(search, makers)
+
+
+def slots_bind(search: Search) -> bool:
+    """Whether slots say more of the makespan than the KV cache does."""
+    return search.bounds.get("area", 0.0) > search.bounds.get("kv_volume", 0.0)
 
 
 def provers_of(search: Search) -> list[Part]:
