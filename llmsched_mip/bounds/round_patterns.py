@@ -27,7 +27,7 @@ def round_patterns(instance: Instance, budget: Budget) -> Bound | None:
     Proof.  `relaxations.time_indexed.patterns`.
     """
     found: list[Bound] = []
-    improve(instance, budget.or_default(DEFAULT_TIME_LIMIT_S), found.append)
+    improve(instance, budget.slice(DEFAULT_TIME_LIMIT_S), found.append)
     return found[-1] if found else None
 
 

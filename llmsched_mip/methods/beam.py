@@ -24,8 +24,8 @@ NEAR = (60, 100, 40)
 AWKWARDNESS = (0.2, 0.1, 0.3)
 TIGHTNESS = (1.015, 1.005, 1.03)
 DEADLINE_CANDIDATES = 200
-PRICES_SHARE, MOST_PRICE_SECONDS, PRICES_RUN = 0.1, 20.0, 2
-MOST_STARTS = 200_000_000
+PRICES_SHARE, PRICES_RUN = 0.1, 2
+MOST_STARTS, PRICED_STARTS = 200_000_000, 20_000_000_000
 LONGER = 1.1
 WIDER = 3.0
 MOST_RUNS = 1000
@@ -46,6 +46,8 @@ def beam(search: Search, budget: Budget | None = None, most_runs: int = MOST_RUN
     if problem is None:
         return "it takes one worker with a KV capacity, a backlog, and equal rounds as all that takes time"
     budget = budget or search.budget
+    if budget.spent():
+        return None
     maker = _Makespan if search.instance.objective == "makespan" else _Completion
     runs = maker(search, problem, budget)
     for run, (width, left) in enumerate(_widths(budget)):
@@ -90,8 +92,8 @@ class _Completion:
     def guide(self, run: int) -> tuple[Guide, int]:
         """Guide and number of requests that are looked at, for a run."""
         if run == PRICES_RUN and self.problem.n * self.horizon <= MOST_STARTS:
-            part = self.budget.slice(MOST_PRICE_SECONDS, PRICES_SHARE)
-            self._price(ascend_prices(self.relaxation, part, self.horizon).prices)
+            part, passes = self.budget.slice(share=PRICES_SHARE), PRICED_STARTS // (self.problem.n * self.horizon)
+            self._price(ascend_prices(self.relaxation, part, self.horizon, max(20, passes)).prices)
         share = self.share * SHARES[run % len(SHARES)]
         return self.priced._replace(idle_share=share), NEAR[run // len(SHARES) % len(NEAR)]
 

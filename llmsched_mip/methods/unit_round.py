@@ -24,6 +24,8 @@ from llmsched_mip.unit_rounds import UnitRounds
 SMALL = 18
 MOST_ANNEALED = 5_000
 MOST_ROWS = 20_000
+# Where a search for a proof is worth its time.
+LIKELY_REQUESTS, LIKELY_GAP = 30, 0.03
 FIRST_SECONDS, FIRST_BEAMS = 0.2, 8
 PRICES_SHARE, ANNEAL_SHARE, BEAM_SHARE, PATTERNS_SHARE, PROOF_SHARE = 0.2, 0.3, 0.25, 0.7, 0.7
 
@@ -79,13 +81,13 @@ class _Run:
         self.improve(0.1 * search.budget.remaining)
         if small:
             self.price(PRICES_SHARE * search.budget.remaining)
-        else:
+        elif not search.budget.spent():
             search.raise_bounds(compute(search.instance, search.budget.slice(share=PRICES_SHARE), names=["kv_dual"]))
         part = search.budget.slice(share=PATTERNS_SHARE)
         if not part.spent():
             improve_patterns(search.instance, part, lambda bound: search.raise_bounds([bound]))
         self.improve(ANNEAL_SHARE * search.budget.remaining)
-        if small:
+        if small and (self.problem.n <= LIKELY_REQUESTS or (search.gap or 0.0) <= LIKELY_GAP):
             self.prove(PROOF_SHARE * search.budget.remaining)
         beam(search)
 
