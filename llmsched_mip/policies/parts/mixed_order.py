@@ -8,7 +8,7 @@ from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.protocol import Problem, WorkerView
 from llmsched_mip.timing import request_kv_peak
 
-ENDGAME = 1.4
+ENDGAME, KNOWN_ENDGAME = 0.8, 1.4
 
 
 class MixedOrder:
@@ -25,6 +25,8 @@ class MixedOrder:
     def __init__(self, problem: Problem, backlog: Backlog, outlook: Outlook):
         self.workers, self.backlog, self.outlook = problem.workers, backlog, outlook
         self.asked = self.settled = False
+        # With estimates an earlier turn was measured to cost more in a full KV cache than the end gains.
+        self.endgame = KNOWN_ENDGAME if backlog.estimator.exact else ENDGAME
 
     def settle(self, view: WorkerView) -> None:
         """Go over to longest first: at the start unless that would overflow the KV cache of some worker, and in any
@@ -32,7 +34,7 @@ class MixedOrder:
         if self.settled:
             return
         if self.asked:
-            self.settled = self.outlook.rounds_left(view) <= ENDGAME * self.outlook.longest
+            self.settled = self.outlook.rounds_left(view) <= self.endgame * self.outlook.longest
         else:
             self.asked, self.settled = True, not self._overflows()
         if self.settled:

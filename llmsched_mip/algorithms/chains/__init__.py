@@ -1,0 +1,1 @@
+"""Chains of requests, one a slot, whose starts coincide: few prefill iterations beside few rounds."""
