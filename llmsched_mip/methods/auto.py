@@ -15,6 +15,7 @@ from llmsched_mip import bounds, clock
 from llmsched_mip.bounds.round_patterns import improve as improve_patterns
 from llmsched_mip.bounds.work_clock import improve as improve_clock
 from llmsched_mip.methods.branch_and_bound import branch_and_bound_again, branch_and_bound_if_small
+from llmsched_mip.methods.chains import chains
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.fleet import applies as fleet_applies
 from llmsched_mip.methods.fleet import first_fleet, fleet
@@ -131,7 +132,17 @@ def long_makers(search: Search) -> None:
         if slots_bind(search):
             with search.part(PATTERN_SHARE):
                 search.attempt("pattern", partial(pattern, search))
-        makers = [mmbpp, serial, fleet, order_search, pattern, online, branch_and_bound_again, large_neighbourhood]
+        makers = [
+            mmbpp,
+            chains,
+            serial,
+            fleet,
+            order_search,
+            pattern,
+            online,
+            branch_and_bound_again,
+            large_neighbourhood,
+        ]
         race(search, makers)
 
 

@@ -17,6 +17,7 @@ from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.auto import QUICK_BOUNDS, SLOW_BOUNDS, auto, quick_bounds, slow_bounds
 from llmsched_mip.methods.branch_and_bound import branch_and_bound
+from llmsched_mip.methods.chains import chains
 from llmsched_mip.methods.full import full, solve_with
 from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.orders import order_search
@@ -57,6 +58,7 @@ def or_auto(name: str, method: Callable[[Search], str | None]) -> Callable[[Sear
 
 
 branch_and_bound_or_auto = or_auto("branch-and-bound", branch_and_bound)
+chains_or_auto = or_auto("chains", chains)
 large_neighbourhood_or_auto = or_auto("large-neighbourhood", large_neighbourhood)
 order_search_or_auto = or_auto("order-search", order_search)
 pattern_or_auto = or_auto("pattern", pattern)
