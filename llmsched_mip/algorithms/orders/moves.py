@@ -1,7 +1,8 @@
 """Changes of a sequence of batches that a local search tries (compiled).
 
 Each makes its change by the calls of `batches`, which note it, and gives the first and the last place of the sequence
-that has changed; a first place of -1 where there is nothing to change.
+that has changed; a first place of -1 where there is nothing to change.  From the batch at the last place on, the same
+requests have been prefilled after each batch as before the change.
 """
 
 from __future__ import annotations
@@ -86,7 +87,6 @@ def relocate(problem, batches, alike, random):  # type: ignore[no-untyped-def]
     move_request(problem, batches, i, to)
     if batches.size[b] == 0:
         close_batch(batches, b)
-        return min(place, batches.place[to]), batches.place[to]
     return min(place, batches.place[to]), max(place, batches.place[to])
 
 
@@ -136,7 +136,7 @@ def unite(problem, batches, random):  # type: ignore[no-untyped-def]
     while batches.size[a] > 0:
         move_request(problem, batches, batches.first[a], b)
     close_batch(batches, a)
-    return place, place
+    return place, place + 1
 
 
 @routine
@@ -168,7 +168,7 @@ def carry(batches, random):  # type: ignore[no-untyped-def]
     if to == place or to < 0 or to >= batches.counts[BATCHES]:
         return -1, -1
     carry_batch(batches, batches.sequence[place], to)
-    return min(place, to), max(place, to)
+    return min(place, to), max(place, to) + 1
 
 
 @routine
