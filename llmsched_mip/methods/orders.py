@@ -12,13 +12,14 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.methods.search import Search
 from llmsched_mip.timing import FloatArray, work_seconds
 
-MOST_DRAWN, MOST_LISTED = 400, 4_000_000
-LISTS_SHARE = 0.1
+MOST_DRAWN, MOST_LISTED = 400, 1_000_000
+LISTS_SHARE = 0.05
 DEFAULT_SECONDS = 60.0
 # Temperatures in values per request, where a search makes `USUAL_TRIALS` for each request; with fewer they are lower.
-HOT, COLD, MAKESPAN_HOT, MAKESPAN_COLD = 0.15, 0.003, 5e-3, 5e-5
-USUAL_TRIALS = 2_500
+HOT, COLD, MAKESPAN_HOT, MAKESPAN_COLD = 0.15, 0.005, 1e-2, 1e-4
+USUAL_TRIALS, DENSITY_POWER = 2_500, 0.4
 FIRST_SHARE, LATER_HEAT = 0.25, 0.5
+STEPS_BETWEEN_OFFERS = 20
 STEP_WORK, LEAST_STEP, MOST_STEP = 2_000_000, 20, 20_000
 
 
@@ -103,12 +104,14 @@ def _cool(search: Search, local: LocalSearch, budget: Budget, most_trials: float
         local.take(Starts.of(search.plan))
     local.back_to_best()
     hot, cold = (MAKESPAN_HOT, MAKESPAN_COLD) if local.problem.makespan else (HOT, COLD)
-    per_request, done = local.best_value / n, 0
+    per_request, done, steps = local.best_value / n, 0, 0
     while not budget.spent() and done < most_trials:
         share = max(budget.elapsed / budget.seconds, done / most_trials)
         expected = min(most_trials, max(done, size) / max(budget.elapsed / budget.seconds, 1e-9)) if done else n
-        start = heat * hot * min(1.0, math.sqrt(expected / n / USUAL_TRIALS))
-        better = local.step(per_request * start * (cold / hot) ** share, size)
-        done += size
-        if better:
+        start = heat * hot * min(1.0, (expected / n / USUAL_TRIALS) ** DENSITY_POWER)
+        local.step(per_request * start * (cold / hot) ** share, size)
+        done, steps = done + size, steps + 1
+        if steps % STEPS_BETWEEN_OFFERS == 0 and local.keep_best():
             _offer(search, local)
+    if local.keep_best():
+        _offer(search, local)

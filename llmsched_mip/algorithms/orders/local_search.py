@@ -15,11 +15,10 @@ from llmsched_mip.compiled import kernel
 from llmsched_mip.timing import run_kv_volume
 
 RELOCATE, SWAP, RELIMIT, UNITE, SPLIT, CARRY = 35, 70, 80, 86, 94, 97
-STEPS_BEFORE_RENEWAL = 20
 
 
 class LocalSearch:
-    """A sequence of batches that is changed one trial at a time, and the best that was met at the end of a step.
+    """A sequence of batches that is changed one trial at a time, and the best that was kept.
 
     Parameters
     ----------
@@ -39,7 +38,6 @@ class LocalSearch:
         self.problem, self.random = problem, np.random.default_rng(seed)
         self.alike = Alike.of(problem, run_kv_volume(problem.d, 1, problem.p))
         self.execution = Execution.of(problem)
-        self.steps = 0
         self.begin(Batches.of(problem, starts))
         self.best_value, self.best = self.value, self.batches.copy()
 
@@ -63,13 +61,14 @@ class LocalSearch:
         count = int(self.batches.counts[BATCHES])
         return float(execute(self.problem, self.batches, self.execution, 0, count, True))
 
-    def step(self, temperature: float, trials: int) -> bool:
-        """Make so many trials at a temperature; whether the best has become better."""
+    def step(self, temperature: float, trials: int) -> None:
+        """Make so many trials at a temperature."""
         _anneal(self.problem, self.batches, self.execution, self.alike, temperature, trials, self.random)
-        self.steps += 1
         self.value = float(self.execution.states.totals[0])
-        if self.steps % STEPS_BEFORE_RENEWAL == 0 or self.value < self.best_value:
-            self.value = self._renewed()
+
+    def keep_best(self) -> bool:
+        """Keep what there is now if it is the best; whether it is.  To be called now and then: it takes a while."""
+        self.value = self._renewed()
         if self.value >= self.best_value:
             return False
         self.best_value, self.best = self.value, self.batches.copy()

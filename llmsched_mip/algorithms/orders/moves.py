@@ -1,7 +1,8 @@
 """Changes of a sequence of batches that a local search tries (compiled).
 
 Each makes its change by the calls of `batches`, which note it, and gives the first and the last place of the sequence
-that has changed; a first place of -1 where there is nothing to change.
+that has changed; a first place of -1 where there is nothing to change.  From the batch at the last place on, the same
+requests have been prefilled after each batch as before the change.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from llmsched_mip.timing import IntArray
 
 NEAR_PLACES, NEAR_RANKS, NEAR_LIMITS = 3, 8, 4
 FAR_RANKS = 10
+USUAL_APART = 10
 
 
 class Alike(NamedTuple):
@@ -54,11 +56,18 @@ def drawn(random, low, high):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _like(alike, i, most, random):  # type: ignore[no-untyped-def]
-    """A request at most so many places from i in one of the orders; -1 for none."""
+def _like(batches, alike, i, most, random):  # type: ignore[no-untyped-def]
+    """A request at most so many places from i in one of the orders; -1 for none.
+
+    The farther apart their batches are, the more has to be executed anew, and the less often it is taken.
+    """
     row = drawn(random, 0, len(alike.order))
     at = alike.rank[row, i] + drawn(random, -most, most + 1)
-    return alike.order[row, at] if 0 <= at < alike.order.shape[1] else -1
+    if at < 0 or at >= alike.order.shape[1]:
+        return -1
+    j = alike.order[row, at]
+    apart = abs(batches.place[batches.batch[i]] - batches.place[batches.batch[j]])
+    return j if apart * random.random() < USUAL_APART else -1
 
 
 @routine
@@ -71,14 +80,13 @@ def relocate(problem, batches, alike, random):  # type: ignore[no-untyped-def]
         at = place + drawn(random, -NEAR_PLACES, NEAR_PLACES + 1)
         to = batches.sequence[at] if 0 <= at < batches.counts[BATCHES] else -1
     else:
-        j = _like(alike, i, NEAR_RANKS, random)
+        j = _like(batches, alike, i, NEAR_RANKS, random)
         to = batches.batch[j] if j >= 0 else -1
     if to < 0 or to == b or batches.size[to] == problem.slots or batches.tokens[to] + problem.p[i] > problem.cap:
         return -1, -1
     move_request(problem, batches, i, to)
     if batches.size[b] == 0:
         close_batch(batches, b)
-        return min(place, batches.place[to]), batches.place[to]
     return min(place, batches.place[to]), max(place, batches.place[to])
 
 
@@ -87,7 +95,7 @@ def swap(problem, batches, alike, random):  # type: ignore[no-untyped-def]
     """Exchange two requests that are alike, mostly very much so, between their batches."""
     i = drawn(random, 0, len(problem.p))
     share = random.random()
-    j = _like(alike, i, 1 + int(len(problem.p) / FAR_RANKS * share * share * share), random)
+    j = _like(batches, alike, i, 1 + int(len(problem.p) / FAR_RANKS * share * share * share), random)
     if j < 0:
         return -1, -1
     a, b = batches.batch[i], batches.batch[j]
@@ -128,7 +136,7 @@ def unite(problem, batches, random):  # type: ignore[no-untyped-def]
     while batches.size[a] > 0:
         move_request(problem, batches, batches.first[a], b)
     close_batch(batches, a)
-    return place, place
+    return place, place + 1
 
 
 @routine
@@ -160,7 +168,7 @@ def carry(batches, random):  # type: ignore[no-untyped-def]
     if to == place or to < 0 or to >= batches.counts[BATCHES]:
         return -1, -1
     carry_batch(batches, batches.sequence[place], to)
-    return min(place, to), max(place, to)
+    return min(place, to), max(place, to) + 1
 
 
 @routine

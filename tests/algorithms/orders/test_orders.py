@@ -79,7 +79,8 @@ def test_local_search_knows_the_value_of_its_batches(seed: int, arrivals: bool) 
     for temperature in (1.0, 0.1, 0.001):
         search.step(temperature, 1500)
         kept = search.value
-        assert search._renewed() == pytest.approx(kept, rel=1e-11)
+        search.keep_best()
+        assert search.value == pytest.approx(kept, rel=1e-11)
         batches = search.batches
         assert sorted(batches.sequence[: batches.counts[0]]) == sorted(set(batches.batch.tolist()))
         assert (
