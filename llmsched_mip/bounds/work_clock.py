@@ -12,16 +12,17 @@ from llmsched_mip.relaxations.work_clock.ascent import ascend
 from llmsched_mip.relaxations.work_clock.prices import ClockPrices, value_of_prices
 from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
 
-DEFAULT_TIME_LIMIT_S = 10.0
+DEFAULT_TIME_LIMIT_S, SHARE = 10.0, 0.3
 
 
 def work_clock(instance: Instance, budget: Budget) -> Bound | None:
     """The bound for the best prices found; total completion of one worker only.
 
-    Proof.  `relaxations.work_clock.relaxation` and `relaxations.work_clock.prices`.
+    Proof.  `relaxations.work_clock.relaxation` and `relaxations.work_clock.prices`.  It takes `DEFAULT_TIME_LIMIT_S` at
+    most and a part of the budget; `improve` takes all that it is given.
     """
     found: list[Bound] = []
-    improve(instance, budget.or_default(DEFAULT_TIME_LIMIT_S), found.append)
+    improve(instance, budget.slice(DEFAULT_TIME_LIMIT_S, SHARE), found.append)
     return found[-1] if found else None
 
 
