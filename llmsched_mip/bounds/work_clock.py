@@ -8,6 +8,7 @@ from llmsched_mip import clock
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
+from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.relaxations.work_clock.ascent import ascend
 from llmsched_mip.relaxations.work_clock.prices import ClockPrices, value_of_prices
 from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
@@ -29,13 +30,17 @@ def work_clock(instance: Instance, budget: Budget) -> Bound | None:
 def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None]) -> None:
     """Tell `report` of better and better bounds until `budget` is spent or prices no longer change."""
     began = clock.now()
-    problem = ClockRelaxation.of(instance) if instance.objective == "total_completion" else None
+    if instance.objective != "total_completion" or len(instance.workers) > 1:
+        return
+    # Square roots of times are exact multiples of each other only in one unit of time.
+    form = NormalForm.of(instance)
+    problem = ClockRelaxation.of(form.instance)
     if problem is None:
         return
 
     def tell(prices: ClockPrices) -> None:
-        value = value_of_prices(problem, prices)
-        certificate = {"levels": len(prices.kv), "work_s": problem.work}
+        value = form.value(value_of_prices(problem, prices))
+        certificate = {"levels": len(prices.kv), "groups": len(prices.alone)}
         report(Bound("work_clock", value, clock.now() - began, certificate))
 
     tell(ascend(problem, budget, report=tell))
