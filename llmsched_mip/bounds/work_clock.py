@@ -8,33 +8,39 @@ from llmsched_mip import clock
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
+from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.relaxations.work_clock.ascent import ascend
 from llmsched_mip.relaxations.work_clock.prices import ClockPrices, value_of_prices
 from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
 
-DEFAULT_TIME_LIMIT_S = 10.0
+DEFAULT_TIME_LIMIT_S, SHARE = 10.0, 0.3
 
 
 def work_clock(instance: Instance, budget: Budget) -> Bound | None:
     """The bound for the best prices found; total completion of one worker only.
 
-    Proof.  `relaxations.work_clock.relaxation` and `relaxations.work_clock.prices`.
+    Proof.  `relaxations.work_clock.relaxation` and `relaxations.work_clock.prices`.  It takes `DEFAULT_TIME_LIMIT_S` at
+    most and a part of the budget; `improve` takes all that it is given.
     """
     found: list[Bound] = []
-    improve(instance, budget.or_default(DEFAULT_TIME_LIMIT_S), found.append)
+    improve(instance, budget.slice(DEFAULT_TIME_LIMIT_S, SHARE), found.append)
     return found[-1] if found else None
 
 
 def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None]) -> None:
     """Tell `report` of better and better bounds until `budget` is spent or prices no longer change."""
     began = clock.now()
-    problem = ClockRelaxation.of(instance) if instance.objective == "total_completion" else None
+    if instance.objective != "total_completion" or len(instance.workers) > 1:
+        return
+    # Square roots of times are exact multiples of each other only in one unit of time.
+    form = NormalForm.of(instance)
+    problem = ClockRelaxation.of(form.instance)
     if problem is None:
         return
 
     def tell(prices: ClockPrices) -> None:
-        value = value_of_prices(problem, prices)
-        certificate = {"levels": len(prices.kv), "work_s": problem.work}
+        value = form.value(value_of_prices(problem, prices))
+        certificate = {"levels": len(prices.kv), "groups": len(prices.alone)}
         report(Bound("work_clock", value, clock.now() - began, certificate))
 
     tell(ascend(problem, budget, report=tell))

@@ -23,7 +23,6 @@ from numba import njit
 
 from llmsched_mip.budget import Budget
 from llmsched_mip.relaxations.work_clock.prices import (
-    POINTS,
     ClockPrices,
     Columns,
     clock_total,
@@ -33,12 +32,13 @@ from llmsched_mip.relaxations.work_clock.prices import (
 from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
 from llmsched_mip.timing import FloatArray, IntArray
 
-LEVELS = 256
-ALONE = 60
-MOST_PASSES = 600
+MOST_LEVELS, LEAST_LEVELS, ENTRIES = 256, 64, 2_560_000
+ALONE = 400
+MOST_PASSES, FEWEST_PASSES, PASSES_OF_REQUEST = 3000, 100, 10
+PATIENCE, LEAST_GAIN = 400, 2e-5
+ROUGH_POINTS = 3
 BEND = 1.5
-FIRST_TEMPERATURE, LAST_TEMPERATURE = 0.05, 0.003
-CLOCK_STEP, SHARE_STEP = 0.3, 0.3
+TEMPERATURES, SHARE_STEPS, CLOCK_STEP = (0.02, 0.002, 60), (0.1, 0.02, 200), 0.3
 LEAST_SHARE = 1e-7
 FIRST_SHARES = (0.3, 0.1, 0.5, 0.05)
 FAR = 12.0
@@ -85,7 +85,7 @@ class _State:
         kv, slot, load = part[0] / problem.kv, part[1] / problem.slots, np.sqrt(2 * part[2])
         return ClockPrices(self.cuts, self.clock, kv, slot, load, active, part[4:] / self.count[:, None], self.group)
 
-    def change(self, prices: ClockPrices, loads: Loads, temperature: float) -> None:
+    def change(self, prices: ClockPrices, loads: Loads, temperature: float, step: float) -> None:
         """One step of the clock and of the shares."""
         floor = 1e-9 * self.length
         excess = np.clip(np.log(self.length / np.maximum(loads.work, floor)), -1.0, 1.0)
@@ -99,12 +99,18 @@ class _State:
         )
         mean = np.sum(self.shares * rounds, axis=0)
         grown = np.clip(np.divide(rounds, mean, out=np.ones_like(rounds), where=mean > 0), 0.2, 5.0)
-        self.shares = np.maximum(self.shares * grown**SHARE_STEP, LEAST_SHARE)
+        self.shares = np.maximum(self.shares * grown**step, LEAST_SHARE)
         self.shares /= self.shares.sum(axis=0)
 
 
 def _ratio(total: FloatArray, price: FloatArray) -> FloatArray:
     return np.divide(total, price, out=np.zeros_like(total), where=price > 0)
+
+
+def fallen(schedule: tuple[float, float, int], done: int) -> float:
+    """first / (1 + done / pace), at least last, for `schedule` = first, last, pace."""
+    first, last, pace = schedule
+    return max(last, first / (1 + done / pace))
 
 
 def longest_alone(problem: ClockRelaxation) -> IntArray:
@@ -118,40 +124,42 @@ def longest_alone(problem: ClockRelaxation) -> IntArray:
 def ascend(
     problem: ClockRelaxation,
     budget: Budget,
-    most_passes: int = MOST_PASSES,
+    most_passes: int | None = None,
     report: Callable[[ClockPrices], None] | None = None,
 ) -> ClockPrices:
-    """The best prices of at most `most_passes` passes.
+    """The best prices of at most `most_passes` passes, fewer where they no longer help.
 
     Parameters
     ----------
     problem : ClockRelaxation
     budget : Budget
         Looked at after every pass; the first is always made.
-    most_passes : int
+    most_passes : int, optional
+        Default: `MOST_PASSES`, fewer for few requests.
     report : callable, optional
         Takes the best prices so far, now and then.
     """
-    state = _State(problem, LEVELS)
+    passes = most_passes or min(MOST_PASSES, FEWEST_PASSES + PASSES_OF_REQUEST * problem.n)
+    levels = int(np.clip(ENTRIES // problem.n, LEAST_LEVELS, MOST_LEVELS))
+    state = _State(problem, levels)
     columns, kv_s = Columns.of(problem, state.group), problem.rate.per_kv_token_s
-    loads = Loads(
-        np.zeros(LEVELS + 1), np.zeros(LEVELS), np.zeros(LEVELS), np.zeros(LEVELS), np.zeros(state.shares[4:].shape)
-    )
-    best, most, told = state.prices(), -np.inf, -np.inf
-    fall = (LAST_TEMPERATURE / FIRST_TEMPERATURE) ** (1.25 / most_passes)
-    temperature = FIRST_TEMPERATURE * problem.work
-    for done in range(most_passes):
+    by_level = np.zeros(levels), np.zeros(levels), np.zeros(levels)
+    loads = Loads(np.zeros(levels + 1), *by_level, np.zeros(state.shares[4:].shape))
+    best, most, told, since = state.prices(), -np.inf, -np.inf, 0
+    for done in range(passes):
+        temperature = problem.work * fallen(TEMPERATURES, done)
         prices = state.prices()
         value = clock_total(prices) + _spread(columns, kv_s, lines(problem, prices, state.waiting), temperature, loads)
+        if value > most + LEAST_GAIN * abs(most + problem.constant_s):
+            since = done
         if value > most:
             best, most = prices, value
         if report is not None and most > told and done % 50 == 49:
             report(best)
             told = most
-        if budget.spent():
+        if budget.spent() or done - since > PATIENCE:
             break
-        state.change(prices, loads, temperature)
-        temperature = max(temperature * fall, LAST_TEMPERATURE * problem.work)
+        state.change(prices, loads, temperature, fallen(SHARE_STEPS, done))
     return best
 
 
@@ -163,8 +171,8 @@ def _spread(columns, kv_s, lines, temperature, loads):  # type: ignore[no-untype
     for total in loads[:4]:
         total[:] = 0.0
     loads.alone[:] = 0.0
-    rounds, weights, least = np.empty(POINTS), np.empty(POINTS), np.empty(POINTS)
-    cost, value = np.empty((POINTS, 2 * len(fixed))), 0.0
+    rounds, weights, least = np.empty(ROUGH_POINTS), np.empty(ROUGH_POINTS), np.empty(ROUGH_POINTS)
+    cost, value = np.empty((ROUGH_POINTS, 2 * len(fixed))), 0.0
     for i in range(len(p)):
         count = sample_rounds(d[i], rounds, weights)
         least[:] = np.inf

@@ -157,10 +157,11 @@ class ClockRelaxation:
         By duality U(w) ≥ ψ (W - w) - Σ_ik (ψ m_ik - ω_i / d_i)⁺ for every ψ ≥ 0: the largest over `DENSITIES` of
         them, of which 0 is one.  m_ik grows with k, so the sum over k is one over the last rounds.
         """
-        worth = self.weight / self.d
-        mean = self.works / self.d
-        some = mean > 0
-        ratios = np.quantile(worth[some] / mean[some], np.linspace(0, 1, DENSITIES))
+        worth, kv_s = self.weight / self.d, self.rate.per_kv_token_s
+        middle = self.works / self.d
+        works = np.concatenate((middle, middle - kv_s * (self.d - 1) / 2, middle + kv_s * (self.d - 1) / 2))
+        some = works > 0
+        ratios = np.quantile(np.tile(worth, 3)[some] / works[some], np.linspace(0, 1, DENSITIES))
         best = np.zeros(len(at))
         for psi in np.unique(ratios).tolist():
             lost = self._exceeding(psi, worth)
