@@ -62,7 +62,7 @@ def by_rounds(worker, p, d, rule):
             idle += worker.decode_time.base_s * len(following) * free
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(instances(most_requests=9, most_workers=1, arrivals=False), st.sampled_from((0.0, 0.3)), st.integers(0, 99))
 def test_against_a_simulation_round_by_round(instance, slack, seed):
     rule = Rule(patience=1.03, slack=slack, seed=seed)
@@ -71,7 +71,7 @@ def test_against_a_simulation_round_by_round(instance, slack, seed):
     assert planner_of(instance).run(rule).starts.tolist() == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(instances(most_requests=9, most_workers=1, arrivals=False), st.integers(0, 999))
 def test_the_plan_is_feasible_and_ends_when_the_planner_says(instance, seed):
     instance = replace(instance, objective="makespan")
@@ -99,7 +99,7 @@ def test_a_search_is_repeated_by_its_seed_and_never_worse():
     assert found[0].seconds == found[1].seconds < first.seconds
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(instances(most_requests=9, most_workers=3, arrivals=False), st.integers(0, 999))
 def test_exchanges_keep_every_request_where_it_fits_and_end_no_later(instance, seed):
     exchange = Exchange(instance, split_requests(instance), seed)
