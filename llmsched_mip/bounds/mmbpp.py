@@ -11,6 +11,8 @@ from llmsched_mip.relaxations.conserved_work import makespan_from_rounds
 from llmsched_mip.relaxations.limits import Limits
 
 DEFAULT_TIME_LIMIT_S = 30.0
+SEVERAL_WORKERS_LIMIT_S = 2.0
+"""For several workers: the rounds of the slowest client say little, so little time goes into them."""
 
 
 def mmbpp(instance: Instance, budget: Budget) -> Bound | None:
@@ -33,7 +35,9 @@ def mmbpp(instance: Instance, budget: Budget) -> Bound | None:
         return None
     limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
     clients = sum(worker.slots for worker in limits)
-    packing = pack(instance.requests.decode_tokens, clients, budget=budget.or_default(DEFAULT_TIME_LIMIT_S))
+    limit_s = DEFAULT_TIME_LIMIT_S if len(limits) == 1 else SEVERAL_WORKERS_LIMIT_S
+    budget = budget.or_default(limit_s) if len(limits) == 1 else budget.slice(limit_s)
+    packing = pack(instance.requests.decode_tokens, clients, budget=budget)
     rounds = int(packing.bound)
     proof = {"clients": clients, "packing_status": packing.status}
     if len(limits) == 1:

@@ -81,9 +81,10 @@ def _improve(search: Search, exchange: Exchange, steps: int) -> None:
     prices = np.ones(1)
     if not alone and not search.budget.spent():
         prices = np.array([prices.mu for prices in best_pricing(instance, budget=search.budget)])
-    value, wait_until = search.value, 0.0
+    value, wait_until, step_s = search.value, 0.0, 0.0
     for _ in range(steps):
-        if search.budget.spent():
+        began = search.budget.elapsed
+        if search.budget.spent() or search.budget.remaining < step_s:
             break
         kind = random.random()
         if alone or kind < SEARCHES:
@@ -93,10 +94,11 @@ def _improve(search: Search, exchange: Exchange, steps: int) -> None:
         else:
             exchange.step()
         now = float(exchange.seconds.max())
-        began = search.budget.elapsed
-        if (value is None or now < value) and began >= wait_until:
+        stepped = search.budget.elapsed
+        step_s = stepped - began
+        if (value is None or now < value) and stepped >= wait_until:
             search.offer(plan_of(instance, exchange))
-            value, took = now, search.budget.elapsed - began
+            value, took = now, search.budget.elapsed - stepped
             wait_until = search.budget.elapsed + max(OFFER_EVERY_S, took / OFFER_SHARE)
     if value is None or float(exchange.seconds.max()) < value:
         search.offer(plan_of(instance, exchange))

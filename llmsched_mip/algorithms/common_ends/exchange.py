@@ -146,14 +146,13 @@ class Exchange:
         requests: IntArray = there[self.instance.fits_worker[there, to]]
         if not len(requests) or seconds <= 0:
             return requests[:0]
-        work = self.instance.work_seconds[requests]
-        here = np.cumsum(work[:, w])
+        cost, there_cost = (np.cumsum(self.instance.work_seconds[requests, k]) for k in (w, to))
         best, best_price = requests[:0], np.inf
         for first in self.random.integers(len(requests), size=3).tolist():
-            before = float(here[first - 1]) if first else 0.0
-            until = max(first + 1, int(np.searchsorted(here, before + seconds, side="right")))
-            span = slice(first, until)
-            price = float(work[span, to].sum() / work[span, w].sum()) if work[span, w].any() else 1.0
+            before, before_there = (float(cost[first - 1]), float(there_cost[first - 1])) if first else (0.0, 0.0)
+            until = max(first + 1, int(np.searchsorted(cost, before + seconds, side="right")))
+            paid = float(cost[until - 1]) - before
+            price = (float(there_cost[until - 1]) - before_there) / paid if paid > 0 else 1.0
             if price < best_price:
-                best, best_price = requests[span], price
+                best, best_price = requests[first:until], price
         return best
