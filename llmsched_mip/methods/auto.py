@@ -15,6 +15,7 @@ from llmsched_mip import bounds, clock
 from llmsched_mip.bounds.round_patterns import improve as improve_patterns
 from llmsched_mip.bounds.work_clock import improve as improve_clock
 from llmsched_mip.methods.branch_and_bound import branch_and_bound_again, branch_and_bound_if_small
+from llmsched_mip.methods.chains import applies as chains_apply
 from llmsched_mip.methods.chains import chains
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.fleet import applies as fleet_applies
@@ -26,7 +27,7 @@ from llmsched_mip.methods.lists import list_schedules, orders
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.orders import list_orders, order_search
 from llmsched_mip.methods.pattern import pattern
-from llmsched_mip.methods.race import race
+from llmsched_mip.methods.race import Maker, race
 from llmsched_mip.methods.rules import rules, slow_rules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.serial import serial
@@ -45,8 +46,8 @@ IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock}
 SLOW_SHARE = 0.5
 ORDER_SHARE = 0.9
 """Of the time that is left, for one long cooling."""
-PATTERN_SHARE = 0.5
-"""Where slots bind: its linear programs need some time before they give anything."""
+FIRST_SHARE = 0.6
+"""Where slots bind: chains and the linear programs of patterns need some time before they give anything."""
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
 LEAST_FOR_HELPERS_S = 2.0
@@ -130,20 +131,11 @@ def long_makers(search: Search) -> None:
         race(search, [fleet, mmbpp, pattern, large_neighbourhood])
     else:
         if slots_bind(search):
-            with search.part(PATTERN_SHARE):
-                search.attempt("pattern", partial(pattern, search))
-        makers = [
-            mmbpp,
-            chains,
-            serial,
-            fleet,
-            order_search,
-            pattern,
-            online,
-            branch_and_bound_again,
-            large_neighbourhood,
-        ]
-        race(search, makers)
+            first = chains if chains_apply(instance) else pattern
+            with search.part(FIRST_SHARE):
+                search.attempt(first.__name__, partial(first, search))
+        makers: list[Maker] = [mmbpp, chains, serial, fleet, order_search, pattern, online]
+        race(search, [*makers, branch_and_bound_again, large_neighbourhood])
 
 
 def slots_bind(search: Search) -> bool:
