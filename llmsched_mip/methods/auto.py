@@ -43,7 +43,7 @@ SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "work_clock", "kv_dual
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
 IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock}
 """Slow bounds that get better as long as they run, and report it."""
-SLOW_SHARE = 0.5
+SLOW_SHARE, LATE_SHARE = 0.5, 0.1
 ORDER_SHARE = 0.9
 """Of the time that is left, for one long cooling."""
 FIRST_SHARE = 0.6
@@ -181,7 +181,8 @@ def quick_bounds(search: Search) -> None:
 def slow_bounds(search: Search) -> None:
     """The bounds that take long: each has a share of what is left, those that improve as they run even again."""
     for name in SLOW_BOUNDS:
-        with search.part(SLOW_SHARE):
+        # With real times the clock of work sees more than equal rounds do, mostly: those get little.
+        with search.part(LATE_SHARE if "work_clock" in search.bounds and name != "work_clock" else SLOW_SHARE):
             if name in IMPROVED:
                 search.attempt(f"bound {name}", partial(improve, search, name))
             elif name not in search.bounds:
