@@ -39,15 +39,21 @@ from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.processes import cores
 from llmsched_mip.relaxations.fluid.duals import capacity_duals
 
-SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "work_clock", "kv_dual", "start_lp")
+SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "kv_dual", "work_clock", "start_lp")
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
 IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock}
 """Slow bounds that get better as long as they run, and report it."""
-SLOW_SHARE, LATE_SHARE = 0.5, 0.1
+SLOW_SHARE = 0.5
+UNIT_SHARES = {"start_prices": 0.2, "round_patterns": 0.9, "kv_dual": 0.8}
+SHARES = {"mmbpp": 0.3, "work_clock": 0.8}
+LATE_SHARE = 0.2
+"""Of what is left, for each slow bound in turn: the strong ones get most, the others a look."""
 ORDER_SHARE = 0.9
 """Of the time that is left, for one long cooling."""
 FIRST_SHARE = 0.6
 """Where slots bind: chains and the linear programs of patterns need some time before they give anything."""
+SERIAL_SHARE = 0.15
+"""Of unit rounds, before beams and proofs."""
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
 LEAST_FOR_HELPERS_S = 2.0
@@ -120,7 +126,10 @@ def long_makers(search: Search) -> None:
     instance = search.instance
     backlog = not instance.requests.arrival_s.any()
     if unit_round_applies(search):
-        race(search, [unit_round, serial] if instance.objective == "makespan" else [unit_round])
+        if instance.objective == "makespan":
+            with search.part(SERIAL_SHARE):
+                search.attempt("serial", partial(serial, search))
+        search.attempt("unit_round", partial(unit_round, search))
     elif instance.objective == "total_completion" and len(instance.workers) == 1:
         with search.part(ORDER_SHARE):
             search.attempt("order_search", partial(order_search, search))
@@ -180,9 +189,9 @@ def quick_bounds(search: Search) -> None:
 
 def slow_bounds(search: Search) -> None:
     """The bounds that take long: each has a share of what is left, those that improve as they run even again."""
+    unit_rounds = unit_round_applies(search)
     for name in SLOW_BOUNDS:
-        # With real times the clock of work sees more than equal rounds do, mostly: those get little.
-        with search.part(LATE_SHARE if "work_clock" in search.bounds and name != "work_clock" else SLOW_SHARE):
+        with search.part(UNIT_SHARES.get(name, LATE_SHARE) if unit_rounds else SHARES.get(name, LATE_SHARE)):
             if name in IMPROVED:
                 search.attempt(f"bound {name}", partial(improve, search, name))
             elif name not in search.bounds:
