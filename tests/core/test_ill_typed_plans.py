@@ -100,7 +100,9 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float, np.int8) and bool(abs(value) < 1e300)
 
 
-@pytest.mark.parametrize("value", [*ANYTHING, (-1.0, 0.0), Duals(-1.0, 0.0), Duals(0.0, math.nan)], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [*ANYTHING, (-1.0, 0.0), Duals(-1.0, 0.0), Duals(0.0, math.nan)], ids=lambda value: type(value).__name__
+)
 def test_duals_are_two_finite_prices(value: Any) -> None:
     violations = evaluate(INSTANCE, with_field("duals", {"v": value})).violations
     assert [violation.kind for violation in violations] == ["claim"]
