@@ -7,8 +7,9 @@ places and loads of every level, and changes the prices by what it finds:
 work
   than the level is long, by the logarithm of their ratio;
 - the other prices share a U_l in every level (D_l = 0: `prices`).  Each says how many rounds the level needs for its
-  resource: KV tokens / M, places / J, load / h, places / k, rounds of a request.  Where they differ the share of the
-  largest grows, as in the multiplicative weights method (Arora, Hazan and Kale, Theory of Computing 8 (2012)).
+  resource: KV tokens / M, places / J, load / h, rounds of a request, and y V z / (z V z) with y the rounds by class;
+  z goes after y.  Where they differ the share of the largest grows, as in the multiplicative weights method (Arora,
+  Hazan and Kale, Theory of Computing 8 (2012)).
 
 The temperature falls from pass to pass.  Whatever the prices are, `prices` has the proof of the bound that they give.
 """
@@ -25,7 +26,9 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.relaxations.work_clock.prices import (
     ClockPrices,
     Columns,
+    class_of_group,
     clock_total,
+    form,
     lines,
     sample_rounds,
 )
@@ -39,7 +42,7 @@ PATIENCE, LEAST_GAIN = 400, 2e-5
 ROUGH_POINTS = 3
 BEND = 1.5
 TEMPERATURES, SHARE_STEPS, CLOCK_STEP = (0.02, 0.002, 60), (0.1, 0.02, 200), 0.3
-LEAST_SHARE = 1e-7
+LEAST_SHARE, DIRECTION_STEP = 1e-7, 0.1
 FIRST_SHARES = (0.3, 0.1, 0.5, 0.05)
 FAR = 12.0
 
@@ -55,7 +58,7 @@ class Loads(NamedTuple):
 
 
 class _State:
-    """Cuts, clock prices and the shares of a U_l: kv, slots, load, active, then one for each group of requests."""
+    """Cuts, clock prices, z but for its size, and the shares of a U_l: kv, slots, load, z, then one for each group."""
 
     def __init__(self, problem: ClockRelaxation, levels: int) -> None:
         self.problem = problem
@@ -67,6 +70,9 @@ class _State:
         self.shares = np.full((len(FIRST_SHARES) + len(self.count), levels), 1e-3)
         self.shares[: len(FIRST_SHARES)] = np.array(FIRST_SHARES)[:, None]
         self.shares /= self.shares.sum(axis=0)
+        self.class_of = class_of_group(problem, self.group)
+        parts = np.bincount(problem.neighbours.of, problem.d) / problem.d.sum()
+        self.beside = np.repeat(parts[:, None], levels, axis=1)
         density = problem.weight / problem.works
         order = np.argsort(-density, kind="stable")
         ends = np.cumsum(problem.works[order])
@@ -81,19 +87,22 @@ class _State:
     def prices(self) -> ClockPrices:
         """The prices that the shares stand for."""
         problem, part = self.problem, self.shares * self.room
-        active = np.sqrt(part[3] / problem.pair_s) if problem.pair_s > 0 else np.zeros_like(part[3])
+        beside = self.beside * np.sqrt(2 * _ratio(part[3], form(problem, self.beside)))
         kv, slot, load = part[0] / problem.kv, part[1] / problem.slots, np.sqrt(2 * part[2])
-        return ClockPrices(self.cuts, self.clock, kv, slot, load, active, part[4:] / self.count[:, None], self.group)
+        return ClockPrices(self.cuts, self.clock, kv, slot, load, beside, part[4:] / self.count[:, None], self.group)
 
     def change(self, prices: ClockPrices, loads: Loads, temperature: float, step: float) -> None:
         """One step of the clock and of the shares."""
         floor = 1e-9 * self.length
         excess = np.clip(np.log(self.length / np.maximum(loads.work, floor)), -1.0, 1.0)
         self.clock = self.clock + CLOCK_STEP * temperature * self.slope * excess
+        places = np.zeros_like(self.beside)
+        np.add.at(places, self.class_of, loads.alone)
+        near = np.sum(places * (self.problem.neighbours.kernel @ prices.beside), axis=0)
         rounds = np.concatenate(
             (
                 [loads.kv / self.problem.kv, loads.places / self.problem.slots],
-                [_ratio(loads.load, prices.load), _ratio(loads.places, prices.active)],
+                [_ratio(loads.load, prices.load), _ratio(near, form(self.problem, prices.beside))],
                 loads.alone / self.count[:, None],
             )
         )
@@ -101,6 +110,7 @@ class _State:
         grown = np.clip(np.divide(rounds, mean, out=np.ones_like(rounds), where=mean > 0), 0.2, 5.0)
         self.shares = np.maximum(self.shares * grown**step, LEAST_SHARE)
         self.shares /= self.shares.sum(axis=0)
+        self.beside += DIRECTION_STEP * (_ratio(places, loads.places) - self.beside)
 
 
 def _ratio(total: FloatArray, price: FloatArray) -> FloatArray:
@@ -114,11 +124,11 @@ def fallen(schedule: tuple[float, float, int], done: int) -> float:
 
 
 def longest_alone(problem: ClockRelaxation) -> IntArray:
-    """Groups: 0 for most requests, and one for each of the `ALONE` with the most rounds: shape (n,)."""
-    group = np.zeros(problem.n, dtype=np.int64)
+    """Groups: one for each class of `neighbours`, and one for each of the `ALONE` with the most rounds: shape (n,)."""
+    group = problem.neighbours.of.copy()
     longest = np.argsort(-problem.d, kind="stable")[: min(ALONE, problem.n - 1)]
-    group[longest] = 1 + np.arange(len(longest))
-    return group
+    group[longest] = problem.n + np.arange(len(longest))
+    return np.unique(group, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def ascend(
@@ -167,7 +177,7 @@ def ascend(
 def _spread(columns, kv_s, lines, temperature, loads):  # type: ignore[no-untyped-def]
     """Fill `loads` and return the sum of the least prices."""
     p, d, worth, work, load, group = columns
-    cuts, clock, fixed, of_kv, of_load, alone = lines
+    cuts, clock, fixed, of_kv, of_load, by_group = lines
     for total in loads[:4]:
         total[:] = 0.0
     loads.alone[:] = 0.0
@@ -177,7 +187,7 @@ def _spread(columns, kv_s, lines, temperature, loads):  # type: ignore[no-untype
         count = sample_rounds(d[i], rounds, weights)
         least[:] = np.inf
         for e in range(len(fixed)):
-            here = fixed[e] + alone[group[i], e] + of_load[e] * load[i]
+            here = fixed[e] + by_group[group[i], e] + of_load[e] * load[i]
             for side in range(2):
                 at = here + worth[i] * cuts[e + side] - clock[e + side] * work[i]
                 per_kv = of_kv[e] - clock[e + side] * kv_s
