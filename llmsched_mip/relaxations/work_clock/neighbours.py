@@ -65,11 +65,6 @@ class Neighbours(NamedTuple):
         ratio = np.minimum.outer(low * high, low * high) / np.outer(high, high)
         return cls(of, least_weight * np.minimum.outer(eta, eta) * (1 + ratio) / 2)
 
-    @property
-    def own_cost(self) -> FloatArray:
-        """V_ii of every request, shape (n,)."""
-        return np.diagonal(self.kernel)[self.of]
-
 
 def _steps(values: FloatArray, step: float) -> IntArray:
     """Intervals of values within a factor of exp(step), from the least positive one; those not positive are 0."""

@@ -148,7 +148,8 @@ class ClockRelaxation:
         """f Σ ω_i + Σ (ω_i T_i - V_ii d_i / 2), weighted seconds; rounded down."""
         tail = weighted_tail_seconds(DecodeTime(0.0, 1.0), self.decode, self.p, self.d) / self.d
         added = self.fixed_s * float(self.weight.sum()) + float(np.sum(self.weight * tail))
-        taken = float(np.sum(self.neighbours.own_cost * self.d)) / 2
+        kernel, of = self.neighbours.kernel, self.neighbours.of
+        taken = float(np.sum(np.diagonal(kernel)[of] * self.d)) / 2
         return added - taken - ROUNDING * (added + taken)
 
     def waiting(self, at: FloatArray) -> FloatArray:
