@@ -37,9 +37,9 @@ def random_prices(problem: ClockRelaxation, seed: int, levels: int = 7) -> Clock
     group = longest_alone(problem)
     scale = problem.decode.base_s * float(problem.weight.sum())
     clock = np.cumsum(rng.random(levels + 1)) * float(problem.weight.sum()) / levels
-    by_level = rng.random((3, levels)) * scale
-    beside = rng.random((len(problem.neighbours.kernel), levels)) * 4
-    return ClockPrices(cuts, clock, *by_level, beside, rng.random((group.max() + 1, levels)) * scale, group)
+    by_level = rng.random((3, 2 * levels)) * scale
+    beside = rng.random((len(problem.neighbours.kernel), 2 * levels)) * 4
+    return ClockPrices(cuts, clock, *by_level, beside, rng.random((group.max() + 1, 2 * levels)) * scale, group)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -82,7 +82,8 @@ def relaxed_value(instance: Instance, problem: ClockRelaxation, starts: np.ndarr
         assert idle >= -1e-12
         weights_left.append((clock - work / 2, left))
     moments, left = np.array(weights_left).T
-    assert np.all(left >= problem.waiting(moments) - 1e-9)
+    assert np.all(left[:-1] >= problem.waiting(moments)[::2] - 1e-9)
+    assert np.all(left[1:] >= problem.waiting(moments)[1::2] - 1e-9)
     return float(value + (weight * mean).sum())
 
 
@@ -142,15 +143,16 @@ def test_least_weight_that_waits_is_the_fractional_knapsack():
     worth = (problem.weight / d)[owner]
     assert work.sum() == pytest.approx(problem.work)
     order = np.argsort(worth / work)
-    moments = np.linspace(0, 1, 50) * problem.work
-    exact = np.interp(
-        problem.work - moments,
-        np.concatenate(([0], np.cumsum(work[order]))),
-        np.concatenate(([0], np.cumsum(worth[order]))),
-    )
-    found = problem.waiting(moments)
-    assert np.all(found <= exact + 1e-9)
-    assert np.all(found >= exact - 0.005 * exact[0])
+    known = np.concatenate(([0], np.cumsum(work[order]))), np.concatenate(([0], np.cumsum(worth[order])))
+    cuts = np.linspace(0, 1, 50) * problem.work
+    ends = problem.waiting(cuts).reshape(-1, 2)
+    exact = np.interp(problem.work - cuts, *known)
+    middle = np.interp(problem.work - (cuts[1:] + cuts[:-1]) / 2, *known)
+    assert np.all(ends >= 0)
+    assert np.all(ends[:, 0] <= exact[:-1] + 1e-9)
+    assert np.all(ends[:, 1] <= exact[1:] + 1e-9)
+    assert np.all(ends.mean(axis=1) <= middle + 1e-9)
+    assert np.all(ends.mean(axis=1) >= middle - 0.005 * exact[0])
 
 
 def test_the_unit_of_time_and_of_weight_scales_the_bound():

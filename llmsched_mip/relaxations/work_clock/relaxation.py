@@ -152,23 +152,25 @@ class ClockRelaxation:
         taken = float(np.sum(np.diagonal(kernel)[of] * self.d)) / 2
         return added - taken - ROUNDING * (added + taken)
 
-    def waiting(self, at: FloatArray) -> FloatArray:
-        """U at moments of the clock, or less: shape of `at`.
+    def waiting(self, cuts: FloatArray) -> FloatArray:
+        """A line below U on every level between two of `cuts`: its values at both ends, level by level, shape (2L,).
 
-        By duality U(w) ≥ ψ (W - w) - Σ_ik (ψ m_ik - ω_i / d_i)⁺ for every ψ ≥ 0: the largest over `DENSITIES` of
-        them, of which 0 is one.  m_ik grows with k, so the sum over k is one over the last rounds.
+        By duality U(w) ≥ ψ (W - w) - Σ_ik (ψ m_ik - ω_i / d_i)⁺ for every ψ ≥ 0: the highest in the middle of the
+        level of `DENSITIES` of them that are not negative on it, of which 0 is one.  m_ik grows with k, so the sum over
+        k is one over the last rounds.
         """
         worth, kv_s = self.weight / self.d, self.rate.per_kv_token_s
         middle = self.works / self.d
         works = np.concatenate((middle, middle - kv_s * (self.d - 1) / 2, middle + kv_s * (self.d - 1) / 2))
         some = works > 0
         ratios = np.quantile(np.tile(worth, 3)[some] / works[some], np.linspace(0, 1, DENSITIES))
-        best = np.zeros(len(at))
+        left, right = np.zeros(len(cuts) - 1), np.zeros(len(cuts) - 1)
         for psi in np.unique(ratios).tolist():
             lost = self._exceeding(psi, worth)
-            rest = psi * (self.work - at)
-            best = np.maximum(best, rest - lost - ROUNDING * (psi * self.work + lost))
-        return best
+            line = psi * (self.work - cuts) - lost - ROUNDING * (psi * self.work + lost)
+            higher = (line[1:] >= 0) & (line[:-1] + line[1:] > left + right)
+            left, right = np.where(higher, line[:-1], left), np.where(higher, line[1:], right)
+        return np.stack((left, right), axis=1).reshape(-1)
 
     def _exceeding(self, psi: float, worth: FloatArray) -> float:
         """Σ_ik (ψ m_ik - ω_i / d_i)⁺."""
