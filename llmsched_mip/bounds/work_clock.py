@@ -40,7 +40,7 @@ def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None])
 
     def tell(prices: ClockPrices) -> None:
         value = form.value(value_of_prices(problem, prices))
-        certificate = {"levels": len(prices.kv), "groups": len(prices.alone)}
+        certificate = {"levels": len(prices.cuts) - 1, "groups": len(prices.alone)}
         report(Bound("work_clock", value, clock.now() - began, certificate))
 
     tell(ascend(problem, budget, report=tell))

@@ -37,8 +37,9 @@ def random_prices(problem: ClockRelaxation, seed: int, levels: int = 7) -> Clock
     group = longest_alone(problem)
     scale = problem.decode.base_s * float(problem.weight.sum())
     clock = np.cumsum(rng.random(levels + 1)) * float(problem.weight.sum()) / levels
-    by_level = rng.random((4, levels)) * scale
-    return ClockPrices(cuts, clock, *by_level, rng.random((group.max() + 1, levels)) * scale, group)
+    by_level = rng.random((3, 2 * levels)) * scale
+    beside = rng.random((len(problem.neighbours.kernel), 2 * levels)) * 4
+    return ClockPrices(cuts, clock, *by_level, beside, rng.random((group.max() + 1, 2 * levels)) * scale, group)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -63,21 +64,26 @@ def relaxed_value(instance: Instance, problem: ClockRelaxation, starts: np.ndarr
     q = np.empty(instance.n)
     q[order] = problem.prefill_s
     clock, mean, value = 0.0, np.zeros(instance.n), problem.fixed_s * weight.sum()
-    v, weights_left = b * weight.min() / 4, []
+    weights_left, near = [], problem.neighbours
+    kind = np.empty(instance.n, dtype=np.int64)
+    kind[order] = near.of
     for t in range(1, int((starts + d).max()) + 1):
         k = t - starts
         on = (k >= 1) & (k <= d)
         idle = a - alpha * on.sum() - beta * (p + k)[on].sum()
         work = (q / d + b + alpha + (c + beta) * (p + k))[on].sum()
         left = (weight * np.clip((d - k + 0.5) / d, 0, 1)).sum()
-        value += np.sqrt(weight * q / d)[on].sum() ** 2 / 2 + v * (on.sum() ** 2 - on.sum()) + left * idle
+        value += np.sqrt(weight * q / d)[on].sum() ** 2 / 2 + left * idle
+        pairs = near.kernel[np.ix_(kind[on], kind[on])]
+        value += (pairs.sum() - np.trace(pairs)) / 2
         value += (weight * (k - 0.5) / d * (a + b + c * (p + k)))[on].sum()
         mean[on] += (clock + work / 2) / d[on]
         clock += work
         assert idle >= -1e-12
         weights_left.append((clock - work / 2, left))
     moments, left = np.array(weights_left).T
-    assert np.all(left >= problem.waiting(moments) - 1e-9)
+    assert np.all(left[:-1] >= problem.waiting(moments)[::2] - 1e-9)
+    assert np.all(left[1:] >= problem.waiting(moments)[1::2] - 1e-9)
     return float(value + (weight * mean).sum())
 
 
@@ -96,6 +102,21 @@ def test_the_inequality_holds_at_plans_and_prices_stay_below_it(seed):
     relaxed = relaxed_value(instance, problem, starts)
     assert relaxed <= result.measures.total_completion * (1 + 1e-12)
     assert value_of_prices(problem, ascend(problem, Budget(), 60)) <= relaxed * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_neighbours_cost_each_other_what_the_kernel_says_and_it_is_a_square(seed):
+    rng = np.random.default_rng(seed)
+    problem = ClockRelaxation.of(random_instance(seed, 30))
+    kernel, b, c = problem.neighbours.kernel, problem.decode.per_sequence_s, problem.decode.per_kv_token_s
+    assert np.linalg.eigvalsh(kernel).min() >= -1e-12 * kernel.max()
+    for i, j in rng.integers(0, problem.n, (300, 2)):
+        shift = int(rng.integers(-problem.d[j] + 1, problem.d[i]))
+        rounds = np.arange(max(0, shift), min(problem.d[i], shift + problem.d[j])) + 1.0
+        cost = 0.0
+        for x, y, k, m in ((i, j, rounds, rounds - shift), (j, i, rounds - shift, rounds)):
+            cost += np.sum(problem.weight[x] * (k - 0.5) / problem.d[x] * (b + c * (problem.p[y] + m)))
+        assert kernel[problem.neighbours.of[i], problem.neighbours.of[j]] * len(rounds) <= cost * (1 + 1e-12)
 
 
 def test_like_requests_in_equal_batches_are_nearly_proven():
@@ -122,15 +143,16 @@ def test_least_weight_that_waits_is_the_fractional_knapsack():
     worth = (problem.weight / d)[owner]
     assert work.sum() == pytest.approx(problem.work)
     order = np.argsort(worth / work)
-    moments = np.linspace(0, 1, 50) * problem.work
-    exact = np.interp(
-        problem.work - moments,
-        np.concatenate(([0], np.cumsum(work[order]))),
-        np.concatenate(([0], np.cumsum(worth[order]))),
-    )
-    found = problem.waiting(moments)
-    assert np.all(found <= exact + 1e-9)
-    assert np.all(found >= exact - 0.005 * exact[0])
+    known = np.concatenate(([0], np.cumsum(work[order]))), np.concatenate(([0], np.cumsum(worth[order])))
+    cuts = np.linspace(0, 1, 50) * problem.work
+    ends = problem.waiting(cuts).reshape(-1, 2)
+    exact = np.interp(problem.work - cuts, *known)
+    middle = np.interp(problem.work - (cuts[1:] + cuts[:-1]) / 2, *known)
+    assert np.all(ends >= 0)
+    assert np.all(ends[:, 0] <= exact[:-1] + 1e-9)
+    assert np.all(ends[:, 1] <= exact[1:] + 1e-9)
+    assert np.all(ends.mean(axis=1) <= middle + 1e-9)
+    assert np.all(ends.mean(axis=1) >= middle - 0.005 * exact[0])
 
 
 def test_the_unit_of_time_and_of_weight_scales_the_bound():

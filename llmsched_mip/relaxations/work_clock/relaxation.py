@@ -30,10 +30,9 @@ larger of ω_j q_i and ω_i q_j to the smaller the pair adds at least the smalle
 = z r: s²/2 - s + 1 - z²/2 ≥ 1/2 - z²/2 ≥ 0), that is z √(ω_i q_i ω_j q_j).  With g_i = √(ω_i q_i / d_i) and Y_t = Σ
 g_i over the active requests the pairs add Σ_t Y_t² / 2 - Σ ω_i q_i / 2, and P_ii gives the last sum back: Q ≥ Σ_t
 Y_t² / 2. F_t counts a request with its own seconds as Σ ω_i T_i, T_i = Σ_k (k - 1/2) (a + b + c (p_i + k)) / d_i, and
-a pair with o common rounds adds at least b min ω o / 2, since o common rounds are the last o of one of them, where φ
-adds up to o - o² / 2d ≥ o / 2.  So with v = b min ω / 4
+pairs as in `neighbours`, with its kernel V and y_t = requests of each class active in round t.  So
 
-    Σ ω_i C_i ≥ f Σ ω_i + Σ ω_i T_i - v Σ d_i + Σ ω_i w_i + Σ_t (Y_t² / 2 + v A_t² + R_t l_t).
+    Σ ω_i C_i ≥ f Σ ω_i + Σ (ω_i T_i - V_ii d_i / 2) + Σ ω_i w_i + Σ_t (Y_t² / 2 + y_t V y_t / 2 + R_t l_t).
 
 The relaxation.  Spread each round's work evenly over its piece of the clock 0..W, W = Σ m_ik.  At every moment w of
 it a density n(w) of rounds does one unit of work a unit, and R ≥ U(w), the least Σ ω_i x_i / d_i of parts x of rounds
@@ -54,6 +53,7 @@ import numpy as np
 from llmsched_mip.instance import Instance
 from llmsched_mip.relaxations.fluid.pricing import extreme_prices
 from llmsched_mip.relaxations.limits import Limits, exact_sum
+from llmsched_mip.relaxations.work_clock.neighbours import Neighbours
 from llmsched_mip.timing import DecodeTime, FloatArray, IntArray, weighted_tail_seconds
 
 DENSITIES = 256
@@ -129,9 +129,9 @@ class ClockRelaxation:
         return np.sqrt(self.weight * self.prefill_s / self.d)
 
     @cached_property
-    def pair_s(self) -> float:
-        """v = b min ω / 4, weighted seconds."""
-        return self.decode.per_sequence_s * float(self.weight.min()) / 4
+    def neighbours(self) -> Neighbours:
+        """Classes and V."""
+        return Neighbours.made(self.p, self.d, float(self.weight.min()), self.decode)
 
     @cached_property
     def works(self) -> FloatArray:
@@ -145,29 +145,32 @@ class ClockRelaxation:
 
     @cached_property
     def constant_s(self) -> float:
-        """f Σ ω_i + Σ ω_i T_i - v Σ d_i, weighted seconds; rounded down."""
+        """f Σ ω_i + Σ (ω_i T_i - V_ii d_i / 2), weighted seconds; rounded down."""
         tail = weighted_tail_seconds(DecodeTime(0.0, 1.0), self.decode, self.p, self.d) / self.d
         added = self.fixed_s * float(self.weight.sum()) + float(np.sum(self.weight * tail))
-        taken = self.pair_s * exact_sum(self.d)
+        kernel, of = self.neighbours.kernel, self.neighbours.of
+        taken = float(np.sum(np.diagonal(kernel)[of] * self.d)) / 2
         return added - taken - ROUNDING * (added + taken)
 
-    def waiting(self, at: FloatArray) -> FloatArray:
-        """U at moments of the clock, or less: shape of `at`.
+    def waiting(self, cuts: FloatArray) -> FloatArray:
+        """A line below U on every level between two of `cuts`: its values at both ends, level by level, shape (2L,).
 
-        By duality U(w) ≥ ψ (W - w) - Σ_ik (ψ m_ik - ω_i / d_i)⁺ for every ψ ≥ 0: the largest over `DENSITIES` of
-        them, of which 0 is one.  m_ik grows with k, so the sum over k is one over the last rounds.
+        By duality U(w) ≥ ψ (W - w) - Σ_ik (ψ m_ik - ω_i / d_i)⁺ for every ψ ≥ 0: the highest in the middle of the
+        level of `DENSITIES` of them that are not negative on it, of which 0 is one.  m_ik grows with k, so the sum over
+        k is one over the last rounds.
         """
         worth, kv_s = self.weight / self.d, self.rate.per_kv_token_s
         middle = self.works / self.d
         works = np.concatenate((middle, middle - kv_s * (self.d - 1) / 2, middle + kv_s * (self.d - 1) / 2))
         some = works > 0
         ratios = np.quantile(np.tile(worth, 3)[some] / works[some], np.linspace(0, 1, DENSITIES))
-        best = np.zeros(len(at))
+        left, right = np.zeros(len(cuts) - 1), np.zeros(len(cuts) - 1)
         for psi in np.unique(ratios).tolist():
             lost = self._exceeding(psi, worth)
-            rest = psi * (self.work - at)
-            best = np.maximum(best, rest - lost - ROUNDING * (psi * self.work + lost))
-        return best
+            line = psi * (self.work - cuts) - lost - ROUNDING * (psi * self.work + lost)
+            higher = (line[1:] >= 0) & (line[:-1] + line[1:] > left + right)
+            left, right = np.where(higher, line[:-1], left), np.where(higher, line[1:], right)
+        return np.stack((left, right), axis=1).reshape(-1)
 
     def _exceeding(self, psi: float, worth: FloatArray) -> float:
         """Σ_ik (ψ m_ik - ω_i / d_i)⁺."""
