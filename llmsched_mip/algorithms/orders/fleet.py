@@ -7,6 +7,7 @@ is searched for a few trials, and the exchange stands where both workers togethe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -72,8 +73,24 @@ class FleetSearch:
         return max(values) if self.instance.objective == "makespan" else float(np.sum(values))
 
     def problem(self, w: int, requests: IntArray) -> SingleWorker:
-        """The problem of one worker with some requests."""
-        return SingleWorker.of(replace(self.instance.take(requests), workers=(self.instance.workers[w],)))
+        """The problem of one worker with some requests that fit it."""
+        r, whole = self.instance.requests, self._whole[self.instance.workers[w].kind]
+        return whole._replace(
+            p=r.prefill_tokens[requests],
+            d=r.decode_tokens[requests],
+            weight=r.weight[requests],
+            arrival_s=r.arrival_s[requests],
+        )
+
+    @cached_property
+    def _whole(self) -> dict[object, SingleWorker]:
+        """By kind of worker the problem of one with all requests that fit it."""
+        found: dict[object, SingleWorker] = {}
+        for w, worker in enumerate(self.instance.workers):
+            fits = np.flatnonzero(self.instance.fits_worker[:, w])
+            if worker.kind not in found and len(fits):
+                found[worker.kind] = SingleWorker.of(replace(self.instance.take(fits), workers=(worker,)))
+        return found
 
     def listed(self, w: int, requests: IntArray) -> Part:
         """A part with the best list schedule by machine time, or by arrival."""

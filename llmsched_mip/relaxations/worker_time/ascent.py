@@ -19,11 +19,11 @@ from llmsched_mip.relaxations.worker_time.prices import (
 from llmsched_mip.relaxations.worker_time.relaxation import WorkerTime, sum_of_groups
 from llmsched_mip.timing import FloatArray, IntArray
 
-LEVELS, MOST_PASSES = 128, 3000
-FIRST_TEMPERATURE, LAST_TEMPERATURE, TEMPERATURE_PACE = 0.05, 5e-4, 20
-FIRST_STEP, LAST_STEP, STEP_PACE = 0.5, 0.02, 100
+LEVELS, MOST_PASSES = 128, 1500
+FIRST_TEMPERATURE, LAST_TEMPERATURE, TEMPERATURE_PACE = 0.2, 2e-3, 10
+FIRST_STEP, LAST_STEP, STEP_PACE = 0.2, 0.05, 100
 MOST_CHANGE, LEAST_BEND = 10.0, 1e-14
-REPORT_EVERY = 200
+REPORT_EVERY = 100
 BLOCK = 20_000
 
 
