@@ -24,6 +24,7 @@ BOUNDS: Registry[BoundFunction] = Registry(
         "mmbpp": "mmbpp:mmbpp",
         "kv_dual": "kv_dual:kv_dual",
         "work_clock": "work_clock:work_clock",
+        "worker_time": "worker_time:worker_time",
         "start_lp": "start_lp:start_lp",
     },
 )
@@ -35,6 +36,7 @@ ONE_OBJECTIVE = {
     "round_patterns": "total_completion",
     "kv_dual": "total_completion",
     "work_clock": "total_completion",
+    "worker_time": "total_completion",
     "start_lp": "total_completion",
 }
 """Bounds that are for one objective alone: for the other they are not even imported."""

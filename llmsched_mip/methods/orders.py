@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from llmsched_mip.algorithms.orders.lists import Lists, Trial
 from llmsched_mip.algorithms.orders.local_search import LocalSearch
@@ -99,10 +100,18 @@ def _offer(search: Search, local: LocalSearch) -> None:
 
 def _cool(search: Search, local: LocalSearch, budget: Budget, most_trials: float, heat: float) -> None:
     """Anneal from the best, the temperature falling with the share of time or trials that has passed."""
-    n, size = search.instance.n, max(LEAST_STEP, min(MOST_STEP, STEP_WORK // search.instance.n))
     if search.plan is not None and search.value is not None and search.value < local.best_value:
         local.take(Starts.of(search.plan))
     local.back_to_best()
+    cool(local, budget, most_trials, heat, partial(_offer, search, local))
+
+
+def cool(
+    local: LocalSearch, budget: Budget, most_trials: float, heat: float, better: Callable[[], None] | None = None
+) -> None:
+    """Anneal until the budget or the trials are spent, and call `better` now and then where there is a new best."""
+    n = len(local.problem.p)
+    size = max(LEAST_STEP, min(MOST_STEP, STEP_WORK // n))
     hot, cold = (MAKESPAN_HOT, MAKESPAN_COLD) if local.problem.makespan else (HOT, COLD)
     per_request, done, steps = local.best_value / n, 0, 0
     while not budget.spent() and done < most_trials:
@@ -111,7 +120,7 @@ def _cool(search: Search, local: LocalSearch, budget: Budget, most_trials: float
         start = heat * hot * min(1.0, (expected / n / USUAL_TRIALS) ** DENSITY_POWER)
         local.step(per_request * start * (cold / hot) ** share, size)
         done, steps = done + size, steps + 1
-        if steps % STEPS_BETWEEN_OFFERS == 0 and local.keep_best():
-            _offer(search, local)
-    if local.keep_best():
-        _offer(search, local)
+        if steps % STEPS_BETWEEN_OFFERS == 0 and local.keep_best() and better is not None:
+            better()
+    if local.keep_best() and better is not None:
+        better()

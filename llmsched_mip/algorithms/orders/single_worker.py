@@ -12,6 +12,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.plan import Plan, WorkerPlan
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_volume
+from llmsched_mip.worker import Worker
 
 kv_volume = kernel(run_kv_volume)
 
@@ -129,8 +130,12 @@ class Starts(NamedTuple):
 
     def plan(self, instance: Instance, method: str) -> Plan:
         """The plan of an instance with one worker; iterations are numbered from 0 in order of time, without gaps."""
-        (worker,), d = instance.workers, instance.requests.decode_tokens
-        order = np.argsort(self.iteration, kind="stable")
+        stages = self.stages(instance.workers[0], instance.requests.decode_tokens)
+        return Plan(instance.name, instance.digest, instance.objective, method, (stages,))
+
+    def stages(self, worker: Worker, decode_tokens: IntArray) -> WorkerPlan:
+        """The stages of a worker with these requests, by their numbers here."""
+        order, d = np.argsort(self.iteration, kind="stable"), decode_tokens
         sizes = np.bincount(self.iteration)
         offsets = np.concatenate(([0], np.cumsum(sizes)))
         begins = self.rounds[order][offsets[:-1]]
@@ -139,8 +144,7 @@ class Starts(NamedTuple):
         if worker.slots is not None:
             by_end = np.argsort((self.rounds + d)[order], kind="stable")
             slots = _free_slots(self.rounds[order], d[order], by_end)
-        stages = WorkerPlan(worker.name, order, offsets, rounds, slots)
-        return Plan(instance.name, instance.digest, instance.objective, method, (stages,))
+        return WorkerPlan(worker.name, order, offsets, rounds, slots)
 
 
 @njit(cache=True)

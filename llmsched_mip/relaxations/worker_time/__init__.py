@@ -1,0 +1,1 @@
+"""Total completion of several workers: prices on the time of each."""
