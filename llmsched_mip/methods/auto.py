@@ -14,12 +14,14 @@ from typing import NamedTuple
 from llmsched_mip import bounds, clock
 from llmsched_mip.bounds.round_patterns import improve as improve_patterns
 from llmsched_mip.bounds.work_clock import improve as improve_clock
+from llmsched_mip.bounds.worker_time import improve as improve_worker_time
 from llmsched_mip.methods.branch_and_bound import branch_and_bound_again, branch_and_bound_if_small
 from llmsched_mip.methods.chains import applies as chains_apply
 from llmsched_mip.methods.chains import chains
 from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.fleet import applies as fleet_applies
 from llmsched_mip.methods.fleet import first_fleet, fleet
+from llmsched_mip.methods.fleet_orders import fleet_orders
 from llmsched_mip.methods.full import full_if_small
 from llmsched_mip.methods.helpers import Helpers
 from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
@@ -39,13 +41,13 @@ from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.processes import cores
 from llmsched_mip.relaxations.fluid.duals import capacity_duals
 
-SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "kv_dual", "work_clock", "start_lp")
+SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "worker_time", "kv_dual", "work_clock", "start_lp")
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
-IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock}
+IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "worker_time": improve_worker_time}
 """Slow bounds that get better as long as they run, and report it."""
 SLOW_SHARE = 0.5
 UNIT_SHARES = {"start_prices": 0.2, "round_patterns": 0.9, "kv_dual": 0.8}
-SHARES = {"mmbpp": 0.3, "work_clock": 0.8}
+SHARES = {"mmbpp": 0.3, "worker_time": 0.6, "work_clock": 0.8}
 LATE_SHARE = 0.2
 """Of what is left, for each slow bound in turn: the strong ones get most, the others a look."""
 ORDER_SHARE = 0.9
@@ -135,7 +137,10 @@ def long_makers(search: Search) -> None:
             search.attempt("order_search", partial(order_search, search))
         race(search, [large_neighbourhood, order_search])
     elif instance.objective == "total_completion" or not backlog:
-        race(search, [large_neighbourhood, order_search] if len(instance.workers) == 1 else [large_neighbourhood])
+        last = order_search if len(instance.workers) == 1 else fleet_orders
+        with search.part(ORDER_SHARE):
+            search.attempt(last.__name__, partial(last, search))
+        race(search, [large_neighbourhood, last])
     elif len(instance.workers) > 1:
         race(search, [fleet, mmbpp, pattern, large_neighbourhood])
     else:

@@ -18,6 +18,7 @@ METHODS: Registry[Callable[[Search], None]] = Registry(
         "auto": "auto:auto",
         "branch-and-bound": "portfolio:branch_and_bound_or_auto",
         "fleet": "fleet:fleet",
+        "fleet-orders": "fleet_orders:fleet_orders",
         "chains": "portfolio:chains_or_auto",
         "full": "portfolio:full_or_auto",
         "large-neighbourhood": "portfolio:large_neighbourhood_or_auto",

@@ -106,8 +106,10 @@ def test_signals_keep_the_plan(tmp_path, signals):
     command = [sys.executable, "-m", "llmsched_mip.cli", "solve", str(instance_file), "--time-limit", "600"]
     process = subprocess.Popen([*command, "--plan", str(plan_file)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    while "fcfs" not in process.stderr.readline():
-        pass
+    # The third column of the log is the incumbent: a number from the first plan on.
+    for line in process.stderr:
+        if line.count("|") == 4 and line.split("|")[1].strip()[:1].isdigit():
+            break
     for number in signals:
         os.kill(process.pid, number)
     assert process.wait(300) == 0
