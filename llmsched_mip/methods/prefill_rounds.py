@@ -25,7 +25,7 @@ PHASES, EXTRA_POINTS, FREE_POINTS = 4, 12, 4
 MOST_POINTS = 400
 HORIZON = 1.005
 FIRST_MOVES = 5_000_000
-EXCESS = (3.0, 30.0)
+EXCESS = (2.2, 200.0)
 NEEDS = "it takes the makespan of a backlog on one worker with slots, an affine prefill time and no prefill cap"
 
 
@@ -77,7 +77,9 @@ def prefill_round_plans(
             return
         hot, spread = (60.0, 12.0) if run == 0 else (10.0, 2.0) if run % 2 else (20.0, 4.0)
         begin = current if run == 0 else current.with_free(FREE_POINTS, random)
-        cooling = Cooling(hot, 1.0, spread, EXCESS, moves)
+        # As long as nothing fits, what does not fit costs more from the beginning.
+        excess = EXCESS[0] if best < math.inf else min(EXCESS[0] * 2.0 ** min(run, 10), EXCESS[1])
+        cooling = Cooling(hot, 1.0, spread, (excess, EXCESS[1]), moves)
         found = anneal(backlog, begin, cooling, budget, random)
         penalty, value = recount(backlog, found), _slot_rounds(backlog, found)
         if value + 3 * penalty <= least:

@@ -75,7 +75,7 @@ def test_plans_repeat_are_feasible_and_each_is_better(kv_capacity):
     case = case_of(np.random.default_rng(3).integers(1, 40, 80).tolist(), 10, kv_capacity)
     runs = []
     for _ in range(2):
-        plans = list(prefill_round_plans(case, Budget(), 7, most_runs=3, moves=60_000))
+        plans = list(prefill_round_plans(case, Budget(), 7, most_runs=5, moves=60_000))
         evaluations = [evaluate(case, plan) for plan in plans]
         assert plans and all(evaluation.feasible for evaluation in evaluations)
         runs.append([evaluation.measures.makespan for evaluation in evaluations])
