@@ -29,6 +29,7 @@ from llmsched_mip.methods.lists import list_schedules, orders
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.orders import list_orders, order_search
 from llmsched_mip.methods.pattern import pattern
+from llmsched_mip.methods.prefill_rounds import prefill_rounds
 from llmsched_mip.methods.race import Maker, race
 from llmsched_mip.methods.rules import rules, slow_rules
 from llmsched_mip.methods.search import Search
@@ -41,7 +42,7 @@ from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.processes import cores
 from llmsched_mip.relaxations.fluid.duals import capacity_duals
 
-SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "worker_time", "kv_dual", "work_clock", "start_lp")
+SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "worker_time", "work_clock", "kv_dual", "start_lp")
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
 IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "worker_time": improve_worker_time}
 """Slow bounds that get better as long as they run, and report it."""
@@ -145,7 +146,8 @@ def long_makers(search: Search) -> None:
         race(search, [fleet, mmbpp, pattern, large_neighbourhood])
     else:
         if slots_bind(search):
-            first = chains if chains_apply(instance) else pattern
+            first_here = search.board is None or search.board.process == 0
+            first = chains if chains_apply(instance) else pattern if first_here else prefill_rounds
             with search.part(FIRST_SHARE):
                 search.attempt(first.__name__, partial(first, search))
         makers: list[Maker] = [mmbpp, chains, serial, fleet, order_search, pattern, online]

@@ -22,6 +22,7 @@ from llmsched_mip.methods.full import full, solve_with
 from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.orders import order_search
 from llmsched_mip.methods.pattern import pattern
+from llmsched_mip.methods.prefill_rounds import prefill_rounds
 from llmsched_mip.methods.registry import DEFAULT_TIME_LIMIT_S, METHODS
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.serial import serial
@@ -62,6 +63,7 @@ chains_or_auto = or_auto("chains", chains)
 large_neighbourhood_or_auto = or_auto("large-neighbourhood", large_neighbourhood)
 order_search_or_auto = or_auto("order-search", order_search)
 pattern_or_auto = or_auto("pattern", pattern)
+prefill_rounds_or_auto = or_auto("prefill-rounds", prefill_rounds)
 serial_or_auto = or_auto("serial", serial)
 unit_round_or_auto = or_auto("unit-round", unit_round)
 

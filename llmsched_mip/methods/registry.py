@@ -26,6 +26,7 @@ METHODS: Registry[Callable[[Search], None]] = Registry(
         "mmbpp": "mmbpp:mmbpp",
         "order-search": "portfolio:order_search_or_auto",
         "pattern": "portfolio:pattern_or_auto",
+        "prefill-rounds": "portfolio:prefill_rounds_or_auto",
         "serial": "portfolio:serial_or_auto",
         "unit-round": "portfolio:unit_round_or_auto",
     },
