@@ -97,6 +97,14 @@ class Instance:
         return np.stack([w.fits(r.prefill_tokens, r.decode_tokens) for w in self.workers], axis=1)
 
     @cached_property
+    def worker_kinds(self) -> list[IntArray]:
+        """Numbers of the workers of each kind, kinds in the order of their first worker."""
+        by_kind: dict[object, list[int]] = {}
+        for w, worker in enumerate(self.workers):
+            by_kind.setdefault(worker.kind, []).append(w)
+        return [np.array(workers) for workers in by_kind.values()]
+
+    @cached_property
     def kv_volume(self) -> IntArray:
         """KV token-rounds vol_i of each request: shape (n,)."""
         return np.asarray(request_kv_volume(self.requests.prefill_tokens, self.requests.decode_tokens))

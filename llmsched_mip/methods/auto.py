@@ -18,7 +18,6 @@ from llmsched_mip.bounds.worker_time import improve as improve_worker_time
 from llmsched_mip.methods.branch_and_bound import branch_and_bound_again, branch_and_bound_if_small
 from llmsched_mip.methods.chains import applies as chains_apply
 from llmsched_mip.methods.chains import chains
-from llmsched_mip.methods.construct import construct
 from llmsched_mip.methods.fleet import applies as fleet_applies
 from llmsched_mip.methods.fleet import first_fleet, fleet
 from llmsched_mip.methods.fleet_orders import fleet_orders
@@ -121,7 +120,7 @@ def quick_makers(search: Search) -> list[Part]:
         return [Part(list_orders), *small]
     if fleet_applies(instance):
         return [Part(fleet, 0.4), Part(unlike_duals), Part(list_schedules, 0.5), *small]
-    return [Part(list_schedules), Part(construct), *small]
+    return [Part(list_schedules), *small]
 
 
 def long_makers(search: Search) -> None:

@@ -171,7 +171,7 @@ def _result(search: Search) -> Result:
         raise InvalidPlanError(f"method {plan.method!r} made an infeasible plan: {evaluation.violations[0]}")
     value = evaluation.measures.objective(plan.objective)
     claimed = plan.with_claims(value, proven, search.whole.elapsed, search.closed)
-    if not search.duals and len({worker.kind for worker in form.original.workers}) == 1:
+    if not search.duals and len(form.original.worker_kinds) == 1:
         search.duals = capacity_duals(form.original)
     claimed = replace(claimed, duals=search.duals)
     return Result(claimed, evaluation.measures, tuple(search.trace), tuple(search.failures), search.interrupted)

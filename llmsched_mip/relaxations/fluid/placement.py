@@ -35,13 +35,10 @@ class Fleet:
 
     instance: Instance
 
-    @cached_property
+    @property
     def kinds(self) -> list[IntArray]:
         """Numbers of the workers of each kind."""
-        by_kind: dict[object, list[int]] = {}
-        for w, worker in enumerate(self.instance.workers):
-            by_kind.setdefault(worker.kind, []).append(w)
-        return [np.array(workers) for workers in by_kind.values()]
+        return self.instance.worker_kinds
 
     @cached_property
     def types(self) -> list[IntArray]:

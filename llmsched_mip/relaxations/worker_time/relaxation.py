@@ -58,11 +58,8 @@ class WorkerTime:
     @cached_property
     def kinds(self) -> list[IntArray]:
         """Numbers of the workers of each kind that any request fits."""
-        by_kind: dict[object, list[int]] = {}
-        for w, worker in enumerate(self.instance.workers):
-            if self.instance.fits_worker[:, w].any():
-                by_kind.setdefault(worker.kind, []).append(w)
-        return [np.array(workers) for workers in by_kind.values()]
+        fits = self.instance.fits_worker
+        return [workers for workers in self.instance.worker_kinds if fits[:, workers[0]].any()]
 
     @cached_property
     def count(self) -> FloatArray:
