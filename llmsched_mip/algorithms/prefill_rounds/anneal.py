@@ -1,16 +1,15 @@
-"""Simulated annealing over prefill rounds and the requests that start at each of them (compiled).
+"""Simulated annealing over chains of requests and the rounds at which prefill iterations may run (compiled).
 
-Points t_0 = 0 < t_1 < ... < t_K-1 and a horizon t_K, in decode rounds; every request starts at one of the points.  What
-is active after t_m counts until t_m+1, since nothing can take its slot before, with the p + min(t_m+1 - t, d) KV tokens
-that are the most that it holds until then.  With A_m the requests and H_m the tokens so counted, the search
-lowers, in slot-rounds,
+The search lowers, in slot-rounds,
 
-    J t_K + ρ J Σ_k used_k / (used_k + h)
-      + λ (Σ_m (t_m+1 - t_m) (max(0, A_m - J) + J max(0, H_m - M) / M) + LATE Σ_i max(0, end_i - t_K))
+    J T + ρ J Σ_t used_t / (used_t + h) + λ Σ_chains max(0, end - T) + κ (J / M) Σ_t max(0, KV_t - M)
 
-with ρ the rounds that a prefill iteration is worth.  With h falling to 0 the second sum falls to the number of points
-that are used; points that nobody uses cost nothing and jump to rounds at which some request ends.  Where the part in
-brackets is 0 the requests fit slots and KV cache as they start.
+over chains, open rounds and the horizon T (`state`), with ρ the rounds that a prefill iteration is worth.  With h
+falling to 0 the second sum falls to the number of rounds at which some request starts.  λ is little above 1 at first:
+then it does not matter whether the last round is late or few chains are.  Changes of chains exchange parts of two
+chains, or reorder one; changes of open rounds open, close or shift some, those that stand apart by a multiple of the
+longest length together, since chains of longest requests stay in step.  Where nothing is over the requests fit slots,
+KV cache and horizon.
 """
 
 from __future__ import annotations
@@ -21,291 +20,321 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from llmsched_mip.algorithms.prefill_rounds.state import (
+    HORIZON,
+    LATE,
+    OVER,
+    Backlog,
+    Chains,
+    count_chain,
+    hold,
+    price,
+    recount,
+)
 from llmsched_mip.budget import Budget
-from llmsched_mip.compiled import kernel
+from llmsched_mip.compiled import copy_to, kernel, routine
 from llmsched_mip.timing import IntArray
 
-LATE = 3.0
-GRID_SHARE = 0.02
-NEAR, STEP, PAST_END = 60, 4, 8
-SPREAD_END = 0.3
+NEAR, STEP = 60, 5
+LEAST_SPREAD = 0.3
 
 
-class Backlog(NamedTuple):
-    """The requests and the worker: tokens p and d (int arrays, shape (n,)), J, M, and ρ J in slot-rounds."""
+class _Draft(NamedTuple):
+    """What two chains would be: their numbers, requests, starts, sizes and ends."""
 
-    prompt: IntArray
-    length: IntArray
-    slots: float
-    kv_capacity: float
-    prefill: float
-
-
-class Points(NamedTuple):
-    """Prefill rounds with who starts there; all arrays change in place.
-
-    Parameters
-    ----------
-    time : int array, shape (K + 1,)
-        The points, increasing from 0, and the horizon.
-    start : int array, shape (n,)
-        The point at which each request starts.
-    active, kv, used : int arrays, shape (K,)
-        A_m, H_m, and the requests that start at each point.
-    """
-
-    time: IntArray
+    chain: IntArray
+    request: IntArray
     start: IntArray
-    active: IntArray
-    kv: IntArray
-    used: IntArray
+    size: IntArray
+    end: IntArray
 
     @classmethod
-    def of(cls, time: IntArray, start: IntArray) -> Points:
-        """Points that are not yet counted."""
-        active, kv, used = np.zeros((3, len(time) - 1), dtype=np.int64)
-        return cls(time.astype(np.int64), start.astype(np.int64), active, kv, used)
-
-    def copy(self) -> Points:
-        """The same in arrays of its own."""
-        return Points(*(column.copy() for column in self))
-
-    @property
-    def prefills(self) -> int:
-        """Points at which some request starts."""
-        return len(np.unique(self.start))
-
-    @property
-    def start_round(self) -> IntArray:
-        """The round at which each request starts: shape (n,)."""
-        return self.time[self.start]
-
-    def with_free(self, count: int, random: np.random.Generator) -> Points:
-        """The points that are used, and `count` random ones that are not."""
-        times = np.unique(np.append(0, self.start_round))
-        free = np.setdiff1d(np.arange(1, self.time[-1]), times)
-        more = random.choice(free, min(count, len(free)), replace=False)
-        merged = np.sort(np.concatenate([times, more, self.time[-1:]]))
-        return Points.of(merged, np.searchsorted(merged, self.start_round))
+    def of(cls, chains: Chains) -> _Draft:
+        """Room for two of these chains."""
+        chain, size, end = np.zeros((3, 2), dtype=np.int64)
+        request, start = np.zeros((2, 2, chains.request.shape[1]), dtype=np.int64)
+        return cls(chain, request, start, size, end)
 
 
 @kernel
-def _over(b, rounds, active, kv):  # type: ignore[no-untyped-def]
-    """What is over the slots and the KV cache between two points, in slot-rounds."""
-    over = 0.0
-    if active > b.slots:
-        over += active - b.slots
-    if kv > b.kv_capacity:
-        over += (kv - b.kv_capacity) * b.slots / b.kv_capacity
-    return over * rounds
+def _below(count, random):  # type: ignore[no-untyped-def]
+    return int(random.random() * count)
 
 
-@kernel
-def _put(b, s, i, k, sign):  # type: ignore[no-untyped-def]
-    """Count request i from point k on (sign 1), or take it out (-1); what that adds to the penalty."""
-    begin, last = s.time[k], len(s.used)
-    end = begin + b.length[i]
-    m, cost = k, 0.0
-    while m < last and s.time[m] < end:
-        rounds = s.time[m + 1] - s.time[m]
-        cost -= _over(b, rounds, s.active[m], s.kv[m])
-        s.active[m] += sign
-        s.kv[m] += sign * (b.prompt[i] + min(s.time[m + 1] - begin, b.length[i]))
-        cost += _over(b, rounds, s.active[m], s.kv[m])
+@routine
+def _splice(s, draft, q, a, i, out, b, j, into):  # type: ignore[no-untyped-def]
+    """Draft q: chain a, its `out` requests from place i on replaced by the `into` ones of chain b from j on."""
+    m = 0
+    for k in range(i):
+        draft.request[q, m] = s.request[a, k]
         m += 1
-    s.used[k] += sign
-    return cost + sign * LATE * max(0, end - s.time[last])
+    for k in range(j, j + into):
+        draft.request[q, m] = s.request[b, k]
+        m += 1
+    for k in range(i + out, s.size[a]):
+        draft.request[q, m] = s.request[a, k]
+        m += 1
+    draft.chain[q], draft.size[q] = a, m
 
 
-@njit(cache=True)
-def recount(b, s):  # type: ignore[no-untyped-def]
-    """Count all requests anew; the penalty, without λ."""
-    s.active[:], s.kv[:], s.used[:] = 0, 0, 0
+@routine
+def _reorder(s, draft, a, i, j, exchange):  # type: ignore[no-untyped-def]
+    """Draft 0: chain a with two places exchanged, or with the request of place i moved to place j."""
+    draft.chain[0], draft.size[0] = a, s.size[a]
+    for k in range(s.size[a]):
+        draft.request[0, k] = s.request[a, k]
+    if exchange:
+        draft.request[0, i], draft.request[0, j] = s.request[a, j], s.request[a, i]
+        return
+    step = 1 if i < j else -1
+    for k in range(i, j, step):
+        draft.request[0, k] = s.request[a, k + step]
+    draft.request[0, j] = s.request[a, i]
+
+
+@routine
+def _draft_chains(s, draft, lists, random):  # type: ignore[no-untyped-def]
+    """Draft a random change of one or two chains; the number of chains that change, 0 for none."""
+    by_length, rank = lists
+    n = len(rank)
+    i, draw = _below(n, random), random.random()
+    j = _below(n, random)
+    if draw < 0.35:
+        j = by_length[min(max(rank[i] + _below(2 * NEAR + 1, random) - NEAR, 0), n - 1)]
+    a, b, at, to = s.chain[i], s.chain[j], s.place[i], s.place[j]
+    if i == j:
+        return 0
+    if a == b:
+        _reorder(s, draft, a, at, to, random.random() < 0.5)
+        return 1
+    out, into = 1, 1
+    if 0.35 <= draw < 0.5:
+        into = 0
+    elif 0.5 <= draw < 0.6:
+        into = 2
+    elif 0.6 <= draw < 0.65:
+        out, into = 2, 2
+    elif 0.65 <= draw < 0.8:
+        out, into = s.size[a], s.size[b]
+    elif draw >= 0.88:
+        out, into = 2, 3 if random.random() < 0.5 else 1
+    out, into = min(out, s.size[a] - at), min(into, s.size[b] - to)
+    if max(s.size[a] - out + into, s.size[b] - into + out) > s.request.shape[1]:
+        return 0
+    _splice(s, draft, 0, a, at, out, b, to, into)
+    _splice(s, draft, 1, b, to, into, a, at, out)
+    return 2
+
+
+@routine
+def _reprice(b, s, draft, q, spread, back):  # type: ignore[no-untyped-def]
+    """Count the starts of draft q instead of those of its chain, or (`back`) the other way; what the rounds cost more."""
+    c, cost = draft.chain[q], 0.0
+    sign = 1 if back else -1
+    for k in range(s.size[c]):
+        used = s.used[s.start[c, k]]
+        cost += price(b, used + sign, spread) - price(b, used, spread)
+        s.used[s.start[c, k]] += sign
+    for k in range(draft.size[q]):
+        used = s.used[draft.start[q, k]]
+        cost += price(b, used - sign, spread) - price(b, used, spread)
+        s.used[draft.start[q, k]] -= sign
+    return cost
+
+
+@routine
+def _rehold(b, s, draft, q, back):  # type: ignore[no-untyped-def]
+    """Hold the KV tokens of draft q instead of those of its chain, or (`back`) the other way; tokens more over M."""
+    c, over = draft.chain[q], 0
+    sign = 1 if back else -1
+    for k in range(max(s.size[c], draft.size[q])):
+        old = s.request[c, k] if k < s.size[c] else -1
+        new = draft.request[q, k] if k < draft.size[q] else -1
+        if old == new and s.start[c, k] == draft.start[q, k]:
+            continue
+        if old >= 0:
+            over += hold(s.kv, b.kv_capacity, s.start[c, k], sign * b.prompt[old], sign, b.length[old])
+        if new >= 0:
+            over += hold(s.kv, b.kv_capacity, draft.start[q, k], -sign * b.prompt[new], -sign, b.length[new])
+    return over
+
+
+@routine
+def _keep(s, draft, q):  # type: ignore[no-untyped-def]
+    """The chain is what its draft is."""
+    c = draft.chain[q]
+    s.size[c], s.end[c] = draft.size[q], draft.end[q]
+    for k in range(draft.size[q]):
+        i = draft.request[q, k]
+        s.request[c, k], s.start[c, k], s.chain[i], s.place[i] = i, draft.start[q, k], c, k
+
+
+@routine
+def _change_chains(b, s, draft, lists, weights, accepted, random):  # type: ignore[no-untyped-def]
+    """A random change of chains, made where it costs at most `accepted`; `weights`: h, λ and κ J / M."""
+    spread, excess, dear = weights
+    changed, late = _draft_chains(s, draft, lists, random), 0
+    for q in range(changed):
+        c = draft.chain[q]
+        draft.end[q] = count_chain(b, s, q, draft.request, draft.start, draft.size[q])
+        if draft.end[q] >= len(s.open):
+            return
+        late += max(0, draft.end[q] - s.totals[HORIZON]) - max(0, s.end[c] - s.totals[HORIZON])
+    # No change saves more than all that is over now, and a few prefill iterations.
+    least = excess * late - dear * s.totals[OVER]
+    if changed == 0 or least - 6 * b.prefill > accepted:
+        return
     cost = 0.0
-    for i in range(len(b.length)):
-        cost += _put(b, s, i, s.start[i], 1)
-    return cost
+    for q in range(changed):
+        cost += _reprice(b, s, draft, q, spread, False)
+    if least + cost <= accepted:
+        over = 0
+        for q in range(changed):
+            over += _rehold(b, s, draft, q, False)
+        if excess * late + cost + dear * over <= accepted:
+            for q in range(changed):
+                _keep(s, draft, q)
+            s.totals[LATE] += late
+            s.totals[OVER] += over
+            return
+        for q in range(changed):
+            _rehold(b, s, draft, q, True)
+    for q in range(changed):
+        _reprice(b, s, draft, q, spread, True)
 
 
-@kernel
-def _price(b, s, spread):  # type: ignore[no-untyped-def]
-    """What horizon and points cost, in slot-rounds."""
-    cost = b.slots * s.time[-1]
-    for used in s.used:
-        cost += b.prefill * used / (used + spread)
-    return cost
+@routine
+def _shift(s, other, t, kind, longest, delta):  # type: ignore[no-untyped-def]
+    """Shift open round t, all that stand apart from it by a multiple of the longest length, or all of a stretch."""
+    far = len(s.open)
+    if kind == 0:
+        first, last, step = t, t + 1, 1
+    elif kind == 1:
+        first, last, step = t % longest, far, longest
+    else:
+        first, last, step = t, far if kind == 2 else min(far, t + longest // 2), 1
+    first = max(first, step if first == 0 else first)
+    for u in range(first, last, step):
+        other.open[u] = False
+    for u in range(first, last, step):
+        if s.open[u] and 0 < u + delta < far:
+            other.open[u + delta] = True
 
 
-@kernel
-def _jump(b, s, other, random):  # type: ignore[no-untyped-def]
-    """A point that nobody uses goes where some request ends, or to where one has to start to end at a point."""
-    count, n = len(s.used), len(b.length)
-    j = 1 + int(random.random() * (count - 1))
-    i, k = int(random.random() * n), int(random.random() * (count + 1))
-    to = s.time[s.start[i]] + b.length[i] if random.random() < 0.6 else s.time[k] - b.length[i]
-    if j >= count or s.used[j] > 0 or to <= 0 or to >= s.time[count]:
-        return False
-    for m in range(count + 1):
-        if s.time[m] == to:
-            return False
-    shifted = 0
-    for m in range(1, count):
-        shifted += s.time[m] < to
-    shifted -= s.time[j] < to
-    place = shifted + 1
-    for m in range(j, place):
-        other.time[m] = s.time[m + 1]
-    for m in range(j, place, -1):
-        other.time[m] = s.time[m - 1]
-    other.time[place] = to
-    for i in range(n):
-        k = s.start[i]
-        if j < k <= place:
-            other.start[i] = k - 1
-        elif place <= k < j:
-            other.start[i] = k + 1
-    return True
-
-
-@kernel
-def _merge(b, s, other, k, draw):  # type: ignore[no-untyped-def]
-    """Who starts at point k starts at the one before or after it, or what follows closes up to the one before."""
-    count, to = len(s.used), k - 1
-    if k >= count or s.used[k] == 0:
-        return False
-    if 0.4 <= draw < 0.7 and k + 1 < count:
-        to = k + 1
-    elif draw >= 0.7:
-        gap = s.time[k] - s.time[k - 1]
-        for m in range(k + 1, count + 1):
-            other.time[m] -= gap
-        other.time[k] = other.time[k - 1] + 1
-        if other.time[k] >= other.time[k + 1]:
-            return False
-    for i in range(len(b.length)):
-        if s.start[i] == k:
-            other.start[i] = to
-    return True
-
-
-@kernel
-def _shift(s, other, k, kind, longest, random):  # type: ignore[no-untyped-def]
-    """Point k, all from it on, or all that stand apart from it by a multiple of the longest length, a little."""
-    delta = 1 + int(random.random() * STEP)
+@routine
+def _change_open(b, s, other, longest, random):  # type: ignore[no-untyped-def]
+    """Draft a random change of open rounds or horizon in `other`; whether there is one."""
+    copy_to(other.open, s.open)
+    copy_to(other.totals, s.totals)
+    far, horizon, draw = len(s.open), s.totals[HORIZON], random.random()
+    delta = 1 + _below(STEP, random)
     if random.random() < 0.5:
         delta = -delta
-    last = len(s.used)
-    for m in range(1, last + 1):
-        apart = s.time[m] - s.time[k]
-        if m == k or (kind == 1 and m > k) or (kind == 2 and apart % longest == 0):
-            other.time[m] += delta
-    ordered = True
-    for m in range(last):
-        ordered = ordered and other.time[m] < other.time[m + 1]
-    return ordered
-
-
-@njit(cache=True)
-def _change_points(b, s, other, longest, random):  # type: ignore[no-untyped-def]
-    """One random change of the points, made in `other`; whether there is one."""
-    other.time[:], other.start[:] = s.time, s.start
-    draw, k = random.random(), 1 + int(random.random() * len(s.used))
-    if draw < 0.35:
-        return _jump(b, s, other, random)
+    if draw >= 0.92:
+        other.totals[HORIZON] = max(longest, min(horizon + delta, far - 1))
+        return True
+    t = s.following[1 + _below(horizon - 1, random)] if horizon > 1 else far
+    if draw < 0.25:
+        i = _below(len(b.length), random)
+        to = s.start[s.chain[i], s.place[i]] + b.length[i]
+        if random.random() < 0.4:
+            to = s.following[to % horizon] - b.length[i]
+        if to <= 0 or to >= horizon or s.open[to]:
+            return False
+        other.open[to] = True
+        if random.random() < 0.5:
+            if t >= far:
+                return False
+            other.open[t] = False
+        return True
+    if t >= far:
+        return False
     if draw < 0.45:
-        return _merge(b, s, other, k, random.random())
-    return _shift(s, other, k, 0 if draw < 0.6 else 1 if draw < 0.85 else 2, longest, random)
+        other.open[t] = False
+        if random.random() < 0.3:
+            for u in range(t % longest, far, longest):
+                other.open[u] = u == 0
+        return True
+    kind = 0 if draw < 0.6 else 1 if draw < 0.75 else 2 if draw < 0.83 else 3
+    _shift(s, other, t, kind, longest, delta)
+    if kind == 2 and random.random() < 0.5:
+        other.totals[HORIZON] = max(longest, min(horizon + delta, far - 1))
+    return True
 
 
-@kernel
-def _target(b, s, i, random):  # type: ignore[no-untyped-def]
-    """A random point for request i: any, one near its own, or the last one from which it ends by a random point."""
-    draw, count = random.random(), len(s.used)
-    if draw < 0.5:
-        return int(random.random() * count)
-    if draw < 0.75:
-        return min(max(s.start[i] + int(random.random() * 7) - 3, 0), count - 1)
-    k = 1 + int(random.random() * count)
-    by = s.time[k] - b.length[i]
-    while k > 0 and s.time[k] > by:
-        k -= 1
-    return k
+@routine
+def _price_all(b, s, spread):  # type: ignore[no-untyped-def]
+    cost = 0.0
+    for used in s.used:
+        if used > 0:
+            cost += price(b, used, spread)
+    return cost
 
 
 @njit(cache=True)
-def _stage(b, s, other, lists, limits, moves, random):  # type: ignore[no-untyped-def]
-    """Random changes at one temperature; `limits`: h, λ and the temperature, `lists`: requests by length, and ranks."""
-    by_length, rank = lists
-    spread, excess, temperature = limits
-    n, penalty = len(b.length), recount(b, s)
+def _stage(b, s, other, draft, lists, limits, moves, random):  # type: ignore[no-untyped-def]
+    """Random changes at one temperature; `limits`: temperature, share of open rounds, longest length, (h, λ, κ J / M)."""
+    temperature, share, longest, weights = limits
+    spread, excess, dear = weights
     for _ in range(moves):
-        draw, accepted = random.random(), -temperature * math.log(1.0 - random.random())
-        if draw < GRID_SHARE:
-            if not _change_points(b, s, other, b.length[by_length[n - 1]], random):
-                continue
-            cost = recount(b, other)
-            if excess * (cost - penalty) + _price(b, other, spread) - _price(b, s, spread) <= accepted:
-                s.time[:], s.start[:], s.active[:] = other.time, other.start, other.active
-                s.kv[:], s.used[:], penalty = other.kv, other.used, cost
+        accepted = -temperature * math.log(1.0 - random.random())
+        if random.random() >= share:
+            _change_chains(b, s, draft, lists, weights, accepted, random)
             continue
-        i, j, more = int(random.random() * n), -1, 0.0
-        x = s.start[i]
-        if draw < 0.5:
-            y = _target(b, s, i, random)
-            more += b.prefill * ((s.used[y] + 1) / (s.used[y] + 1 + spread) - s.used[y] / (s.used[y] + spread))
-            more += b.prefill * ((s.used[x] - 1) / (s.used[x] - 1 + spread) - s.used[x] / (s.used[x] + spread))
-        else:
-            j = by_length[min(max(rank[i] + int(random.random() * (2 * NEAR + 1)) - NEAR, 0), n - 1)]
-            y = s.start[j]
-        latest = s.time[-1] + PAST_END
-        if x == y or s.time[y] + b.length[i] > latest or (j >= 0 and s.time[x] + b.length[j] > latest):
+        if not _change_open(b, s, other, longest, random) or not recount(b, other):
             continue
-        cost = _put(b, s, i, x, -1) + _put(b, s, i, y, 1)
-        if j >= 0:
-            cost += _put(b, s, j, y, -1) + _put(b, s, j, x, 1)
-        if excess * cost + more <= accepted:
-            s.start[i], penalty = y, penalty + cost
-            if j >= 0:
-                s.start[j] = x
-            continue
-        _put(b, s, i, y, -1)
-        _put(b, s, i, x, 1)
-        if j >= 0:
-            _put(b, s, j, x, -1)
-            _put(b, s, j, y, 1)
+        more = other.totals - s.totals
+        cost = b.slots * more[HORIZON] + excess * more[LATE] + dear * more[OVER]
+        if cost + _price_all(b, other, spread) - _price_all(b, s, spread) <= accepted:
+            s.open[:], s.following[:], s.start[:], s.end[:] = other.open, other.following, other.start, other.end
+            s.used[:], s.kv[:], s.totals[:] = other.used, other.kv, other.totals
+    for t in range(1, s.totals[HORIZON]):
+        if s.used[t] == 0 and random.random() < 0.5:
+            s.open[t] = False
+    recount(b, s)
 
 
 class Cooling(NamedTuple):
-    """First and last temperature (slot-rounds), first h, first and last λ, random changes and stages."""
+    """Of one annealing run.
+
+    First and last temperature (slot-rounds), first h, first and last λ and κ, random changes, the share of those that
+    change open rounds, and stages.
+    """
 
     hot: float
     cold: float
     spread: float
-    excess: tuple[float, float]
+    late: tuple[float, float]
+    over: tuple[float, float]
     moves: int
+    share: float = 0.05
     stages: int = 60
 
 
-def anneal(b: Backlog, points: Points, cooling: Cooling, budget: Budget, random: np.random.Generator) -> Points:
-    """Points with little cost; what was reached when time is up.  `points` stay as they are.
+def anneal(b: Backlog, chains: Chains, cooling: Cooling, budget: Budget, random: np.random.Generator) -> Chains:
+    """Chains and open rounds with little cost; what was reached when time is up.  `chains` stay as they are.
 
     Parameters
     ----------
     b : Backlog
-    points : Points
-        At least two points.
+    chains : Chains
     cooling : Cooling
     budget : Budget
     random : Generator
     """
-    s, by_length = points.copy(), np.argsort(b.length, kind="stable")
-    lists, other = (by_length, np.argsort(by_length, kind="stable")), points.copy()
+    s, by_length = chains.copy(), np.argsort(b.length, kind="stable")
+    other, lists = s.beside(), (by_length, np.argsort(by_length, kind="stable"))
+    draft, longest = _Draft.of(s), int(b.length.max())
     for stage in range(cooling.stages):
         if budget.spent():
             break
         done = stage / max(1, cooling.stages - 1)
-        spread = cooling.spread * (SPREAD_END / cooling.spread) ** done
-        excess = cooling.excess[0] * (cooling.excess[1] / cooling.excess[0]) ** done
-        limits = (spread, excess, cooling.hot * (cooling.cold / cooling.hot) ** done)
-        _stage(b, s, other, lists, limits, max(1, cooling.moves // cooling.stages), random)
+        dear = _between(*cooling.over, done) * b.slots / b.kv_capacity
+        weights = (_between(cooling.spread, LEAST_SPREAD, done), _between(*cooling.late, done), dear)
+        limits = (_between(cooling.hot, cooling.cold, done), cooling.share, longest, weights)
+        _stage(b, s, other, draft, lists, limits, max(1, cooling.moves // cooling.stages), random)
     return s
+
+
+def _between(first: float, last: float, done: float) -> float:
+    return float(first * (last / first) ** done)

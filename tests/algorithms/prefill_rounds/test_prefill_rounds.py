@@ -1,12 +1,15 @@
-"""Prefill rounds: what the search counts is what stands in them, no penalty means feasible, plans are feasible."""
+"""Prefill rounds: what the search counts is what stands there, a tiny case is solved, plans are feasible."""
 
 from __future__ import annotations
+
+from itertools import product
 
 import numpy as np
 import pytest
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker, evaluate
-from llmsched_mip.algorithms.prefill_rounds.anneal import Backlog, Cooling, Points, _change_points, anneal, recount
+from llmsched_mip.algorithms.prefill_rounds.anneal import Cooling, _change_chains, _Draft, _stage, anneal
+from llmsched_mip.algorithms.prefill_rounds.state import HORIZON, Backlog, chains_of
 from llmsched_mip.budget import Budget
 from llmsched_mip.methods.prefill_rounds import applies, prefill_round_plans
 
@@ -19,55 +22,101 @@ def case_of(length, slots, kv_capacity=None, prefill_s=0.5):
 
 def backlog_of(random, n=30):
     length, prompt = random.integers(1, 25, n), random.integers(1, 9, n)
-    return Backlog(prompt, length, 5.0, 90.0, 10.0)
+    return Backlog(prompt, length, 5, 70, 10.0)
 
 
-def held(b, points):
-    """Requests and KV tokens of every round, by counting."""
-    first, rounds = points.start_round, int((points.start_round + b.length).max())
-    inside = [(first <= t) & (t < first + b.length) for t in range(rounds)]
-    return (
-        [int(on.sum()) for on in inside],
-        [int((b.prompt + t + 1 - first)[on].sum()) for t, on in enumerate(inside)],
-    )
+def counted(b, s):
+    """Starts, ends, starts by round, KV tokens by round: one chain after the other, by the definition."""
+    far = len(s.open)
+    used, kv, start, ends = [0] * far, [0] * far, {}, []
+    for requests, size in zip(s.request.tolist(), s.size.tolist(), strict=True):
+        now = 0
+        for i in requests[:size]:
+            while not s.open[now]:
+                now += 1
+            start[i] = now
+            used[now] += 1
+            for k in range(int(b.length[i])):
+                kv[now + k] += int(b.prompt[i]) + k + 1
+            now += int(b.length[i])
+        ends.append(now)
+    return [start[i] for i in range(len(b.length))], ends, used, kv
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_no_penalty_means_that_slots_and_kv_are_kept(seed):
-    random = np.random.default_rng(seed)
+def assert_counted(b, s):
+    start, ends, used, kv = counted(b, s)
+    assert s.start_round.tolist() == start
+    assert s.end.tolist() == ends and s.rounds == max(ends)
+    assert s.used.tolist() == used and s.prefills == sum(count > 0 for count in used)
+    assert s.kv.tolist() == kv
+    late = sum(max(0, end - int(s.totals[HORIZON])) for end in ends)
+    assert s.totals[1:].tolist() == [late, sum(max(0, held - b.kv_capacity) for held in kv)]
+    for i, (c, k) in enumerate(zip(s.chain.tolist(), s.place.tolist(), strict=True)):
+        assert s.request[c, k] == i
+    assert sorted(s.request[c, k] for c in range(b.slots) for k in range(s.size[c])) == list(range(len(b.length)))
+
+
+@pytest.mark.parametrize("moves", [0, 50, 700, 20_000])
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_what_is_counted_on_the_way_is_what_stands_there(moves, share):
+    random = np.random.default_rng(moves)
     b = backlog_of(random)
-    before = Points.of(np.append(np.arange(0, 200, 9), 220), random.integers(0, 15, 30))
+    before = chains_of(b, 1.1, 4, random)
     untouched = before.copy()
-    found = anneal(b, before, Cooling(20.0, 0.5, 4.0, (3.0, 30.0), 60_000), Budget(), random)
+    cooling = Cooling(20.0, 5.0, 4.0, (1.3, 3.0), (3.0, 9.0), moves, share, 1)
+    s = before.copy()
+    other, rank = s.beside(), np.argsort(np.argsort(b.length, kind="stable"))
+    draft = _Draft.of(s)
+    limits = (cooling.hot, share, 24, (4.0, 1.3, 3.0 * 5 / 70))
+    for _ in range(3):
+        _stage(b, s, other, draft, (np.argsort(b.length, kind="stable"), rank), limits, moves, random)
+        assert_counted(b, s)
+    anneal(b, before, cooling, Budget(), random)
     for column, same in zip(before, untouched, strict=True):
         assert column.tolist() == same.tolist()
-    assert (np.diff(found.time) > 0).all() and found.time[0] == 0
-    again = Points.of(found.time, found.start)
-    assert recount(b, again) == pytest.approx(0.0, abs=1e-9)
-    assert again.used.tolist() == np.bincount(found.start, minlength=len(found.used)).tolist()
-    active, kv = held(b, found)
-    assert max(active) <= 5 and max(kv) <= 90
-    assert (found.start_round + b.length).max() <= found.time[-1]
 
 
-def test_changed_points_stay_in_order_and_jumps_keep_starts():
-    random = np.random.default_rng(5)
+def test_changes_of_chains_alone_keep_every_count():
+    random = np.random.default_rng(3)
     b = backlog_of(random)
-    s = Points.of(np.append(np.arange(0, 120, 8), 140), random.integers(0, 10, 30))
-    recount(b, s)
+    s = chains_of(b, 1.1, 4, random)
+    by_length = np.argsort(b.length, kind="stable")
+    lists, draft, price = (by_length, np.argsort(by_length, kind="stable")), _Draft.of(s), 0.5
     changed = 0
-    for _ in range(4000):
-        other = s.copy()
-        if not _change_points(b, s, other, 24, random):
-            continue
-        changed += 1
-        assert (np.diff(other.time) > 0).all() and other.time[0] == 0
-        assert other.start.min() >= 0 and other.start.max() < len(other.used)
-        if other.time[-1] == s.time[-1] and len(np.setdiff1d(s.time, other.time)) == 1:
-            gone = int(np.setdiff1d(s.time, other.time)[0])
-            if abs(np.setdiff1d(other.time, s.time) - gone)[0] > 4:
-                assert other.start_round.tolist() == s.start_round.tolist()
-    assert changed > 1000
+    for _ in range(3000):
+        before = s.request.copy()
+        _change_chains(b, s, draft, lists, (2.0, 1.3, price), 30.0 * random.random(), random)
+        if (before != s.request).any():
+            changed += 1
+            assert_counted(b, s)
+    assert changed > 300
+
+
+def test_the_search_finds_the_least_of_a_tiny_case():
+    length, slots, prefill = [2, 3, 4, 5, 1], 2, 3
+    b = Backlog(np.ones(5, dtype=np.int64), np.array(length), slots, 9, float(slots * prefill))
+    least = min(
+        max(start + d for start, d in zip(starts, length, strict=True)) + prefill * len(set(starts))
+        for starts in product(range(9), repeat=5)
+        if fits(starts, length, slots, 9)
+    )
+    values = []
+    for seed in range(4):
+        random = np.random.default_rng(seed)
+        cooling = Cooling(8.0, 0.3, 2.0, (1.3, 50.0), (5.0, 50.0), 60_000, 0.2)
+        found = anneal(b, chains_of(b, 1.1, 3, random), cooling, Budget(), random)
+        assert not found.fits or fits(found.start_round.tolist(), length, slots, 9)
+        values.append(found.rounds + prefill * found.prefills if found.fits else np.inf)
+    assert min(values) == least
+
+
+def fits(starts, length, slots, kv_capacity):
+    """Slots and KV tokens (prompts of one token), round by round."""
+    for t in range(max(starts) + max(length)):
+        ages = [t - start + 1 for start, d in zip(starts, length, strict=True) if start <= t < start + d]
+        if len(ages) > slots or sum(1 + age for age in ages) > kv_capacity:
+            return False
+    return True
 
 
 @pytest.mark.parametrize("kv_capacity", [None, 150])
