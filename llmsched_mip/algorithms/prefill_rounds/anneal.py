@@ -62,8 +62,10 @@ def _below(count, random):  # type: ignore[no-untyped-def]
 
 
 @routine
-def _splice(s, draft, q, a, i, out, b, j, into):  # type: ignore[no-untyped-def]
+def _splice(s, draft, q, part, other):  # type: ignore[no-untyped-def]
     """Draft q: chain a, its `out` requests from place i on replaced by the `into` ones of chain b from j on."""
+    a, i, out = part
+    b, j, into = other
     m = 0
     for k in range(i):
         draft.request[q, m] = s.request[a, k]
@@ -121,14 +123,14 @@ def _draft_chains(s, draft, lists, random):  # type: ignore[no-untyped-def]
     out, into = min(out, s.size[a] - at), min(into, s.size[b] - to)
     if max(s.size[a] - out + into, s.size[b] - into + out) > s.request.shape[1]:
         return 0
-    _splice(s, draft, 0, a, at, out, b, to, into)
-    _splice(s, draft, 1, b, to, into, a, at, out)
+    _splice(s, draft, 0, (a, at, out), (b, to, into))
+    _splice(s, draft, 1, (b, to, into), (a, at, out))
     return 2
 
 
 @routine
 def _reprice(b, s, draft, q, spread, back):  # type: ignore[no-untyped-def]
-    """Count the starts of draft q instead of those of its chain, or (`back`) the other way; what the rounds cost more."""
+    """Count the starts of draft q instead of those of its chain, or (`back`) the other way; what they cost more."""
     c, cost = draft.chain[q], 0.0
     sign = 1 if back else -1
     for k in range(s.size[c]):
@@ -273,7 +275,7 @@ def _price_all(b, s, spread):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _stage(b, s, other, draft, lists, limits, moves, random):  # type: ignore[no-untyped-def]
-    """Random changes at one temperature; `limits`: temperature, share of open rounds, longest length, (h, λ, κ J / M)."""
+    """Random changes at one temperature; `limits`: it, share of open rounds, longest length, (h, λ, κ J / M)."""
     temperature, share, longest, weights = limits
     spread, excess, dear = weights
     for _ in range(moves):
