@@ -149,7 +149,7 @@ def long_makers(search: Search) -> None:
             first = chains if chains_apply(instance) else pattern if first_here else prefill_rounds
             with search.part(FIRST_SHARE):
                 search.attempt(first.__name__, partial(first, search))
-        makers: list[Maker] = [mmbpp, chains, serial, fleet, order_search, pattern, online]
+        makers: list[Maker] = [mmbpp, chains, serial, fleet, prefill_rounds, order_search, pattern, online]
         race(search, [*makers, branch_and_bound_again, large_neighbourhood])
 
 

@@ -9,16 +9,16 @@ repeated from the best that it has found, less hot, and now and then from the be
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from llmsched_mip.algorithms.prefill_rounds.anneal import Cooling, anneal
-from llmsched_mip.algorithms.prefill_rounds.state import OVER, Backlog, Chains, chains_of
+from llmsched_mip.algorithms.prefill_rounds.state import OVER, Backlog, Chains, chains_from, chains_of
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
-from llmsched_mip.models.start_rounds import Start, plan_of
+from llmsched_mip.models.start_rounds import Start, plan_of, starts_of
 from llmsched_mip.plan import Plan
 
 MOST_REQUESTS = 20_000
@@ -54,13 +54,18 @@ def prefill_rounds(search: Search) -> str | None:
     """Offer plans until the budget is spent; why it does not apply, or None."""
     if not applies(search.instance):
         return NEEDS
-    for plan in prefill_round_plans(search.instance, search.budget, search.seed):
+    for plan in prefill_round_plans(search.instance, search.budget, search.seed, known=lambda: search.plan):
         search.offer(plan)
     return None
 
 
 def prefill_round_plans(
-    instance: Instance, budget: Budget, seed: int, most_runs: int = 1 << 60, moves: int = FIRST_MOVES
+    instance: Instance,
+    budget: Budget,
+    seed: int,
+    most_runs: int = 1 << 60,
+    moves: int = FIRST_MOVES,
+    known: Callable[[], Plan | None] = lambda: None,
 ) -> Iterator[Plan]:
     """Plans, each better than the one before by the conserved-work identity.
 
@@ -74,13 +79,18 @@ def prefill_round_plans(
         Most annealing runs.
     moves : int
         Random changes of every run.
+    known : callable
+        The best plan that anybody knows: a run begins there where it is better than all before.
     """
     backlog, random = _backlog(instance), np.random.default_rng(seed)
     best, current, least, begun = math.inf, None, math.inf, 0
     for run in range(most_runs):
         if budget.spent():
             return
-        if current is None or run % ANEW == 1:
+        other = _known(instance, backlog, known())
+        if other is not None and _slot_rounds(backlog, other) < least:
+            current, least = other, _slot_rounds(backlog, other)
+        if current is None or run % ANEW == 0:
             begin, cooling = chains_of(backlog, HORIZON, PHASES[(begun + seed) % len(PHASES)], random), FIRST
             begun += 1
         else:
@@ -93,6 +103,16 @@ def prefill_round_plans(
             best = value
             starts = enumerate(found.start_round.tolist())
             yield plan_of(instance, [Start(0, start + 1, 0, i) for i, start in starts], "prefill-rounds")
+
+
+def _known(instance: Instance, b: Backlog, plan: Plan | None) -> Chains | None:
+    """The chains of a plan."""
+    if plan is None:
+        return None
+    start_round = np.zeros(instance.n, dtype=np.int64)
+    for start in starts_of(plan):
+        start_round[start.request] = start.round - 1
+    return chains_from(b, start_round)
 
 
 def _backlog(instance: Instance) -> Backlog:
