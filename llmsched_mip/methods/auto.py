@@ -28,6 +28,7 @@ from llmsched_mip.methods.lists import list_schedules, orders
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.orders import list_orders, order_search
 from llmsched_mip.methods.pattern import pattern
+from llmsched_mip.methods.prefill_rounds import applies as prefill_rounds_apply
 from llmsched_mip.methods.prefill_rounds import prefill_rounds
 from llmsched_mip.methods.race import Maker, race
 from llmsched_mip.methods.rules import rules, slow_rules
@@ -107,7 +108,9 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
         return [*first, *quick_makers(search), *proofs, Part(long_makers, 0.9), *later, Part(long_makers)]
     if process == 0:
         return [*([Part(rules)] if few else []), *quick_makers(search), Part(long_makers)]
-    return [*([] if few else [Part(rules)]), Part(slow_rules), *provers, Part(long_makers), *provers]
+    # Where prefill rounds are annealed, the time that their LPs take is worth more to the annealing.
+    slow = [] if prefill_rounds_apply(search.instance) else [Part(slow_rules)]
+    return [*([] if few else [Part(rules)]), *slow, *provers, Part(long_makers), *provers]
 
 
 def quick_makers(search: Search) -> list[Part]:
@@ -145,8 +148,8 @@ def long_makers(search: Search) -> None:
         race(search, [fleet, mmbpp, pattern, large_neighbourhood])
     else:
         if slots_bind(search):
-            first_here = search.board is None or search.board.process == 0
-            first = chains if chains_apply(instance) else pattern if first_here else prefill_rounds
+            annealed = prefill_rounds_apply(instance) and (search.board is None or search.board.process > 0)
+            first = chains if chains_apply(instance) else prefill_rounds if annealed else pattern
             with search.part(FIRST_SHARE):
                 search.attempt(first.__name__, partial(first, search))
         makers: list[Maker] = [mmbpp, chains, serial, fleet, prefill_rounds, order_search, pattern, online]
