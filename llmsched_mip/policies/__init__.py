@@ -39,7 +39,7 @@ WAITING = ("fcfs", "longest-first", "shortest-first", "svf", "machine-time")
 OPTIONS: Registry[Callable[[str], object]] = Registry(
     __name__,
     {
-        **{name: "parts.list_scheduling:least_batch" for name in WAITING},
+        **dict.fromkeys(WAITING, "parts.list_scheduling:least_batch"),
         "sorted-f": "sorted_f:selection",
         "mc-sf": "shortest_first:share",
         "lagrangian": "lagrangian:variant",
