@@ -30,7 +30,7 @@ from llmsched_mip.methods.orders import list_orders, order_search
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.prefill_rounds import prefill_rounds
 from llmsched_mip.methods.race import Maker, race
-from llmsched_mip.methods.rules import rules, slow_rules
+from llmsched_mip.methods.rules import Rules, slow_rules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.serial import serial
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
@@ -54,7 +54,8 @@ ORDER_SHARE = 0.9
 """Of the time that is left, for one long cooling."""
 FIRST_SHARE = 0.6
 """Where slots bind: chains and the linear programs of patterns need some time before they give anything."""
-SERIAL_SHARE = 0.15
+BEFORE_RULES = 0.5
+SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
@@ -67,6 +68,12 @@ class Part(NamedTuple):
 
     run: Callable[[Search], object]
     share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """That of what it runs."""
+        run = self.run.func if isinstance(self.run, partial) else self.run
+        return getattr(run, "__name__", "part")
 
 
 def auto(search: Search) -> None:
@@ -94,20 +101,27 @@ def program(search: Search, process: int, processes: int) -> None:
         if search.budget.spent():
             return
         with search.part(part.share):
-            search.attempt(part.run.__name__, partial(part.run, search))
+            search.attempt(part.name, partial(part.run, search))
 
 
 def parts(search: Search, process: int, processes: int) -> list[Part]:
     """The program of a process: what it runs, in this order."""
     provers = provers_of(search)
+    every = Rules(search)
     few = search.instance.n * len(search.instance.workers) <= FEW_TURNS
+    first = [*([Part(every.glance_at_rules)] if few else []), *quick_makers(search)]
     if processes == 1:
         proofs = [Part(part.run, SLOW_SHARE * part.share) for part in provers]
-        first, later = ([Part(rules)], []) if few else ([], [Part(rules)])
-        return [*first, *quick_makers(search), *proofs, Part(long_makers, 0.9), *later, Part(long_makers)]
+        return [*first, *proofs, Part(partial(before_rules, every)), Part(every.rules), Part(long_makers)]
     if process == 0:
-        return [*([Part(rules)] if few else []), *quick_makers(search), Part(long_makers)]
-    return [*([] if few else [Part(rules)]), Part(slow_rules), *provers, Part(long_makers), *provers]
+        return [*first, Part(long_makers)]
+    return [Part(every.rules), Part(slow_rules), *provers, Part(long_makers), *provers]
+
+
+def before_rules(every: Rules, search: Search) -> None:
+    """Long makers, for part of the time where rules are left to execute."""
+    with search.part(BEFORE_RULES if every.left else 0.9):
+        long_makers(search)
 
 
 def quick_makers(search: Search) -> list[Part]:
