@@ -156,7 +156,7 @@ def long_makers(search: Search) -> None:
             search.attempt(last.__name__, partial(last, search))
         race(search, [large_neighbourhood, last])
     elif len(instance.workers) > 1:
-        race(search, [fleet, mmbpp, pattern, large_neighbourhood])
+        race(search, [fleet, serial, mmbpp, pattern, large_neighbourhood])
     else:
         if slots_bind(search):
             first_here = search.board is None or search.board.process == 0
