@@ -14,8 +14,10 @@ NAME = "rule-beam"
 STRETCHES = (40, 60, 25)
 """In turn, so that they end at different places."""
 LEAST_OF_STRETCH = 10
-FIRST_WIDTH, FIRST_TRIALS = 2, 50
-WIDER = 1.6
+FIRST_WIDTH, FIRST_TRIALS, LEAST_SCALE = 2, 50, 0.02
+DEFAULT_SECONDS = 60.0
+WIDER, FITS = 1.6, 0.8
+"""How much more a pass tries than the one before; the last one fits into this share of the time left."""
 
 
 def applies(search: Search) -> bool:
@@ -35,13 +37,17 @@ def rule_beam(search: Search, most_passes: float = math.inf) -> str | None:
         return "it takes total completion of a backlog on one worker"
     lists = Lists(SingleWorker.of(search.instance), work_s(search), search.seed)
     _, trial = best_list(search, lists)
+    budget = search.budget.or_default(DEFAULT_SECONDS) if math.isinf(most_passes) else search.budget
     most_stretches = max(2, search.instance.n // LEAST_OF_STRETCH)
-    beam, done = RuleBeam(lists, work_s(search), trial, min(STRETCHES[0], most_stretches)), 0
-    while done < most_passes and not search.budget.spent():
-        stretches, scale = STRETCHES[done % len(STRETCHES)], WIDER**done
+    beam, done, unit_s = RuleBeam(lists, work_s(search)), 0, 0.0
+    if not beam.begin(trial, min(STRETCHES[0], most_stretches), budget):
+        return None
+    while done < most_passes and not budget.spent():
+        stretches, began_s = min(STRETCHES[done % len(STRETCHES)], most_stretches), budget.elapsed
+        scale = max(LEAST_SCALE, min(WIDER**done, FITS * budget.remaining / max(unit_s, 1e-9)))
         width, trials = round(FIRST_WIDTH * math.sqrt(scale)), round(FIRST_TRIALS * math.sqrt(scale))
-        better = beam.improve(min(stretches, most_stretches), width, trials, search.budget)
+        better = beam.improve(stretches, max(1, width), trials, budget)
         if better and (search.value is None or beam.best.value < search.value):
             search.offer(beam.best.progress.starts.plan(search.instance, NAME))
-        done += 1
+        done, unit_s = done + 1, (budget.elapsed - began_s) / scale
     return None

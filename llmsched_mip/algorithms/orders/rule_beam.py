@@ -81,32 +81,37 @@ class RuleBeam:
         Of a problem of total completion without arrivals.
     work_s : float array, shape (n,)
         `timing.work_seconds`.
-    trial : Trial
-        The list and the rule to begin with.
-    stretches : int
-        In the first schedule, at least 2.
 
     Attributes
     ----------
     best : Schedule
+        Empty before `begin`.
     slope : float array, shape (CLASSES,)
     """
 
-    def __init__(self, lists: Lists, work_s: FloatArray, trial: Trial, stretches: int):
+    def __init__(self, lists: Lists, work_s: FloatArray):
         self.lists, self.problem, self.work_s = lists, lists.problem, work_s
         self.arrival_s, ratio = sorted_arrivals(self.problem), work_s / self.problem.weight
         self.by_ratio = np.argsort(ratio, kind="stable")
         self.sorted_ratio = ratio[self.by_ratio]
-        keys = [trial.key, *lists.keys.values()]
-        while len(keys) < min(LISTS, MOST_CELLS // len(work_s)):
-            keys.append(lists.drawn_list(trial.rule).key)
-        self.orders = [np.argsort(key, kind="stable") for key in keys]
         self.class_ends = np.append(self.sorted_ratio[self._cuts(CLASSES)], np.inf)
-        self.slope = np.ones(CLASSES)
+        self.slope, self.orders, self.best = np.ones(CLASSES), list[IntArray](), self._nothing()
+
+    def begin(self, trial: Trial, stretches: int, budget: Budget) -> bool:
+        """Draw lists, and schedule by the list and the rule of a trial; False: the budget was spent before the end."""
+        keys = iter((trial.key, *self.lists.keys.values()))
+        while len(self.orders) < min(LISTS, max(1, MOST_CELLS // len(self.work_s))):
+            if budget.spent():
+                return False
+            key = next(keys, None)
+            self.orders.append(np.argsort(self.lists.drawn_list(trial.rule).key if key is None else key, kind="stable"))
         schedule = self._nothing()
         for end in self._ends(stretches):
+            if budget.spent():
+                return False
             schedule = self._next(schedule, end, Choice(0, trial.rule))
         self._take(schedule)
+        return True
 
     def improve(self, stretches: int, width: int, trials: int, budget: Budget) -> bool | None:
         """One pass that keeps `width` schedules and tries `trials` choices after each; whether it found a better one.

@@ -42,7 +42,9 @@ def backlog(seed: int, n: int = 60) -> Instance:
 def beam_of(instance: Instance, stretches: int) -> RuleBeam:
     work = work_s(Search(instance, math.inf))
     lists = Lists(SingleWorker.of(instance), work, 0)
-    return RuleBeam(lists, work, Trial("machine-time", lists.keys["machine-time"], RULES[0]), stretches)
+    beam = RuleBeam(lists, work)
+    assert beam.begin(Trial("machine-time", lists.keys["machine-time"], RULES[0]), stretches, Budget(math.inf))
+    return beam
 
 
 @pytest.mark.parametrize("seed", range(3))
