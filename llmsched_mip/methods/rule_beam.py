@@ -11,7 +11,7 @@ from llmsched_mip.methods.orders import best_list, work_s
 from llmsched_mip.methods.search import Search
 
 NAME = "rule-beam"
-STRETCHES = (40, 60, 25)
+STRETCHES = (16, 12, 20)
 """In turn, so that they end at different places."""
 LEAST_OF_STRETCH = 10
 FIRST_WIDTH, FIRST_TRIALS, LEAST_SCALE = 2, 50, 0.02
