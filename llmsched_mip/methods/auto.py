@@ -30,6 +30,7 @@ from llmsched_mip.methods.orders import list_orders, order_search
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.prefill_rounds import prefill_rounds
 from llmsched_mip.methods.race import Maker, race
+from llmsched_mip.methods.rule_beam import rule_beam
 from llmsched_mip.methods.rules import Rules, slow_rules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.serial import serial
@@ -52,11 +53,14 @@ LATE_SHARE = 0.2
 """Of what is left, for each slow bound in turn: the strong ones get most, the others a look."""
 ORDER_SHARE = 0.9
 """Of the time that is left, for one long cooling."""
+LEAST_FOR_BEAM, BEAM_SHARE = 2_000, 0.5
+"""Requests from which on the time is too short for a local search that begins at a list schedule."""
 FIRST_SHARE = 0.6
 """Where slots bind: chains and the linear programs of patterns need some time before they give anything."""
-BEFORE_RULES = 0.5
 SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
+BEFORE_RULES = 0.5
+"""Of what is left, where one process has rules to execute that take longer than a glance."""
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
 LEAST_FOR_HELPERS_S = 2.0
@@ -147,6 +151,9 @@ def long_makers(search: Search) -> None:
                 search.attempt("serial", partial(serial, search))
         search.attempt("unit_round", partial(unit_round, search))
     elif instance.objective == "total_completion" and len(instance.workers) == 1:
+        if instance.n >= LEAST_FOR_BEAM and backlog:
+            with search.part(BEAM_SHARE):
+                search.attempt("rule_beam", partial(rule_beam, search))
         with search.part(ORDER_SHARE):
             search.attempt("order_search", partial(order_search, search))
         race(search, [large_neighbourhood, order_search])
