@@ -9,6 +9,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,9 +116,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--most", type=int, default=None, help="as many instances of the grid as this")
     parser.add_argument("--out", type=Path, default=Path("out/portfolio"), help="folder of the ledger")
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "N"), help="each N-th, from K on")
     options = parser.parse_args()
+    part, parts = options.part
     table, worse, count = Table(options.out / "portfolio.csv"), 0, 0
-    for setup in grid():
+    for setup in islice(grid(), part, None, parts):
         if options.most is not None and count >= options.most:
             break
         if setup.key not in table:

@@ -15,13 +15,17 @@ def alone_seconds(instance: Instance) -> FloatArray:
     with the tokens, and then its d_i rounds at least a + b + c (p_i + k) each.  The least over the workers
     that fit it.
     """
-    r, least = instance.requests, np.full(instance.n, np.inf)
+    return np.asarray(alone_by_worker(instance).min(axis=1), dtype=np.float64)
+
+
+def alone_by_worker(instance: Instance) -> FloatArray:
+    """The same on every worker: shape (n, W), seconds; infinite where it does not fit."""
+    r, found = instance.requests, np.full((instance.n, len(instance.workers)), np.inf)
     for w, worker in enumerate(instance.workers):
         fits = instance.fits_worker[:, w]
         p, d = r.prefill_tokens[fits], r.decode_tokens[fits]
-        seconds = worker.prefill_time.seconds(p) + worker.decode_time.run_seconds(d, 1, p)
-        least[fits] = np.minimum(least[fits], seconds)
-    return least
+        found[fits, w] = worker.prefill_time.seconds(p) + worker.decode_time.run_seconds(d, 1, p)
+    return found
 
 
 def earliest_completions(instance: Instance) -> FloatArray:

@@ -31,7 +31,8 @@ from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.prefill_rounds import applies as prefill_rounds_apply
 from llmsched_mip.methods.prefill_rounds import prefill_rounds
 from llmsched_mip.methods.race import Maker, race
-from llmsched_mip.methods.rules import rules, slow_rules
+from llmsched_mip.methods.rule_beam import rule_beam
+from llmsched_mip.methods.rules import Rules, slow_rules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.serial import serial
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
@@ -53,10 +54,14 @@ LATE_SHARE = 0.2
 """Of what is left, for each slow bound in turn: the strong ones get most, the others a look."""
 ORDER_SHARE = 0.9
 """Of the time that is left, for one long cooling."""
+LEAST_FOR_BEAM, BEAM_SHARE = 2_000, 0.5
+"""Requests from which on the time is too short for a local search that begins at a list schedule."""
 FIRST_SHARE = 0.6
 """Where slots bind: chains and the linear programs of patterns need some time before they give anything."""
-SERIAL_SHARE = 0.15
+SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
+BEFORE_RULES = 0.5
+"""Of what is left, where one process has rules to execute that take longer than a glance."""
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
 LEAST_FOR_HELPERS_S = 2.0
@@ -68,6 +73,12 @@ class Part(NamedTuple):
 
     run: Callable[[Search], object]
     share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """That of what it runs."""
+        run = self.run.func if isinstance(self.run, partial) else self.run
+        return getattr(run, "__name__", "part")
 
 
 def auto(search: Search) -> None:
@@ -95,22 +106,28 @@ def program(search: Search, process: int, processes: int) -> None:
         if search.budget.spent():
             return
         with search.part(part.share):
-            search.attempt(part.run.__name__, partial(part.run, search))
+            search.attempt(part.name, partial(part.run, search))
 
 
 def parts(search: Search, process: int, processes: int) -> list[Part]:
     """The program of a process: what it runs, in this order."""
     provers = provers_of(search)
+    every = Rules(search)
     few = search.instance.n * len(search.instance.workers) <= FEW_TURNS
+    first = [*([Part(every.glance_at_rules)] if few else []), *quick_makers(search)]
     if processes == 1:
         proofs = [Part(part.run, SLOW_SHARE * part.share) for part in provers]
-        first, later = ([Part(rules)], []) if few else ([], [Part(rules)])
-        return [*first, *quick_makers(search), *proofs, Part(long_makers, 0.9), *later, Part(long_makers)]
+        return [*first, *proofs, Part(partial(before_rules, every)), Part(every.rules), Part(long_makers)]
     if process == 0:
-        return [*([Part(rules)] if few else []), *quick_makers(search), Part(long_makers)]
-    # Where prefill rounds are annealed, the time that their LPs take is worth more to the annealing.
-    slow = [] if prefill_rounds_apply(search.instance) else [Part(slow_rules)]
-    return [*([] if few else [Part(rules)]), *slow, *provers, Part(long_makers), *provers]
+        return [*first, Part(long_makers)]
+    middle = provers or [Part(long_makers, 0.6)]
+    return [Part(every.rules), *middle, Part(slow_rules), Part(long_makers), *provers]
+
+
+def before_rules(every: Rules, search: Search) -> None:
+    """Long makers, for part of the time where rules are left to execute."""
+    with search.part(BEFORE_RULES if every.left else 0.9):
+        long_makers(search)
 
 
 def quick_makers(search: Search) -> list[Part]:
@@ -136,6 +153,9 @@ def long_makers(search: Search) -> None:
                 search.attempt("serial", partial(serial, search))
         search.attempt("unit_round", partial(unit_round, search))
     elif instance.objective == "total_completion" and len(instance.workers) == 1:
+        if instance.n >= LEAST_FOR_BEAM and backlog:
+            with search.part(BEAM_SHARE):
+                search.attempt("rule_beam", partial(rule_beam, search))
         with search.part(ORDER_SHARE):
             search.attempt("order_search", partial(order_search, search))
         race(search, [large_neighbourhood, order_search])
@@ -145,7 +165,7 @@ def long_makers(search: Search) -> None:
             search.attempt(last.__name__, partial(last, search))
         race(search, [large_neighbourhood, last])
     elif len(instance.workers) > 1:
-        race(search, [fleet, mmbpp, pattern, large_neighbourhood])
+        race(search, [fleet, serial, mmbpp, pattern, large_neighbourhood])
     else:
         if slots_bind(search):
             annealed = prefill_rounds_apply(instance) and (search.board is None or search.board.process > 0)

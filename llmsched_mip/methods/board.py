@@ -6,8 +6,10 @@ old one or the new one and nobody waits for anybody; a process that dies leaves 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from llmsched_mip.plan import Plan
 from llmsched_mip.result import Failure
 
 POLL_S = 0.05
+REMOVALS = 10
 
 
 class Shown(NamedTuple):
@@ -83,3 +86,18 @@ class Board:
 
     def _path(self, process: int, kind: type) -> Path:
         return self.folder / f"{process}.{kind.__name__.lower()}"
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a board, also while its processes write.
+
+    A file that comes into a folder while that is removed keeps it.  So it gets another name first, under which nobody
+    begins to write, and is removed until nothing is left of what had begun.
+    """
+    gone = folder.with_suffix(".gone")
+    with contextlib.suppress(OSError):
+        os.rename(folder, gone)
+    for _ in range(REMOVALS):
+        shutil.rmtree(gone, ignore_errors=True)
+        if not gone.exists():
+            break

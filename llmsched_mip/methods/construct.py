@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llmsched_mip.algorithms.unit_round.local_search import anneal
 from llmsched_mip.algorithms.unit_round.shortest_first import shortest_first
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.search import Search
-from llmsched_mip.policies.protocol import Problem
+from llmsched_mip.policies.protocol import Policy, Problem
 from llmsched_mip.policies.smallest_volume_first import smallest_volume_first
 from llmsched_mip.policies.sorted_f import sorted_f
 from llmsched_mip.policies.sorted_lp import lp_swap
@@ -46,7 +48,7 @@ def kv_policies(search: Search) -> None:
     if instance.n > MOST_REQUESTS or all(worker.kv_capacity is None for worker in instance.workers):
         return
     problem = Problem.of(instance, "known")
-    quick = [("sorted-f", sorted_f), ("svf", smallest_volume_first)]
+    quick: list[tuple[str, Callable[[Problem], Policy]]] = [("sorted-f", sorted_f), ("svf", smallest_volume_first)]
     if instance.n <= MOST_SWAPPED and search.budget.remaining >= LONG_LIMIT_S + 0.04 * instance.n:
         quick.append(("lp-swap", lp_swap))
     for name, policy in quick:

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmsched_mip.algorithms.common_ends.exchange import Exchange
 from llmsched_mip.algorithms.common_ends.stages import worker_plan
+from llmsched_mip.alone import alone_seconds
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import split_requests
@@ -18,6 +19,8 @@ from llmsched_mip.relaxations.fluid.placement import Fleet
 
 PLACEMENTS = 4
 FIRST_TRIALS = 10
+LONG, DEADLINES = 1.02, 4
+"""Where plans are longer than the longest request alone: requests go only where they alone end by these times."""
 MOST_STEPS = 10_000_000
 SEARCHES, TRADES = 0.4, 0.4
 """Shares of the steps that look for better rules of a worker, and that trade."""
@@ -55,24 +58,40 @@ def first_fleet(search: Search) -> None:
 
 def _best_placement(search: Search, first: Exchange) -> Exchange:
     """The exchange whose last worker ends soonest, of `first` and those that the LP gives."""
-    instance, workers = search.instance, Fleet(search.instance)
-    best, stretch = first, [1.0] * len(workers.kinds)
+    instance, fleet_of_all = search.instance, Fleet(search.instance)
+    best, stretch = first, [1.0] * len(fleet_of_all.kinds)
     for _ in range(PLACEMENTS):
-        parts = None if search.budget.spent() else workers.placed(stretch, search.budget)
-        if parts is None:
+        found = _placement(search, fleet_of_all, stretch)
+        if found is None:
             break
-        found = Exchange(instance, parts, search.seed)
-        for w in range(len(instance.workers)):
-            if not search.budget.spent():
-                found.search(w, FIRST_TRIALS)
         if found.seconds.max() < best.seconds.max():
             best = found
             search.offer(plan_of(instance, best))
-        of_kind = [float(found.seconds[kind].mean()) for kind in workers.kinds]
+        of_kind = [float(found.seconds[kind].mean()) for kind in fleet_of_all.kinds]
         stretch = [
             max(s * seconds / float(np.mean(of_kind)), 1e-3) for s, seconds in zip(stretch, of_kind, strict=True)
         ]
+    least, ends = float(alone_seconds(instance).max()), float(best.seconds.max())
+    if len(fleet_of_all.kinds) > 1 and ends > LONG * least:
+        # The relaxation does not see how long one request takes on a slow worker.
+        for latest_s in np.geomspace(least, ends, DEADLINES + 2)[:-1].tolist():
+            found = _placement(search, Fleet(instance, max(latest_s, least)), [1.0] * len(fleet_of_all.kinds))
+            if found is not None and found.seconds.max() < best.seconds.max():
+                best = found
+                search.offer(plan_of(instance, best))
     return best
+
+
+def _placement(search: Search, workers: Fleet, stretch: list[float]) -> Exchange | None:
+    """Schedules of the workers with the requests that the LP gives them; None without an LP solution or time."""
+    parts = None if search.budget.spent() else workers.placed(stretch, search.budget)
+    if parts is None:
+        return None
+    found = Exchange(search.instance, parts, search.seed)
+    for w in range(len(found.parts)):
+        if not search.budget.spent():
+            found.search(w, FIRST_TRIALS)
+    return found
 
 
 def _improve(search: Search, exchange: Exchange, steps: int) -> None:

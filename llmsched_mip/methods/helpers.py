@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from llmsched_mip.lower_bound import Bound
-from llmsched_mip.methods.board import Board
+from llmsched_mip.methods.board import Board, remove
 from llmsched_mip.methods.search import Search
 from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.processes import interrupts_blocked, serve_only
@@ -134,7 +133,7 @@ class Helpers:
         for process, code in codes.items():
             if code:
                 search.report_failure(Failure(f"process {process}", self._last_words(process, code)))
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove(self._folder)
 
     def _last_words(self, process: int, code: int) -> str:
         how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
@@ -148,7 +147,7 @@ def serve() -> None:
     """Main function of a helper: the folder, its number and the caller's process id are its arguments."""
     folder, process, parent = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     _limit_memory()
-    serve_only(parent, lambda: shutil.rmtree(folder, ignore_errors=True))
+    serve_only(parent, lambda: remove(folder))
     task: Task = pickle.loads((folder / TASK).read_bytes())
     search = Search(
         task.form.instance,

@@ -36,18 +36,23 @@ def list_orders(search: Search, most: int = MOST_DRAWN) -> None:
     """
     if not applies(search):
         return
-    problem = SingleWorker.of(search.instance)
-    lists = Lists(problem, _work_s(search), search.seed)
+    best_list(search, Lists(SingleWorker.of(search.instance), work_s(search), search.seed), most)
+
+
+def best_list(search: Search, lists: Lists, most: int = MOST_DRAWN) -> tuple[float, Trial]:
+    """The same for given lists; the value of the best of them, and itself."""
     best = _offer_best(search, lists, lists.first())
     budget = search.budget.slice(share=LISTS_SHARE)
     best = _offer_best(search, lists, lists.waiting_for_slots(), best, budget)
     for _ in range(min(most, MOST_LISTED // search.instance.n)):
         if budget.spent():
-            return
+            break
         best = _offer_best(search, lists, [lists.drawn(best[1])], best, budget)
+    return best
 
 
-def _work_s(search: Search) -> FloatArray:
+def work_s(search: Search) -> FloatArray:
+    """Seconds of the full worker that each request takes, shape (n,)."""
     worker, r = search.instance.workers[0], search.instance.requests
     p, d = r.prefill_tokens, r.decode_tokens
     return work_seconds(worker.prefill_time, worker.decode_time, p, d, worker.slots, worker.kv_capacity)

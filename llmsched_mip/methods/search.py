@@ -195,19 +195,35 @@ class Search:
         return self.interrupted or self._reached
 
     def exchange(self, board: Board) -> None:
-        """Show what is new here, and take over what is better or new elsewhere."""
+        """Show what is new here, and take over what is better or new elsewhere.
+
+        Raises
+        ------
+        OSError
+            A helper can show nothing more: it is of no use.  Process 0 goes on with what it has.
+        """
         self._exchanged_s = clock.now()
+        try:
+            self._show(board)
+        except OSError as error:
+            if board.process:
+                raise
+            if all(failure.part != "board" for failure in self.failures):
+                self.fail("board", error)
+            self._unshown_state = False
+        for process, news in board.news():
+            if isinstance(news, Shown):
+                self._take_over(process, news)
+            else:
+                self._hear(process, news)
+
+    def _show(self, board: Board) -> None:
         if self._unshown_plan and self._best is not None:
             self._unshown_plan = False
             board.show(Shown(self._best[1], self._best[0]))
         if self._unshown_state:
             self._unshown_state = False
             board.show(State(dict(self.bounds), tuple(self.failures)))
-        for process, news in board.news():
-            if isinstance(news, Shown):
-                self._take_over(process, news)
-            else:
-                self._hear(process, news)
 
     def _take_over(self, process: int, shown: Shown) -> None:
         if self.value is None or shown.value < self.value:

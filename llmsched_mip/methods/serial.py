@@ -25,6 +25,8 @@ from llmsched_mip.timing import IntArray
 STRETCHES = (5, 2, 8, 3, 1, 0.5)
 STEPS = (1, 8, 4, 12, 16, 24, 32, 64)
 PATIENCES = (1.0, 4.0, 0.0)
+PACES = (1.05, 1.02, 1.1, 1.0)
+"""Of a full KV cache."""
 MOST_REQUESTS = 20_000
 MOST_STEP_SHARE = 0.25
 PASS_WORK, MOST_TRIALS = 2_000_000, 500
@@ -57,14 +59,26 @@ class SerialPlacement:
         self.cap = worker.most_prefill(int(self.p.sum()))
 
     def trials(self) -> Iterator[Found]:
-        """Every step, patience and order worth trying; the likeliest first."""
+        """Every step, patience, order and pace worth trying; the likeliest first."""
+        for order in self.paced_orders():
+            for pace in PACES:
+                for jobs in self.patient(1 if self.seconds[1] == 0 else STEPS[1]):
+                    yield self._found(order, jobs._replace(pace=pace / self.capacity))
         for step in self.steps():
             for stretch in STRETCHES:
                 key = np.log(self.d) + np.log(self.p) / stretch
                 order = np.argsort(-key, kind="stable")
                 for jobs in self.patient(step):
-                    rounds, prefills, _ = placed(jobs, order)
-                    yield Found(self.seconds[0] * rounds + self.seconds[1] * prefills, order, jobs)
+                    yield self._found(order, jobs)
+
+    def _found(self, order: IntArray, jobs: Jobs) -> Found:
+        rounds, prefills, _ = placed(jobs, order)
+        return Found(self.seconds[0] * rounds + self.seconds[1] * prefills, order, jobs)
+
+    def paced_orders(self) -> Iterator[IntArray]:
+        """Orders to start in one after the other: longest first, and shortest first."""
+        yield np.argsort(-self.d, kind="stable")
+        yield np.argsort(self.d, kind="stable")
 
     def steps(self) -> Iterator[int]:
         """Distances of start rounds; one round only where a prefill iteration is nearly free."""

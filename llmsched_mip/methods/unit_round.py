@@ -14,7 +14,7 @@ from llmsched_mip.bounds.round_patterns import improve as improve_patterns
 from llmsched_mip.budget import Budget
 from llmsched_mip.methods.beam import beam
 from llmsched_mip.methods.branch_and_bound import INCUMBENT_SHARE, MOST, explore
-from llmsched_mip.methods.lists import list_schedules
+from llmsched_mip.methods.orders import list_orders
 from llmsched_mip.methods.search import Search
 from llmsched_mip.models.start_rounds import starts_of
 from llmsched_mip.relaxations.time_indexed.unit_prices import MOST_STARTS, StartPrices, ascend
@@ -40,6 +40,8 @@ def unit_round(search: Search) -> str | None:
     problem = UnitRounds.of(search.instance)
     if problem is None:
         return "it takes one worker with a KV capacity, a backlog, and equal rounds as all that takes time"
+    if search.budget.spent() and search.plan is not None:
+        return None
     run = _Run(search, problem)
     run.offer("mc-sf", run.starts)
     if search.instance.objective == "makespan":
@@ -64,7 +66,9 @@ class _Run:
     def makespan(self) -> None:
         """Lists and beams, deadlines where the instance is small, and beams again."""
         search = self.search
-        list_schedules(search)
+        list_orders(search)
+        if search.budget.spent():
+            return
         if self.problem.n <= MOST:
             explore(search, INCUMBENT_SHARE * search.budget.remaining, dive=True)
         if self.problem.n <= MOST_REQUESTS:

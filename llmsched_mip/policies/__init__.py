@@ -34,9 +34,12 @@ POLICIES: Registry[Callable[..., Policy]] = Registry(
     },
 )
 
+WAITING = ("fcfs", "longest-first", "shortest-first", "svf", "machine-time")
+"""Lists that may wait for room for several requests."""
 OPTIONS: Registry[Callable[[str], object]] = Registry(
     __name__,
     {
+        **dict.fromkeys(WAITING, "parts.list_scheduling:least_batch"),
         "sorted-f": "sorted_f:selection",
         "mc-sf": "shortest_first:share",
         "lagrangian": "lagrangian:variant",
@@ -44,6 +47,7 @@ OPTIONS: Registry[Callable[[str], object]] = Registry(
     },
 )
 """Policies that take an option after a colon, and what reads it or raises `InvalidInputError`:
+``machine-time:4``, and all of `WAITING` (no prefill before so many requests fit),
 ``sorted-f:exact|scaled|swap|quantile|auto`` (how a batch is selected), ``mc-sf:0.05`` (share of the KV cache that is
 kept free), ``lagrangian:published`` (the rule without extensions), ``lagrangian-stochastic:0.1`` (accepted risk of a KV
 overflow)."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.estimator import Estimator
-from llmsched_mip.policies.parts.list_scheduling import ListScheduling
+from llmsched_mip.policies.parts.list_scheduling import ListScheduling, least_batch
 from llmsched_mip.policies.protocol import Problem
 
 
-def machine_time(problem: Problem) -> ListScheduling:
+def machine_time(problem: Problem, option: str | None = None) -> ListScheduling:
     """Ascending machine time over weight, stop at the first that fails the forward check.
 
     The machine time is what a request takes of a worker that is full (`timing.work_seconds`): its prompt at the slope
@@ -19,4 +19,5 @@ def machine_time(problem: Problem) -> ListScheduling:
     Where lengths are not known, of the expected length.
     """
     estimator = Estimator(problem.lengths)
-    return ListScheduling(Backlog(problem, keys.smallest_machine_time_first(problem, estimator), estimator))
+    backlog = Backlog(problem, keys.smallest_machine_time_first(problem, estimator), estimator)
+    return ListScheduling(backlog, least=least_batch(option))

@@ -7,13 +7,13 @@ from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.estimator import Estimator
-from llmsched_mip.policies.parts.list_scheduling import ListScheduling
+from llmsched_mip.policies.parts.list_scheduling import ListScheduling, least_batch
 from llmsched_mip.policies.protocol import Problem, prompt_tokens
 
 MARGIN = 0.1
 
 
-def shortest_first(problem: Problem) -> ListScheduling:
+def shortest_first(problem: Problem, option: str | None = None) -> ListScheduling:
     """Prefill as soon as a slot is free, the shortest expected output per weight first; stop at the first that fails
     the forward check.
 
@@ -21,7 +21,8 @@ def shortest_first(problem: Problem) -> ListScheduling:
     of arrival where nothing is visible of the lengths.
     """
     estimator = Estimator(problem.lengths)
-    return ListScheduling(Backlog(problem, keys.shortest_first(problem, estimator), estimator))
+    backlog = Backlog(problem, keys.shortest_first(problem, estimator), estimator)
+    return ListScheduling(backlog, least=least_batch(option))
 
 
 def hindsight_shortest_first(problem: Problem) -> ListScheduling:

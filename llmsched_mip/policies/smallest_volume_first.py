@@ -5,11 +5,11 @@ from __future__ import annotations
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.estimator import Estimator
-from llmsched_mip.policies.parts.list_scheduling import ListScheduling
+from llmsched_mip.policies.parts.list_scheduling import ListScheduling, least_batch
 from llmsched_mip.policies.protocol import Problem
 
 
-def smallest_volume_first(problem: Problem) -> ListScheduling:
+def smallest_volume_first(problem: Problem, option: str | None = None) -> ListScheduling:
     """Ascending KV volume p d + d (d + 1) / 2, stop at the first that fails the forward check.
 
     In the unit-round model, for a backlog with unit weights, the total completion is at most 1 + 2 / (1 - α) times
@@ -17,4 +17,5 @@ def smallest_volume_first(problem: Problem) -> ListScheduling:
     Where lengths are not known, the volume of the expected length.
     """
     estimator = Estimator(problem.lengths)
-    return ListScheduling(Backlog(problem, keys.smallest_volume_first(problem, estimator), estimator))
+    backlog = Backlog(problem, keys.smallest_volume_first(problem, estimator), estimator)
+    return ListScheduling(backlog, least=least_batch(option))

@@ -28,7 +28,7 @@ def test_policies_with_and_without_options(instance_file, capsys, policy):
     ("arguments", "message"),
     [
         (["--policy", "sorted-f:best"], "sorted-f: expected one of auto, exact"),
-        (["--policy", "svf:1"], "'svf' takes no option"),
+        (["--policy", "a-max:1"], "'a-max' takes no option"),
         (["--policy", "h-sf", "--lengths", "unknown"], "it needs lengths 'known'"),
         (["--policy", "fcfs", "--slot-timetable", "none.csv"], "no such file"),
     ],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from llmsched_mip import evaluate, solve
 from llmsched_mip.lower_bound import Bound
 from llmsched_mip.methods import Search, auto
-from llmsched_mip.methods.board import Board
+from llmsched_mip.methods.board import Board, remove
 from llmsched_mip.methods.helpers import Helpers
 from llmsched_mip.methods.lists import list_schedules
 from llmsched_mip.workload import generate
@@ -119,12 +122,57 @@ def test_a_helper_ends_with_its_caller(tmp_path):
     caller = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert caller.stdout is not None
     folder, helper = caller.stdout.readline().split()
-    while not (Path(folder) / "1.state").exists() and not (Path(folder) / "1.shown").exists():
-        time.sleep(0.05)
+    seen_by(lambda: (Path(folder) / "1.state").exists() or (Path(folder) / "1.shown").exists())
     caller.kill()
     caller.wait()
-    while _alive(int(helper)) or Path(folder).exists():
+    seen_by(lambda: not _alive(int(helper)) and not Path(folder).exists())
+
+
+def seen_by(condition: Callable[[], bool], patience_s: float = 300.0) -> None:
+    """Wait until it holds; a test that would wait for ever fails instead."""
+    ends = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < ends, "never came"
         time.sleep(0.05)
+
+
+def test_a_board_is_removed_while_others_write(tmp_path):
+    """A process that still writes into the folder doesn't keep it."""
+    ended = threading.Event()
+
+    def write(folder: Path) -> None:
+        while not ended.is_set():
+            for name in range(50):
+                try:
+                    (folder / f"{name}.state.half").write_bytes(b"x")
+                    os.replace(folder / f"{name}.state.half", folder / f"{name}.state")
+                except OSError:
+                    break
+
+    for trial in range(20):
+        folder = tmp_path / f"board-{trial}"
+        folder.mkdir()
+        writer = threading.Thread(target=write, args=(folder,))
+        ended.clear()
+        writer.start()
+        seen_by(lambda folder=folder: any(folder.iterdir()))
+        remove(folder)
+        ended.set()
+        writer.join()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_board_that_is_gone(tmp_path):
+    """Process 0 goes on alone and says so once; a helper, which nobody hears any more, ends."""
+    caller, helper = two_searches(tmp_path / "board")
+    shutil.rmtree(tmp_path / "board", ignore_errors=True)
+    list_schedules(caller)
+    helper.raise_bounds([Bound("alone", 1.0)])
+    for _ in range(3):
+        caller.exchange(caller.board)
+    assert [failure.part for failure in caller.failures] == ["board"] and caller.plan is not None
+    with pytest.raises(OSError, match="board"):
+        helper.exchange(helper.board)
 
 
 def _alive(process: int) -> bool:

@@ -53,6 +53,20 @@ def test_mc_sf(name):
     assert outcome.measures.total_completion == 1 + 3 + 3 + 4 + 7
 
 
+@pytest.mark.parametrize(("name", "starts"), [("fcfs", [0, 0, 0, 1, 2]), ("fcfs:2", [0, 0, 0, 2, 2])])
+def test_waiting_for_room_for_two(name, starts):
+    """r0 r1 r2 hold 12 of 14 tokens in round 1 and r1 r2 10 in round 2, beside which only one more fits."""
+    outcome, _ = run(instance([3] * 5, [1, 2, 2, 2, 2], 14), name)
+    assert outcome.schedule.prefill_start_s.tolist() == starts
+
+
+@pytest.mark.parametrize("name", ["longest-first:9", "shortest-first:9", "svf:9", "machine-time:9"])
+def test_waiting_ends_where_nothing_is_active(name):
+    """Nine never fit: each batch is what an empty worker takes, and the last one what is left."""
+    outcome, _ = run(instance([3] * 5, [2] * 5, 10), name)
+    assert sorted(outcome.schedule.prefill_start_s.tolist()) == [0, 0, 2, 2, 4]
+
+
 def test_mc_sf_starts_in_the_first_round_that_fits_without_a_completion():
     """r1 beside r0 holds 1 + 5 - s in round 5, the last of r0 with 6: it fits from s = 2 on, where nothing ends."""
     outcome, _ = run(instance([1, 1], [5, 6], 10), "mc-sf")
@@ -112,7 +126,9 @@ def test_sorted_f_orders_arrivals_anew():
         ("mc-sf:1", "margin of at least 0 and below 1"),
         ("mc-sf:x", "margin"),
         ("lagrangian-stochastic:0", "risk above 0"),
-        ("svf:1", "'svf' takes no option"),
+        ("plan:1", "'plan' takes no option"),
+        ("svf:0", "a number of requests to wait for, at least 1, got '0'"),
+        ("machine-time:two", "a number of requests to wait for"),
         ("sorted", "expected one of fcfs"),
     ],
 )

@@ -49,6 +49,12 @@ class Active(NamedTuple):
         finish, offset, request, up_to, room = (columns[k].copy() for k in range(5))
         return cls(finish, offset, request, up_to, room, np.zeros(3, dtype=np.int64), np.zeros(3))
 
+    def copy(self) -> Active:
+        """A copy."""
+        finish, offset, request, up_to, room, counts, seconds = self
+        rows = finish.copy(), offset.copy(), request.copy(), up_to.copy(), room.copy()
+        return Active(*rows, counts.copy(), seconds.copy())
+
 
 @kernel
 def clear(active):  # type: ignore[no-untyped-def]

@@ -29,7 +29,7 @@ from llmsched_mip.algorithms.orders.active import (
 from llmsched_mip.algorithms.orders.single_worker import SingleWorker, Starts, prefill_seconds, rounds_to_pass
 from llmsched_mip.compiled import kernel
 from llmsched_mip.limits import MOST_LIMIT
-from llmsched_mip.timing import IntArray
+from llmsched_mip.timing import FloatArray, IntArray
 
 NEVER = np.inf
 
@@ -64,6 +64,45 @@ class Waiting(NamedTuple):
     after: IntArray
     batch: IntArray
 
+    @classmethod
+    def of(cls, problem: SingleWorker, order: IntArray, starts: Starts) -> Waiting:
+        """What has not started yet."""
+        n, places = len(order), np.flatnonzero(starts.iteration[order] < 0)
+        after = np.full(n + 1, n)
+        after[np.concatenate(([n], places[:-1]))[: len(places)]] = places
+        return cls(after, np.zeros(problem.most_active, dtype=np.int64))
+
+
+class Progress(NamedTuple):
+    """How far a schedule has come: what is active, and the starts, with the iteration -1 for what waits."""
+
+    active: Active
+    starts: Starts
+
+    @classmethod
+    def nothing(cls, problem: SingleWorker) -> Progress:
+        """Before the first prefill iteration."""
+        starts = Starts.empty(len(problem.p))
+        starts.iteration[:] = -1
+        return cls(Active.nothing(problem.most_active), starts)
+
+    def copy(self) -> Progress:
+        """A copy."""
+        return Progress(self.active.copy(), self.starts.copy())
+
+
+class Stretch(NamedTuple):
+    """How far to go: until requests of so many seconds of work have started; infinite: until all are complete.
+
+    Parameters
+    ----------
+    work_s : float array, shape (n,)
+    until_s : float
+    """
+
+    work_s: FloatArray
+    until_s: float
+
 
 class ListSchedule(NamedTuple):
     """Value of the objective, and the starts."""
@@ -74,20 +113,41 @@ class ListSchedule(NamedTuple):
 
 def list_schedule(problem: SingleWorker, order: IntArray, rule: Rule) -> ListSchedule:
     """Execute a rule on a list that holds each request once, order[0] first: the plan of `policies.IdleThreshold`."""
-    n, most = len(problem.p), problem.most_active
-    starts, active = Starts.empty(n), Active.nothing(most)
-    waiting = Waiting(np.append(np.arange(1, n + 1), 0), np.zeros(most, dtype=np.int64))
-    arrival_s = np.append(np.sort(problem.arrival_s), NEVER)
-    return ListSchedule(_execute(problem, order, rule, arrival_s, active, waiting, starts), starts)
+    progress = Progress.nothing(problem)
+    value_s = advance(problem, order, rule, progress, Stretch(np.zeros(len(order)), np.inf), sorted_arrivals(problem))
+    return ListSchedule(value_s, progress.starts)
+
+
+def sorted_arrivals(problem: SingleWorker) -> FloatArray:
+    """Arrivals in order of time, and one that never comes, shape (n + 1,)."""
+    return np.append(np.sort(problem.arrival_s), NEVER)
+
+
+def advance(
+    problem: SingleWorker, order: IntArray, rule: Rule, progress: Progress, stretch: Stretch, arrival_s: FloatArray
+) -> float:
+    """Go on by a rule on a list to the end of a stretch; the objective of what is complete by then."""
+    return float(
+        _execute(problem, order, rule, arrival_s, progress, Waiting.of(problem, order, progress.starts), stretch)
+    )
 
 
 @njit(cache=True)
-def _execute(problem, order, rule, arrival_s, active, waiting, starts):  # type: ignore[no-untyped-def]
+def _execute(problem, order, rule, arrival_s, progress, waiting, stretch):  # type: ignore[no-untyped-def]
     """Fill the starts; the value."""
-    n = len(order)
-    left, arrived, iteration, least = n, 0, 0, problem.p.min()
-    starts.iteration[:] = -1
+    active, starts = progress
+    n, least = len(order), problem.p.min()
+    left, arrived, iteration, started_s = n, 0, 0, 0.0
+    for i in range(n):
+        if starts.iteration[i] >= 0:
+            left, iteration, started_s = (
+                left - 1,
+                max(iteration, starts.iteration[i] + 1),
+                started_s + stretch.work_s[i],
+            )
     while left > 0 or active.counts[COUNT] > 0:
+        if stretch.until_s < np.inf and (left == 0 or started_s >= stretch.until_s):
+            break
         while arrival_s[arrived] <= active.seconds[NOW]:
             arrived += 1
         count = active.counts[COUNT]
@@ -98,6 +158,8 @@ def _execute(problem, order, rule, arrival_s, active, waiting, starts):  # type:
                 stop(problem, active, starts.iteration)
                 taken = 0
         if taken > 0:
+            for k in range(taken):
+                started_s += stretch.work_s[order[waiting.batch[k]]]
             _take(order, waiting, taken, iteration, active.counts[ROUNDS], starts)
             active.seconds[NOW] += prefill_seconds(problem, tokens)
             left, iteration = left - taken, iteration + 1

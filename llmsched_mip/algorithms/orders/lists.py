@@ -78,20 +78,21 @@ class Lists:
         """A random trial: half of the time the best list or the best rule with another of the other."""
         way = self.random.random()
         if way < 0.25:
-            return best._replace(rule=self._rule())
+            return best._replace(rule=self.drawn_rule())
         if way < 0.5:
-            return self._list(best.rule)
-        return self._list(self._rule())
+            return self.drawn_list(best.rule)
+        return self.drawn_list(self.drawn_rule())
 
     def _pick(self, values: tuple[int, ...] | tuple[float, ...]) -> float:
         return values[int(self.random.integers(len(values)))]
 
-    def _rule(self) -> Rule:
+    def drawn_rule(self) -> Rule:
+        """A random rule."""
         idle = max(1, int(self._pick(SHARES) * self.problem.slots))
         fits, hold, misses = int(self._pick(FITS)), int(self._pick(HOLDS)), int(self._pick(MISSES))
         return Rule(idle, fits, misses, hold, int(self._pick(SIZES)))
 
-    def _list(self, rule: Rule) -> Trial:
+    def drawn_list(self, rule: Rule) -> Trial:
         """By a product of powers of work, d and p, in classes of like values that are ordered by d or p."""
         work, d, p = self.logarithms
         x, y, width = self._pick(EXPONENTS), self._pick(EXPONENTS), self._pick(CLASSES)

@@ -107,6 +107,14 @@ def rounds_to_pass(problem, seconds, active, kv_before, most):  # type: ignore[n
     return low
 
 
+@kernel
+def seconds_left(problem, rounds, kv_held):  # type: ignore[no-untyped-def]
+    """Seconds of a full worker that an active request with so many rounds left takes: `timing.work_seconds`."""
+    volume = kv_volume(rounds, 1, kv_held)
+    share = max(volume / problem.capacity, rounds / problem.slots)
+    return problem.round_s * share + problem.sequence_s * rounds + problem.kv_token_s * volume
+
+
 class Starts(NamedTuple):
     """When each request is prefilled: after how many rounds, and in which prefill iteration; int arrays, shape (n,)."""
 
@@ -117,6 +125,10 @@ class Starts(NamedTuple):
     def empty(cls, n: int) -> Starts:
         """Arrays to be filled."""
         return cls(np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64))
+
+    def copy(self) -> Starts:
+        """A copy."""
+        return Starts(self.rounds.copy(), self.iteration.copy())
 
     @classmethod
     def of(cls, plan: Plan) -> Starts:

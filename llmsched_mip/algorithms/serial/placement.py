@@ -32,6 +32,10 @@ class Jobs(NamedTuple):
         Starts are multiples of it, in rounds.
     slots, capacity : int
         Most requests at once, and KV tokens.
+    pace : float
+        Rounds between one request of the order and the next, for each KV-token-round of the first; 0: as early as it
+        fits.  Requests that are started together grow together and leave the KV cache empty at first; at a pace of
+        1 / `capacity` and a little more they are of all ages at any time, and it is full all the time.
     """
 
     p: IntArray
@@ -40,6 +44,7 @@ class Jobs(NamedTuple):
     step: int
     slots: int
     capacity: int
+    pace: float = 0.0
 
 
 class Load(NamedTuple):
@@ -142,9 +147,11 @@ def place(jobs, order, load, starts):  # type: ignore[no-untyped-def]
     """Place the requests in `order`; fills `starts`, returns the rounds and the prefill rounds."""
     load.border[0] = load.offset[0] = load.active[0] = 0
     load.size[0], load.size[1] = 1, 0
-    rounds = 0
+    rounds, ready = 0, 0.0
     for i in order:
-        s, g = _earliest(jobs, load, i, 0, 0)
+        s = int(ready)
+        s, g = _earliest(jobs, load, i, s + -s % jobs.step, 0)
+        ready += jobs.pace * (jobs.p[i] * jobs.d[i] + jobs.d[i] * (jobs.d[i] + 1) / 2)
         s, g = _prefilled(jobs, load, i, s, g)
         starts[i] = s
         rounds = max(rounds, s + jobs.d[i])

@@ -80,11 +80,18 @@ class Backlog:
         waiting = islice(self.queue, LOOKAHEAD + view.free_slots) if self.skip else iter(self.queue)
         return (i for i in waiting if i not in unfit) if unfit else waiting
 
-    def choose(self, view: WorkerView) -> list[int]:
-        """A batch that fits now, not yet taken from the queue."""
+    def choose(self, view: WorkerView, least: int = 1) -> list[int]:
+        """A batch that fits now, not yet taken from the queue; none below `least` requests, if more than that wait
+        and something is active, whose end makes room."""
         if view.free_slots == 0 or not self.queue:
             return []
-        return self.admission[view.index].batch(view, self.candidates(view), self.skip)
+        admission = self.admission[view.index]
+        batch = admission.batch(view, self.candidates(view), self.skip)
+        if view.started and len(batch) < min(least, len(self.queue)):
+            for i in batch:
+                admission.released(i)
+            return []
+        return batch
 
     def take(self, batch: list[int]) -> Prefill:
         """Take the batch from the queue and prefill it."""

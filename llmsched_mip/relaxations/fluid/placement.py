@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from llmsched_mip import solvers
-from llmsched_mip.alone import alone_seconds
+from llmsched_mip.alone import alone_by_worker, alone_seconds
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.models import placement as placement_model
@@ -31,9 +31,21 @@ class Fleet:
     Parameters
     ----------
     instance : Instance
+    latest_s : float
+        A request may go only where it alone is complete by then; no less than the largest of `alone_seconds`.
     """
 
     instance: Instance
+    latest_s: float = math.inf
+
+    @cached_property
+    def fits(self) -> np.ndarray:
+        """Where each request may go, by kind: shape (n, kinds)."""
+        firsts = [int(workers[0]) for workers in self.kinds]
+        allowed = self.instance.fits_worker[:, firsts]
+        if math.isfinite(self.latest_s):
+            allowed = allowed & (alone_by_worker(self.instance)[:, firsts] <= self.latest_s)
+        return allowed
 
     @property
     def kinds(self) -> list[IntArray]:
@@ -43,7 +55,7 @@ class Fleet:
     @cached_property
     def types(self) -> list[IntArray]:
         """Requests of each type: they fit the same workers, and have about the same lengths."""
-        r, fits = self.instance.requests, self.instance.fits_worker[:, [workers[0] for workers in self.kinds]]
+        r, fits = self.instance.requests, self.fits
         pattern = np.unique(fits, axis=0, return_inverse=True)[1].reshape(-1)
         found = []
         for which in range(int(pattern.max()) + 1):
@@ -73,7 +85,7 @@ class Fleet:
             d,
             volume,
             np.ldexp(np.stack(seconds, axis=1), -unit),
-            self.instance.fits_worker[first][:, [int(workers[0]) for workers in self.kinds]],
+            self.fits[first],
             [len(workers) for workers in self.kinds],
             stretch,
             [math.ldexp(limit.worker.decode_time.base_s, -unit) for limit in limits],

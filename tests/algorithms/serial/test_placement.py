@@ -22,15 +22,26 @@ def fits(load, count, capacity, slots, p, d, s):
 
 
 @settings(max_examples=200)
-@given(SIZES, st.integers(21, 40), st.integers(1, 4), st.integers(1, 5), st.integers(0, 6), st.integers(0, 99))
-def test_every_start_is_the_earliest_that_is_allowed(sizes, capacity, slots, step, patience, seed):
+@given(
+    SIZES,
+    st.integers(21, 40),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.integers(0, 6),
+    st.integers(0, 3),
+    st.integers(0, 99),
+)
+def test_every_start_is_the_earliest_that_is_allowed(sizes, capacity, slots, step, patience, pace, seed):
     p, d = (np.array(column) for column in zip(*sizes, strict=True))
     order = np.random.default_rng(seed).permutation(len(p))
-    rounds, prefills, starts = placed(Jobs(p, d, np.full(len(p), patience), step, slots, capacity), order)
-    load, count = np.zeros(len(p) * 30, dtype=int), np.zeros(len(p) * 30, dtype=int)
+    jobs = Jobs(p, d, np.full(len(p), patience), step, slots, capacity, pace / 64)
+    rounds, prefills, starts = placed(jobs, order)
+    load, count = np.zeros(len(p) * 50, dtype=int), np.zeros(len(p) * 50, dtype=int)
     known: set[int] = set()
-    for i in order:
-        allowed = [s for s in range(0, len(load) - 12, step) if fits(load, count, capacity, slots, p[i], d[i], s)]
+    for k, i in enumerate(order):
+        before = sum((p[j] + r) * pace for j in order[:k] for r in range(1, d[j] + 1)) // 64
+        places = [s for s in range(before, len(load) - 12) if s % step == 0]
+        allowed = [s for s in places if fits(load, count, capacity, slots, p[i], d[i], s)]
         near = [s for s in allowed if s in known and s <= allowed[0] + patience]
         expected = near[0] if near else allowed[0]
         assert starts[i] == expected
@@ -67,3 +78,13 @@ def test_plans_are_feasible_and_get_better(instance):
     assert values
     if instance.workers[0].prefill_time.affine and instance.workers[0].max_prefill_tokens is None:
         assert values == pytest.approx(sorted(values, reverse=True))
+
+
+def test_of_all_ages_at_any_time():
+    """Equal requests whose KV grows: started together they fill half of it, one after the other nearly all."""
+    p, d = np.full(60, 10), np.full(60, 300)
+    jobs, order = Jobs(p, d, np.zeros(60, dtype=np.int64), 1, 60, 3100), np.arange(60)
+    together, _, _ = placed(jobs, order)
+    paced, _, _ = placed(jobs._replace(pace=1.05 / 3100), order)
+    least = 60 * (10 * 300 + 300 * 301 / 2) / 3100
+    assert together == 6 * 300 and least < paced < 0.85 * together
