@@ -90,7 +90,7 @@ def test_an_error_of_the_cluster_is_not_a_result_of_a_case(tmp_path, capsys, mon
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("llmsched_mip.study.engines.dask.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("llmsched_mip.engines.dask.CONNECT_SECONDS", 1.0)
     path = write_study(tmp_path, seeds=1)
     arguments = ["study", str(path), "--out", str(tmp_path / "o"), "--engine", "dask"]
     assert main([*arguments, "--scheduler", "tcp://127.0.0.1:9"]) == 2
@@ -129,7 +129,7 @@ def test_nobody_else_on_this_machine_can_use_the_cluster():
 
 
 def test_cryptography_that_is_missing_is_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("llmsched_mip.study.engines.dask.find_spec", lambda name: None)
+    monkeypatch.setattr("llmsched_mip.engines.dask.find_spec", lambda name: None)
     path = write_study(tmp_path, seeds=1)
     assert main(["study", str(path), "--out", str(tmp_path / "o"), "--engine", "dask"]) == 2
     error = capsys.readouterr().err
