@@ -60,6 +60,7 @@ SERIAL_SHARE = 0.15
 """Of unit rounds, before beams and proofs."""
 PLACED_SHARE = 0.1
 """For the first plan that a cluster goes on from."""
+CLUSTER_SHARE = 0.95
 PART_BOUNDS = ("alone", "area", "kv_volume")
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
@@ -106,14 +107,16 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
     """The program of a process: what it runs, in this order."""
     provers = provers_of(search)
     few = search.instance.n * len(search.instance.workers) <= FEW_TURNS
+    duals = [Part(unlike_duals)] if fleet_applies(search.instance) else []
+    cluster = [Part(on_cluster, CLUSTER_SHARE), *duals, Part(long_makers)]
     if processes == 1:
         proofs = [Part(part.run, SLOW_SHARE * part.share) for part in provers]
         first, later = ([Part(rules)], []) if few else ([], [Part(rules)])
         if search.pool is not None:
-            return [*first, *placements(search), *proofs, Part(on_cluster), Part(long_makers)]
+            return [*first, *placements(search), *proofs, *cluster]
         return [*first, *quick_makers(search), *proofs, Part(long_makers, 0.9), *later, Part(long_makers)]
     if search.pool is not None:
-        return [*([Part(rules)] if few else []), *placements(search), Part(on_cluster), Part(long_makers)]
+        return [*([Part(rules)] if few else []), *placements(search), *cluster]
     if process == 0:
         return [*([Part(rules)] if few else []), *quick_makers(search), Part(long_makers)]
     return [*([] if few else [Part(rules)]), Part(slow_rules), *provers, Part(long_makers), *provers]
@@ -135,7 +138,7 @@ def quick_makers(search: Search) -> list[Part]:
 def placements(search: Search) -> list[Part]:
     """Makers of the plan of several workers that the cluster begins with."""
     if fleet_applies(search.instance):
-        return [Part(place_fleet, 0.4), Part(unlike_duals)]
+        return [Part(place_fleet, 0.4)]
     return [Part(fleet_orders, PLACED_SHARE)]
 
 

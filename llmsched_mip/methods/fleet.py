@@ -49,7 +49,8 @@ def fleet(search: Search, steps: int = MOST_STEPS) -> None:
     search.offer(plan_of(instance, first))
     if len(instance.workers) > 1:
         best = _best_placement(search, first)
-    _improve(search, best, steps)
+    if steps > 0:
+        _improve(search, best, steps)
 
 
 def fleet_from_plan(search: Search, rules: Sequence[Rule | None]) -> tuple[Plan, list[Rule]]:

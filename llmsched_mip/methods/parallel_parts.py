@@ -49,7 +49,7 @@ class Rounds:
         self.workers = len(parts.instance.workers)
         self.gained, self.turns = np.full(self.workers, math.inf), np.zeros(self.workers, dtype=np.int64)
         self.rate = {True: math.inf, False: math.inf}
-        self.done = 0
+        self.done = 1
         self.memory: dict[int, Any] = {}
         self.alone = False
 

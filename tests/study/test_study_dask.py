@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
 from contextlib import ExitStack
 
 import pytest
+from dask_cluster import running_cluster
 from small_studies import recorded_share, same_results, write_study
 
 from llmsched_mip.cli import main
@@ -25,28 +25,9 @@ CASES = 20
 
 @pytest.fixture
 def cluster(tmp_path):
-    """A scheduler and two worker processes over TCP: address and workers."""
-    file, processes = tmp_path / "scheduler.json", []
-
-    def run(module, *arguments):
-        line = [sys.executable, "-m", f"distributed.cli.{module}", *arguments, "--scheduler-file", str(file)]
-        processes.append(subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path))
-        return processes[-1]
-
-    run("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-    workers = [run("dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard") for _ in range(2)]
-    from distributed import Client
-
-    until = time.monotonic() + 600
-    while not file.exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    with Client(scheduler_file=str(file), timeout=30, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
-        address = client.scheduler.address
-    yield address, workers
-    for process in processes:
-        process.kill()
-        process.wait()
+    """Address and workers of a cluster over TCP."""
+    with running_cluster(tmp_path) as found:
+        yield found.address, found.workers
 
 
 def test_dask_finds_what_local_processes_find_also_when_a_worker_is_killed(tmp_path, cluster):
