@@ -25,7 +25,7 @@ FIRST_TURN_S, LONGER, MOST_TURN_S, TURN_SHARE = 1.0, 1.5, 20.0, 0.1
 COUNTED_TURN_S, COUNTED_ROUND_LOOKS, COUNTED_PATIENCE_S = 2.0, 200, 600.0
 """Where looks at the clock count: seconds of that clock for a task, looks of the caller's for a round, and real seconds
 after which a task is given up."""
-LEAST_TURN_S, ANSWER_SHARE = 0.2, 0.02
+LEAST_TURN_S, ANSWER_SHARE = 0.2, 0.05
 PATIENCE_S = 20.0
 """Beyond its time, for a task that is given to another worker, or whose kernels have to be compiled there."""
 MOST_COPIES = 4
@@ -118,7 +118,7 @@ class _Caller:
     def round(self, rounds: Rounds) -> bool:
         """One round; False where no time is left for one."""
         search, budget = self.search, self.search.budget
-        most = budget.remaining * (1.0 - ANSWER_SHARE) - self.overhead_s
+        most = budget.remaining * (1.0 - ANSWER_SHARE) - 2.0 * self.overhead_s
         if not self.counted and most < LEAST_TURN_S:
             return False
         seconds = COUNTED_TURN_S if self.counted else min(self.turn_s, most)
