@@ -67,7 +67,8 @@ class Rounds:
         by_end = np.argsort(-self.parts.values, kind="stable")
         # Those with the largest values are in groups of their own, with any of the others.
         order = np.concatenate((by_end[:groups], self.random.permutation(by_end[groups:])))
-        return [tuple(sorted(order[k::groups].tolist())) for k in range(groups)]
+        found = [tuple(sorted(order[k::groups].tolist())) for k in range(groups)]
+        return [group for group in found if any(w in busy for w in group)]
 
     def remembered(self, group: Group) -> list[Any]:
         """What programs want to know again, for each worker of a group; None for one that none has improved."""

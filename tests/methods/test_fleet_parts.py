@@ -16,7 +16,7 @@ from llmsched_mip.methods.auto import first_plan, improve_part
 from llmsched_mip.methods.fleet import fleet_from_plan
 from llmsched_mip.methods.fleet_orders import fleet_orders_from_plan
 from llmsched_mip.methods.fleet_parts import Parts
-from llmsched_mip.methods.parallel_parts import parallel_parts
+from llmsched_mip.methods.parallel_parts import Rounds, parallel_parts
 from llmsched_mip.methods.portfolio import solve
 from llmsched_mip.workload import generate
 
@@ -69,6 +69,17 @@ def test_rounds_of_tasks_help_and_repeat(objective):
     assert search.value < before or (objective == "makespan" and search.value == before)
     assert search.value == again.value and len(search.trace) == len(again.trace)
     assert evaluate(search.instance, search.plan).feasible
+
+
+def test_workers_without_requests_are_no_part():
+    few = FLEET.take([0, 1])
+    few = replace(few, workers=tuple(replace(WORKER, name=f"w{k}") for k in range(9)))
+    search = Search(few.with_objective("total_completion"), math.inf, threads=1)
+    first_plan(search)
+    rounds = Rounds(Parts(search.instance, search.plan), 0)
+    for _ in range(6):
+        for group in rounds.next(4):
+            assert rounds.parts.part(group)[0].n > 0
 
 
 def test_tasks_that_are_lost_change_nothing():
