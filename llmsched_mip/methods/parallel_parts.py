@@ -126,12 +126,13 @@ class _Caller:
         groups = rounds.next(len(search.instance.workers) if self.counted else self.pool.width())
         began = budget.elapsed
         given = [rounds.parts.part(group) for group in groups]
-        gained = self._taken(rounds, groups, given, self._outcomes(rounds, groups, given, seconds))
+        before = rounds.parts.value
+        self._take(rounds, groups, given, self._outcomes(rounds, groups, given, seconds))
         if self.counted:
             for _ in range(COUNTED_ROUND_LOOKS):
                 clock.now()
         took = budget.elapsed - began
-        rounds.rate[rounds.alone] = gained / max(took, 1e-3)
+        rounds.rate[rounds.alone] = (before - rounds.parts.value) / max(took, 1e-3)
         if search.value is None or rounds.parts.value < search.value:
             search.offer(rounds.parts.plan())
         self.overhead_s = max(0.5 * self.overhead_s, took - seconds)
@@ -153,10 +154,10 @@ class _Caller:
             return self.pool.run(run_task, tasks, COUNTED_PATIENCE_S, lambda: search.interrupted)
         return self.pool.run(run_task, tasks, 2 * seconds + PATIENCE_S, search.budget.spent)
 
-    def _taken(
+    def _take(
         self, rounds: Rounds, groups: list[Group], given: list[tuple[Instance, Plan]], outcomes: list[Outcome]
-    ) -> float:
-        """Take over what is better; by how much the values of all workers have fallen together."""
+    ) -> None:
+        """Take over what is better."""
         gains, answers = [0.0] * len(groups), 0
         for k, outcome in enumerate(outcomes):
             at = k % len(groups)
@@ -180,7 +181,6 @@ class _Caller:
             raise EngineError(f"no task had an answer, {self.lost} rounds in a row")
         for group, gain in zip(groups, gains, strict=True):
             rounds.gain(group, gain)
-        return sum(gains)
 
     def _say(self, part: str, message: str) -> None:
         """Log what went wrong elsewhere, once; at the end of the time, tasks without an answer are no failures."""
