@@ -22,6 +22,12 @@ InstancePath = Annotated[Path, typer.Argument(metavar="INSTANCE", help="Instance
 ObjectiveName = Annotated[str | None, typer.Option("--objective", metavar="NAME", help="makespan or total_completion.")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", metavar="S", help="Wall time, seconds (solve: 20).")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of random numbers, ≥ 0.")]
+EngineName = Annotated[
+    str, typer.Option("--engine", metavar="NAME", help="Where parts of several workers run: local or dask.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://node:8786.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="INSTANCE", help="Instance file to write.")]
 

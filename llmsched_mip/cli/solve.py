@@ -13,8 +13,10 @@ from llmsched_mip import clock, errors, methods
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import (
     AsJson,
+    EngineName,
     InstancePath,
     ObjectiveName,
+    Scheduler,
     Seed,
     TimeLimit,
     at_least,
@@ -23,6 +25,7 @@ from llmsched_mip.cli.arguments import (
     require_known,
 )
 from llmsched_mip.cli.interrupts import Ending
+from llmsched_mip.engines.engine import ENGINE_NAMES
 from llmsched_mip.errors import InterruptedSearchError, NoPlanError
 from llmsched_mip.io.storage import read_bytes, require_writable
 from llmsched_mip.limits import MOST_THREADS
@@ -51,12 +54,13 @@ def solve(
         typer.Option("--work", metavar="N", help="End after N looks at the clock, not seconds: repeats exactly."),
     ] = None,
     solver: Annotated[
-        str | None,
-        typer.Option("--solver", metavar="NAME", help="For the full MIP: highs, cbc or a model file of yours, .py."),
+        str | None, typer.Option("--solver", metavar="NAME", help="For the full MIP: highs, cbc or a model file, .py.")
     ] = None,
     start_path: Annotated[
         Path | None, typer.Option("--start", metavar="PLAN", help="Plan to begin with; never made worse.")
     ] = None,
+    engine: EngineName = "local",
+    scheduler: Scheduler = None,
     plan_path: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
     ] = None,
@@ -67,13 +71,13 @@ def solve(
         at_least(name, number, 0)
     at_least("--threads", threads, 1, MOST_THREADS)
     require_known("--method", method, METHODS)
+    require_known("--engine", engine, ENGINE_NAMES)
     if solver is not None and solver.endswith(".py"):
         read_bytes(solver)
     require_writable(plan_path)
-    instance = llmsched_mip.read_instance(instance_path)
-    instance = instance.with_objective(objective_name(objective, instance))
+    read = llmsched_mip.read_instance(instance_path)
+    instance = read.with_objective(objective_name(objective, read))
     limit, threads = _limit(time_limit, work), threads if work is None else 1
-    title = _title(instance, method, limit)
     with Ending() as ending, nullcontext() if work is None else clock.counting(READING_S):
         try:
             result = methods.solve(
@@ -83,17 +87,16 @@ def solve(
                 gap=gap,
                 threads=threads,
                 seed=seed,
-                log=ending.something_to_keep(console.SolveLog(title)),
+                log=ending.something_to_keep(console.SolveLog(_title(instance, method, limit))),
                 start=None if start_path is None else llmsched_mip.read_plan(start_path, instance),
+                engine=engine,
+                scheduler=scheduler,
             )
             _solved(instance, result, plan_path, as_json)
-        except NoPlanError as error:
-            _no_plan(error, instance, method, as_json)
-            if isinstance(error, InterruptedSearchError) and ending.terminated:
-                raise typer.Exit(errors.EXIT_TERMINATED) from None
-            raise
-        except KeyboardInterrupt:
-            if ending.terminated:
+        except (NoPlanError, KeyboardInterrupt) as error:
+            if isinstance(error, NoPlanError):
+                _no_plan(error, instance, method, as_json)
+            if isinstance(error, (InterruptedSearchError, KeyboardInterrupt)) and ending.terminated:
                 raise typer.Exit(errors.EXIT_TERMINATED) from None
             raise
 

@@ -10,7 +10,7 @@ import typer
 
 from llmsched_mip import study as studies
 from llmsched_mip.cli import console
-from llmsched_mip.cli.arguments import at_least, require_known
+from llmsched_mip.cli.arguments import Scheduler, at_least, require_known
 from llmsched_mip.cli.progress import watcher
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_THREADS
@@ -30,9 +30,7 @@ def study(
     jobs: Annotated[
         int | None, typer.Option("--jobs", metavar="N", help="Worker processes; default one for each core.")
     ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://node:8786.")
-    ] = None,
+    scheduler: Scheduler = None,
     export: Annotated[bool, typer.Option("--export", help="Write results.parquet and results.csv into DIR.")] = False,
 ) -> None:
     """Run many cases, each recorded as soon as it is done; --export alone writes the tables of a ledger."""

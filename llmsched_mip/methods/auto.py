@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmsched_mip import bounds, clock
 from llmsched_mip.bounds.round_patterns import improve as improve_patterns
@@ -19,14 +19,15 @@ from llmsched_mip.methods.branch_and_bound import branch_and_bound_again, branch
 from llmsched_mip.methods.chains import applies as chains_apply
 from llmsched_mip.methods.chains import chains
 from llmsched_mip.methods.fleet import applies as fleet_applies
-from llmsched_mip.methods.fleet import first_fleet, fleet
-from llmsched_mip.methods.fleet_orders import fleet_orders
+from llmsched_mip.methods.fleet import first_fleet, fleet, fleet_from_plan
+from llmsched_mip.methods.fleet_orders import fleet_orders, fleet_orders_from_plan
 from llmsched_mip.methods.full import full_if_small
 from llmsched_mip.methods.helpers import Helpers
 from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
 from llmsched_mip.methods.lists import list_schedules, orders
 from llmsched_mip.methods.mmbpp import mmbpp
 from llmsched_mip.methods.orders import list_orders, order_search
+from llmsched_mip.methods.parallel_parts import parallel_parts
 from llmsched_mip.methods.pattern import pattern
 from llmsched_mip.methods.prefill_rounds import applies as prefill_rounds_apply
 from llmsched_mip.methods.prefill_rounds import prefill_rounds
@@ -37,6 +38,7 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.serial import serial
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
 from llmsched_mip.methods.unit_round import unit_round
+from llmsched_mip.plan import Plan
 from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
@@ -62,6 +64,10 @@ SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
 BEFORE_RULES = 0.5
 """Of what is left, where one process has rules to execute that take longer than a glance."""
+PLACED_SHARE = 0.1
+"""For the first plan that a cluster goes on from."""
+CLUSTER_SHARE = 0.95
+PART_BOUNDS = ("alone", "area", "kv_volume")
 FEW_TURNS = 40_000
 """Requests times workers up to which the online rules are executed before anything else is tried."""
 LEAST_FOR_HELPERS_S = 2.0
@@ -114,9 +120,13 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
     provers = provers_of(search)
     every = Rules(search)
     few = search.instance.n * len(search.instance.workers) <= FEW_TURNS
-    first = [*([Part(every.glance_at_rules)] if few else []), *quick_makers(search)]
+    glance = [Part(every.glance_at_rules)] if few else []
+    duals = [Part(unlike_duals)] if fleet_applies(search.instance) else []
+    proofs = [Part(part.run, SLOW_SHARE * part.share) for part in provers] if processes == 1 else []
+    if search.pool is not None:
+        return [*glance, *placements(search), *proofs, Part(on_cluster, CLUSTER_SHARE), *duals, Part(long_makers)]
+    first = [*glance, *quick_makers(search)]
     if processes == 1:
-        proofs = [Part(part.run, SLOW_SHARE * part.share) for part in provers]
         return [*first, *proofs, Part(partial(before_rules, every)), Part(every.rules), Part(long_makers)]
     if process == 0:
         return [*first, Part(long_makers)]
@@ -141,6 +151,40 @@ def quick_makers(search: Search) -> list[Part]:
     if fleet_applies(instance):
         return [Part(fleet, 0.4), Part(unlike_duals), Part(list_schedules, 0.5), *small]
     return [Part(list_schedules), *small]
+
+
+def placements(search: Search) -> list[Part]:
+    """Makers of the plan of several workers that the cluster begins with."""
+    if fleet_applies(search.instance):
+        return [Part(place_fleet, 0.4)]
+    return [Part(fleet_orders, PLACED_SHARE)]
+
+
+def place_fleet(search: Search) -> None:
+    """The placements of `fleet`, without its exchanges."""
+    fleet(search, 0)
+
+
+def on_cluster(search: Search) -> None:
+    """Rounds of tasks on the cluster; if it is lost, the plan so far stays, and the failure stands in the log."""
+    if search.pool is not None:
+        parallel_parts(search, search.pool, improve_part)
+
+
+def improve_part(search: Search, memory: list[Any]) -> tuple[Plan, list[Any]]:
+    """What a task does with its workers: `fleet`, `fleet_orders`, or for one alone what `auto` would go on with."""
+    if search.plan is None:
+        raise ValueError("a part without a plan")
+    raise_bounds(search, PART_BOUNDS)
+    instance = search.instance
+    alone = len(instance.workers) == 1
+    if fleet_applies(instance) and not (alone and (slots_bind(search) or unit_round_applies(search))):
+        return fleet_from_plan(search, memory)
+    if alone:
+        long_makers(search)
+    else:
+        fleet_orders_from_plan(search)
+    return search.plan, memory
 
 
 def long_makers(search: Search) -> None:

@@ -5,11 +5,15 @@ Several workers: requests are placed by the fluid relaxation, and exchanged whil
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from llmsched_mip.algorithms.common_ends.exchange import Exchange
+from llmsched_mip.algorithms.common_ends.planner import Rule
 from llmsched_mip.algorithms.common_ends.stages import worker_plan
 from llmsched_mip.alone import alone_seconds
+from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.split import split_requests
@@ -48,7 +52,35 @@ def fleet(search: Search, steps: int = MOST_STEPS) -> None:
     search.offer(plan_of(instance, first))
     if len(instance.workers) > 1:
         best = _best_placement(search, first)
-    _improve(search, best, steps)
+    if steps > 0:
+        _improve(search, best, steps)
+
+
+def fleet_from_plan(search: Search, rules: Sequence[Rule | None]) -> tuple[Plan, list[Rule]]:
+    """Go on from the search's plan until the budget is spent: where it ends, which is not later, and its rules.
+
+    Parameters
+    ----------
+    search : Search
+        It has a plan, and `applies` to its instance.
+    rules : sequence of Rule or None
+        Of each worker, from an earlier turn, where there was one.
+    """
+    if search.plan is None:
+        raise ValueError("no plan to go on from")
+    instance, plan = search.instance, search.plan
+    exchange = Exchange(
+        instance,
+        [np.asarray(stages.requests) for stages in plan.workers],
+        search.seed,
+        [rule or Rule() for rule in rules],
+    )
+    exchange.follow(plan)
+    _improve(search, exchange, MOST_STEPS)
+    found = plan_of(instance, exchange)
+    value = evaluate(instance, found).measures.objective(instance.objective)
+    keep = search.value is None or value <= search.value
+    return found if keep else search.plan, exchange.rules
 
 
 def first_fleet(search: Search) -> None:

@@ -57,6 +57,17 @@ def fleet_orders(search: Search, turns: float = math.inf) -> None:
         share, done = min(1.0, share * LONGER), done + 1
 
 
+def fleet_orders_from_plan(search: Search) -> None:
+    """One turn of `fleet_orders` with the whole budget, from the sequences of the search's plan."""
+    if search.plan is None:
+        raise ValueError("no plan to go on from")
+    fleet = FleetSearch(search.instance, search.seed)
+    fleet.follow(search.plan)
+    whole = search.budget.or_default(DEFAULT_SECONDS)
+    _exchange(search, fleet, whole.slice(share=EXCHANGE_SHARE))
+    _anneal(search, fleet, whole)
+
+
 def _begin(search: Search, fleet: FleetSearch) -> None:
     """Take the best of the placements that there are."""
     best: tuple[float, list[IntArray]] | None = None

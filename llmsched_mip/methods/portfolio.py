@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
+from llmsched_mip.engines.dask import DaskPool
+from llmsched_mip.engines.engine import ENGINE_NAMES, EngineError, Pool
 from llmsched_mip.errors import (
     InterruptedSearchError,
     InvalidInputError,
@@ -68,7 +71,7 @@ serial_or_auto = or_auto("serial", serial)
 unit_round_or_auto = or_auto("unit-round", unit_round)
 
 
-def solve(
+def solve(  # noqa: PLR0913
     instance: Instance,
     *,
     method: str = "auto",
@@ -78,6 +81,8 @@ def solve(
     seed: int = 0,
     log: Callable[[Event], None] | None = None,
     start: Plan | None = None,
+    engine: str = "local",
+    scheduler: str | None = None,
 ) -> Result:
     """Find a plan for the instance's objective and prove a lower bound.
 
@@ -91,43 +96,70 @@ def solve(
     gap : float
         Stop at this relative gap (value - bound) / value.
     threads : int, optional
-        Of ``auto`` processes that work side by side, default as many as there are cores; with 1 nothing else is
-        started.  Of other methods threads for the solver; default: it chooses.
+        Of ``auto`` processes that work side by side, default one for each core.  Of other methods threads for the
+        solver; default: it chooses.
     seed : int
         For random choices.
     log : callable, optional
-        Called with an `Event` at every improvement of the incumbent or the bound.
+        Called with an `Event` at every improvement of plan or bound.
     start : Plan, optional
         A plan of this instance to begin with; the result is never worse.
+    engine : str
+        ``local``, or ``dask``: several workers' parts of the plan are improved by tasks on a Dask cluster.
+    scheduler : str, optional
+        Address of the cluster, e.g. ``tcp://node:8786``; without it one is started here, for ``dask``.
 
     Raises
     ------
     InvalidInputError
-        Unknown method, an option out of range, or a start that is no feasible plan of the instance.
+        Unknown method or engine, an option out of range, or a start that is no feasible plan of the instance.
     SchedulingError
-        CBC is asked for and cannot be run.
-    NoPlanError
-        Nothing found within the time limit; its `bounds` holds what was proven.
-    InterruptedSearchError
-        Ctrl-C before there was a plan; `bounds` likewise.
+        CBC cannot be run, nobody listens at `scheduler` or no cluster can be started (`EngineError`).
+    NoPlanError, InterruptedSearchError
+        Nothing found in time, or before Ctrl-C; `bounds` holds what was proven.
 
     Once there is a plan, a part that fails ends nothing (`Result.failures`).
     """
-    limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
-    chosen = _chosen(method)
     if not 0 <= gap < 1:
         raise InvalidInputError("gap", f"expected a number from 0 to 1, got {gap}")
     begun = None if start is None else _checked_start(instance, start)
     form = NormalForm.of(instance)
-    with Search(form.instance, limit, gap, threads, seed, log, form) as search:
-        try:
-            if begun is not None:
-                search.offer(form.plan_of_normal_form(begun))
-            _run(search, chosen, method != "auto")
-        except KeyboardInterrupt:
-            # A second Ctrl-C: what was found is kept.
-            search.interrupted = True
+    chosen, limit = _chosen(method), DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
+    with (
+        _cluster(engine, scheduler, method, threads) as pool,
+        Search(form.instance, limit, gap, threads, seed, log, form) as search,
+    ):
+        _search(search, pool, begun, partial(_run, search, chosen, method != "auto"))
     return _result(search)
+
+
+def _search(search: Search, pool: Pool | None, begun: Plan | None, run: Callable[[], None]) -> None:
+    """Begin with a plan where there is one, and run, on the cluster where that helps."""
+    search.pool = pool if len(search.instance.workers) > 1 else None
+    if pool is not None and search.pool is None:
+        search.note("engine dask left out: for several workers")
+    try:
+        if begun is not None:
+            search.offer(search.form.plan_of_normal_form(begun))
+        run()
+    except KeyboardInterrupt:
+        # A second Ctrl-C: what was found is kept.
+        search.interrupted = True
+
+
+def _cluster(
+    engine: str, scheduler: str | None, method: str, threads: int | None
+) -> AbstractContextManager[DaskPool | None]:
+    """The cluster that an engine stands for, or nothing."""
+    if engine not in ENGINE_NAMES:
+        raise InvalidInputError("engine", f"expected one of {', '.join(ENGINE_NAMES)}, got {engine!r}")
+    if engine == "local" and scheduler is not None:
+        raise EngineError("--scheduler goes with --engine dask")
+    if engine == "local":
+        return nullcontext()
+    if method != "auto":
+        raise InvalidInputError("engine", f"dask goes with method auto, not with {method}")
+    return DaskPool(scheduler, threads)
 
 
 def _run(search: Search, chosen: Callable[[Search], None], bounds_first: bool) -> None:

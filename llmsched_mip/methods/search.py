@@ -12,6 +12,7 @@ from typing import Any
 from llmsched_mip import clock
 from llmsched_mip.bounds import Bound
 from llmsched_mip.budget import Budget
+from llmsched_mip.engines.engine import Pool
 from llmsched_mip.errors import InvalidPlanError, error_text
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
@@ -52,6 +53,8 @@ class Search:
         given; empty where nobody has computed it.
     board : Board or None
         Where other processes of the run show what they have found.
+    pool : Pool or None
+        The cluster that runs parts of a plan of several workers.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Search:
         self.duals: dict[str, Duals] = {}
         self.interrupted = False
         self.board: Board | None = None
+        self.pool: Pool | None = None
         self._exchanged_s, self._unshown_plan, self._unshown_state = -POLL_S, False, False
         self._heard: dict[int, State] = {}
         self._reached = False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
 from contextlib import ExitStack
 
 import pytest
+from dask_cluster import running_cluster
 from small_studies import recorded_share, same_results, write_study
 
 from llmsched_mip.cli import main
@@ -25,28 +25,9 @@ CASES = 20
 
 @pytest.fixture
 def cluster(tmp_path):
-    """A scheduler and two worker processes over TCP: address and workers."""
-    file, processes = tmp_path / "scheduler.json", []
-
-    def run(module, *arguments):
-        line = [sys.executable, "-m", f"distributed.cli.{module}", *arguments, "--scheduler-file", str(file)]
-        processes.append(subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path))
-        return processes[-1]
-
-    run("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-    workers = [run("dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard") for _ in range(2)]
-    from distributed import Client
-
-    until = time.monotonic() + 600
-    while not file.exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    with Client(scheduler_file=str(file), timeout=30, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
-        address = client.scheduler.address
-    yield address, workers
-    for process in processes:
-        process.kill()
-        process.wait()
+    """Address and workers of a cluster over TCP."""
+    with running_cluster(tmp_path) as found:
+        yield found.address, found.workers
 
 
 def test_dask_finds_what_local_processes_find_also_when_a_worker_is_killed(tmp_path, cluster):
@@ -90,7 +71,7 @@ def test_an_error_of_the_cluster_is_not_a_result_of_a_case(tmp_path, capsys, mon
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("llmsched_mip.study.engines.dask.CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("llmsched_mip.engines.dask.CONNECT_SECONDS", 1.0)
     path = write_study(tmp_path, seeds=1)
     arguments = ["study", str(path), "--out", str(tmp_path / "o"), "--engine", "dask"]
     assert main([*arguments, "--scheduler", "tcp://127.0.0.1:9"]) == 2
@@ -129,7 +110,7 @@ def test_nobody_else_on_this_machine_can_use_the_cluster():
 
 
 def test_cryptography_that_is_missing_is_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("llmsched_mip.study.engines.dask.find_spec", lambda name: None)
+    monkeypatch.setattr("llmsched_mip.engines.dask.find_spec", lambda name: None)
     path = write_study(tmp_path, seeds=1)
     assert main(["study", str(path), "--out", str(tmp_path / "o"), "--engine", "dask"]) == 2
     error = capsys.readouterr().err

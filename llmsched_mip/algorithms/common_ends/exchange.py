@@ -7,12 +7,14 @@ shows when they are made.  A step relieves the worker that ends last, a trade lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from llmsched_mip.algorithms.common_ends.planner import Planner, Rule, Schedule, like, searched
 from llmsched_mip.instance import Instance
+from llmsched_mip.plan import Plan
 from llmsched_mip.timing import FloatArray, IntArray
 
 RULES = 6
@@ -45,11 +47,27 @@ class Exchange:
     requests : list of int arrays, one for each worker
         Where every request is at the beginning; each fits there.
     seed : int
+    rules : sequence of Rule, optional
+        What each worker is planned by at first.
     """
 
-    def __init__(self, instance: Instance, requests: list[IntArray], seed: int):
+    def __init__(self, instance: Instance, requests: list[IntArray], seed: int, rules: Sequence[Rule] | None = None):
         self.instance, self.random = instance, np.random.default_rng(seed)
-        self.parts = [self.planned(w, here, [Rule()]) for w, here in enumerate(requests)]
+        first = [Rule()] * len(requests) if rules is None else rules
+        self.parts = [self.planned(w, here, [rule]) for w, (here, rule) in enumerate(zip(requests, first, strict=True))]
+
+    def follow(self, plan: Plan) -> None:
+        """Take over the stages of each worker that a plan ends sooner; its requests are those of the part."""
+        d = self.instance.requests.decode_tokens
+        for w, (part, stages) in enumerate(zip(self.parts, plan.workers, strict=True)):
+            if part.planner is None or part.schedule is None or not stages.rounds.all():
+                continue
+            begins = np.repeat(np.cumsum(stages.rounds) - stages.rounds, np.diff(stages.offsets))
+            begin = np.zeros(len(d), dtype=np.int64)
+            begin[stages.requests] = begins
+            known = part.planner.known(part.schedule.rule, begin[part.requests])
+            if known.seconds < part.seconds:
+                self.parts[w] = Part(part.requests, part.planner, known)
 
     @property
     def seconds(self) -> FloatArray:
@@ -64,6 +82,11 @@ class Exchange:
         ordered = requests[np.argsort(r.decode_tokens[requests], kind="stable")]
         planner = Planner(self.instance.workers[w], r.prefill_tokens[ordered], r.decode_tokens[ordered])
         return Part(ordered, planner, min((planner.run(rule) for rule in rules), key=lambda found: found.seconds))
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The rule of each worker's schedule."""
+        return [Rule() if part.schedule is None else part.schedule.rule for part in self.parts]
 
     def search(self, w: int, trials: int) -> bool:
         """Try so many other rules on one worker; whether it ends sooner."""

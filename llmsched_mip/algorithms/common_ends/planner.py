@@ -133,6 +133,18 @@ class Planner:
         rounds, iterations = schedule(backlog, self.limits, choice, starts)
         return Schedule(rule, self._seconds(rounds, iterations, starts), starts)
 
+    def known(self, rule: Rule, starts: IntArray) -> Schedule:
+        """The schedule of starts that somebody else has found; all in one round are one prefill iteration.
+
+        Parameters
+        ----------
+        rule : Rule
+            What a search goes on from.
+        starts : int array, shape (n,)
+        """
+        rounds = int((starts + self.d).max())
+        return Schedule(rule, self._seconds(rounds, len(np.unique(starts)), starts), starts)
+
     def _seconds(self, rounds: int, iterations: int, starts: IntArray) -> float:
         """The conserved-work identity (`timing.conserved_seconds`); by levels every iteration has its own seconds."""
         prefill, decode = self.worker.prefill_time, self.worker.decode_time

@@ -64,6 +64,16 @@ class FleetSearch:
         """Begin with list schedules of these requests of each worker; each fits there."""
         self.parts = [self.listed(w, np.asarray(here)) for w, here in enumerate(requests)]
 
+    def follow(self, plan: Plan) -> None:
+        """Begin with the sequences of a plan, or with list schedules of its requests where these are better."""
+        self.begin([np.asarray(stages.requests) for stages in plan.workers])
+        for w, (part, stages) in enumerate(zip(self.parts, plan.workers, strict=True)):
+            if len(part.requests):
+                here = replace(stages, requests=np.arange(len(part.requests)))
+                alone = replace(plan, workers=(here,))
+                local = LocalSearch(self.problem(w, part.requests), Starts.of(alone), 0)
+                self.keep(w, local)
+
     @property
     def value(self) -> float:
         """Of all workers together."""

@@ -1,28 +1,17 @@
-"""Workers of a Dask cluster: one that runs already, or one that is started on this machine.
-
-A Dask scheduler runs whatever it is given.  The cluster that is started here talks TLS with a certificate made for it,
-which both sides have to show: other users of the machine reach its ports but are refused.  What a cluster at a given
-address asks for is in that user's Dask configuration (``distributed.comm.tls``).
-"""
+"""Workers of a Dask cluster: one that runs already, or one that is started on this machine (`llmsched_mip.engines`)."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+from llmsched_mip.engines.dask import connected, killed_worker, require_dask
 from llmsched_mip.errors import error_text
 from llmsched_mip.processes import cores
 from llmsched_mip.study.cases import Case
 from llmsched_mip.study.engines.engine import EngineError, Finished, Progress, Started
 from llmsched_mip.study.runner import failed_case, run_case
-
-CONNECT_SECONDS = 10.0
-ALLOWED_FAILURES = 1
 
 
 class DaskEngine:
@@ -44,15 +33,7 @@ class DaskEngine:
     def __init__(self, jobs: int | None = None, scheduler: str | None = None):
         if scheduler is not None and jobs is not None:
             raise EngineError("--jobs goes with a cluster on this machine, the one at --scheduler has its own workers")
-        try:
-            import distributed  # noqa: F401
-        except ImportError:
-            raise EngineError("--engine dask needs the package distributed: pip install 'llmsched-mip[dask]'") from None
-        if scheduler is None and find_spec("cryptography") is None:
-            raise EngineError(
-                "--engine dask needs the package cryptography, so that nobody else on this machine can use its "
-                "cluster: pip install 'llmsched-mip[dask]'"
-            )
+        require_dask(scheduler)
         self.jobs, self.scheduler = jobs or cores(), scheduler
         self._width = self.jobs
 
@@ -82,30 +63,7 @@ class DaskEngine:
 
     def _connected(self, stack: ExitStack) -> Any:
         """A client of the cluster; `stack` closes what is opened here."""
-        import dask
-        from distributed import Client, LocalCluster
-        from distributed.security import Security
-
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        try:
-            if self.scheduler is not None:
-                return stack.enter_context(Client(self.scheduler, timeout=CONNECT_SECONDS, set_as_default=False))
-            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}))
-            with _interrupts_ignored():
-                cluster = LocalCluster(
-                    n_workers=self.jobs,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=None,
-                    host="tls://127.0.0.1",
-                    security=Security.temporary(),
-                    silence_logs=logging.CRITICAL,
-                )
-            stack.enter_context(cluster)
-            return stack.enter_context(Client(cluster, set_as_default=False))
-        except (OSError, ValueError, RuntimeError) as error:
-            where = f"scheduler {self.scheduler}" if self.scheduler else "a Dask cluster on this machine"
-            raise EngineError(f"{where}: no connection: {error_text(error)}") from None
+        return connected(stack, self.scheduler, self.jobs)
 
     @staticmethod
     def _finished(case: Case, future: Any) -> Finished:
@@ -114,20 +72,7 @@ class DaskEngine:
         if future.status in ("cancelled", "lost"):
             raise EngineError("the Dask cluster gave up the cases; what was recorded is kept, continue with --resume")
         error = future.exception()
-        if type(error).__name__ == "KilledWorker":
+        if killed_worker(error):
             return Finished(case, failed_case(case, f"the worker process died more than once: {error_text(error)}"))
         # `run_case` records what a case raises: this is the cluster's, e.g. a worker without the package.
         raise EngineError(f"a Dask worker: {error_text(error)}; what was recorded is kept, continue with --resume")
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Worker processes started inside ignore Ctrl-C, which is for this process (Dask's would print tracebacks)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -6,13 +6,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from llmsched_mip.errors import SchedulingError
+from llmsched_mip.engines.engine import EngineError
 from llmsched_mip.study.cases import Case
 from llmsched_mip.study.runner import RowResult
 
-
-class EngineError(SchedulingError):
-    """An engine that can't be started or was lost; one line."""
+__all__ = ["Engine", "EngineError", "Finished", "Progress", "Started"]
 
 
 @dataclass(frozen=True)
