@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.limits import MOST_LIMIT, finite
+from llmsched_mip.limits import MOST_LIMIT, MOST_WORKERS, finite
 from llmsched_mip.requests import MAX_TOKENS
+from llmsched_mip.texts import html_table, limit_text
 from llmsched_mip.timing import DecodeTime, IntArray, LevelPrefill, PrefillTime, request_kv_peak
 from llmsched_mip.values import is_integer, is_number, require_text
 
@@ -65,6 +66,29 @@ class Worker:
     prefill_token_cap: int | None = None
     cost: Cost | None = None
 
+    def __repr__(self) -> str:
+        kv, slots = limit_text(self.kv_capacity, "tokens"), limit_text(self.slots)
+        return f"Worker({self.name!r}, slots {slots}, KV cache {kv}, {self.prefill_time!r}, {self.decode_time!r})"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """All of it in words, name and text."""
+        decode = self.decode_time
+        cost = {} if self.cost is None else self.cost.document()
+        return [
+            ("slots", limit_text(self.slots)),
+            ("KV cache", limit_text(self.kv_capacity, "tokens")),
+            ("prefill tokens in one iteration", limit_text(self.max_prefill_tokens)),
+            ("prefill iteration", self.prefill_time.text()),
+            (
+                "decode round",
+                f"{decode.base_s:g} s + {decode.per_sequence_s:g} s a request + {decode.per_kv_token_s:g} s a KV token",
+            ),
+            *((name.replace("_", " "), f"{value:g}") for name, value in cost.items()),
+        ]
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Worker {self.name}", self.rows())
+
     @property
     def max_prefill_tokens(self) -> int | None:
         """Most prompt tokens that one prefill iteration may hold: the cap or the last level."""
@@ -104,10 +128,10 @@ def copies(worker: Worker, count: int) -> tuple[Worker, ...]:
     Raises
     ------
     InvalidInputError
-        Not an integer of at least 1.
+        Not an integer from 1 to `limits.MOST_WORKERS`.
     """
-    if not (is_integer(count) and 1 <= count <= MOST_LIMIT):
-        raise InvalidInputError("workers", f"expected an integer ≥ 1, got {count!r}")
+    if not (is_integer(count) and 1 <= count <= MOST_WORKERS):
+        raise InvalidInputError("workers", f"expected an integer from 1 to {MOST_WORKERS}, got {count!r}")
     return (worker,) if count == 1 else tuple(replace(worker, name=f"{worker.name}-{k}") for k in range(count))
 
 
