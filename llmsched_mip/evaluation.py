@@ -17,7 +17,7 @@ from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.io.plan_content import sound
 from llmsched_mip.measures import Measures, Schedule, WorkerTotals, WorkerUsage, measure
 from llmsched_mip.plan import Plan, WorkerPlan
-from llmsched_mip.texts import seconds_text
+from llmsched_mip.texts import counted, seconds_text
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 from llmsched_mip.violations import Violation
 
@@ -37,7 +37,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         found = self.violations
-        state = f"{len(found)} violations, the first: {found[0]}" if found else "feasible"
+        state = f"{counted(len(found), 'violation')}, the first: {found[0]}" if found else "feasible"
         return f"Evaluation({state}, makespan {seconds_text(self.measures.makespan)} s)"
 
 
