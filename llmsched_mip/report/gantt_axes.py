@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 STALL_OPACITY = 0.3
 HATCH = "////"
+MOST_HATCHED = 500
+"""Prefill iterations of a worker that are hatched; more would take long to draw and be too narrow to see."""
 BAR_HEIGHT = 0.88
 FIRST_LANE = -0.5
 """Upper end of lane 0, so that the number of a slot stands in its middle."""
@@ -90,7 +92,10 @@ def _draw(ax: Axes, worker: dict[str, Any], top: float, lanes: int, colors: list
     tops = np.full(int(here.sum()), top)
     # Pale behind the bars and hatched before them: what is stalled keeps its colour.
     _bars(ax, span, tops, lanes, facecolors=red, linewidths=0, alpha=STALL_OPACITY, zorder=0.5)
-    _bars(ax, span, tops, lanes, facecolors="none", edgecolors=red, hatch=HATCH, linewidths=0, alpha=0.8, zorder=1.5)
+    if len(tops) <= MOST_HATCHED:
+        _bars(
+            ax, span, tops, lanes, facecolors="none", edgecolors=red, hatch=HATCH, linewidths=0, alpha=0.8, zorder=1.5
+        )
 
 
 def _bars(ax: Axes, span: tuple[Any, Any], y: Any, height: float, **style: Any) -> None:
