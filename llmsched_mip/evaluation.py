@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip import claims
+from llmsched_mip.errors import InvalidPlanError
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.io.plan_content import sound
 from llmsched_mip.measures import Measures, Schedule, WorkerTotals, WorkerUsage, measure
 from llmsched_mip.plan import Plan, WorkerPlan
+from llmsched_mip.texts import counted, seconds_text
 from llmsched_mip.timing import FloatArray, IntArray, run_kv_peak
 from llmsched_mip.violations import Violation
 
@@ -32,6 +34,11 @@ class Evaluation:
     def feasible(self) -> bool:
         """Whether the plan breaks nothing."""
         return not self.violations
+
+    def __repr__(self) -> str:
+        found = self.violations
+        state = f"{counted(len(found), 'violation')}, the first: {found[0]}" if found else "feasible"
+        return f"Evaluation({state}, makespan {seconds_text(self.measures.makespan)} s)"
 
 
 def evaluate(instance: Instance, plan: Plan) -> Evaluation:
@@ -69,6 +76,14 @@ def evaluate(instance: Instance, plan: Plan) -> Evaluation:
     measures = measure(instance, schedule, totals)
     violations += claims.check(instance, plan, measures)
     return Evaluation(schedule, measures, violations)
+
+
+def require_feasible(evaluation: Evaluation, what: str) -> None:
+    """Raise `InvalidPlanError` with the first violation and how many there are."""
+    found = evaluation.violations
+    if found:
+        more = f" (and {len(found) - 1} more, see llmsched check)" if len(found) > 1 else ""
+        raise InvalidPlanError(f"{what}: not a feasible plan: {found[0]}{more}")
 
 
 def worker_usage(instance: Instance, plan: Plan) -> list[WorkerUsage]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
 from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.requests import MAX_TOKENS, Requests
+from llmsched_mip.texts import counted, html_table
 from llmsched_mip.timing import (
     FloatArray,
     IntArray,
@@ -24,9 +27,15 @@ from llmsched_mip.timing import (
     work_seconds,
 )
 from llmsched_mip.values import require_text
-from llmsched_mip.worker import Worker, validate_worker, worker_document
+from llmsched_mip.views import VIEWS
+from llmsched_mip.worker import Worker, digested_document, validate_worker
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["MAX_TOKENS", "Instance", "Requests", "Worker"]
+
+SHOWN_KINDS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,10 +145,70 @@ class Instance:
         document = {
             "requests": requests_document(self.requests),
             "semantics": self.semantics,
-            "workers": [worker_document(worker) for worker in self.workers],
+            "workers": [digested_document(worker) for worker in self.workers],
         }
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        worker: str | os.PathLike[str] | Worker | Iterable[str | os.PathLike[str] | Worker],
+        workers: int = 1,
+        *,
+        name: str = "frame",
+        objective: str = "makespan",
+    ) -> Instance:
+        """Make an instance of the rows of a DataFrame, one request a row.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Of pandas, or what has a method ``to_pandas`` (polars, Arrow).  Columns ``prefill_tokens`` and
+            ``decode_tokens`` (integers of at least 1); and where they are there ``id`` (texts or integers, by default
+            r0, r1, ...; also as the index), ``arrival_s`` (seconds, durations, or points in time, which count from the
+            earliest), ``weight``, ``decode_lower`` and ``decode_upper`` (tokens).  Instead of a name of ours one of
+            `workload.frames.ALIASES` will do, such as ``prompt_tokens`` and ``completion_tokens``.
+        worker : str, path, Worker, or several of these
+            A deployment's name, the path of a deployment file, or a worker.
+        workers : int
+            Copies of it, where it is one.
+        name, objective : str
+            Of the instance.
+
+        Warns
+        -----
+        UserWarning
+            Names the columns that are ignored.
+
+        Raises
+        ------
+        InvalidInputError
+            One line: the column, the row (from 0), what was expected.
+        InfeasibleInstanceError
+            A request fits no worker.
+        """
+        made: Instance = VIEWS["instance_from_frame"](frame, worker, workers, name=name, objective=objective)
+        return made
+
+    def to_frame(self) -> pd.DataFrame:
+        """The requests, one a row: ``id`` and the columns of `Requests`, with which `from_frame` gives them back."""
+        return VIEWS["instance_to_frame"](self)
+
+    def __repr__(self) -> str:
+        return (
+            f"Instance({self.name!r}, {counted(self.n, 'request')}, {counted(len(self.workers), 'worker')}, "
+            f"{self.objective})"
+        )
+
+    def _repr_html_(self) -> str:
+        kinds = ", ".join(
+            f"{len(alike)} × {self.workers[alike[0]].name}" if len(alike) > 1 else self.workers[alike[0]].name
+            for alike in self.worker_kinds[:SHOWN_KINDS]
+        ) + ", ..." * (len(self.worker_kinds) > SHOWN_KINDS)
+        rows = [*self.requests.rows(), ("workers", kinds), ("objective", self.objective), ("source", self.source)]
+        return html_table(f"Instance {self.name}", rows)
 
     def with_objective(self, objective: str) -> Instance:
         """Return the instance with another objective (``makespan`` or ``total_completion``); the digest stays.

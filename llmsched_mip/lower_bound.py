@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
+from llmsched_mip.texts import seconds_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class Bound:
     value: float
     seconds: float = 0.0
     certificate: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Bound({self.name!r}, {seconds_text(self.value)} s)"
 
 
 class BoundFunction(Protocol):

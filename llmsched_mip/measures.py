@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.texts import counted, percent_text, seconds_text
 from llmsched_mip.timing import FloatArray, IntArray
 
 
@@ -24,6 +25,11 @@ class Schedule:
     decode_start_s: FloatArray
     first_token_s: FloatArray
     completion_s: FloatArray
+
+    def __repr__(self) -> str:
+        done = self.completion_s[np.isfinite(self.completion_s)]
+        last = seconds_text(float(done.max()) if len(done) else None)
+        return f"Schedule({len(done)} of {counted(len(self.worker), 'request')} complete, the last at {last} s)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,9 @@ class WorkerUsage:
     kv_first: IntArray
     kv_last: IntArray
 
+    def __repr__(self) -> str:
+        return f"WorkerUsage({self.name!r}, {counted(len(self.start_s), 'run')})"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerTotals:
@@ -90,6 +99,11 @@ class Measures:
     prefill_iterations: int
     decode_rounds: int
     kv_peak: int
+
+    def __repr__(self) -> str:
+        times = ("makespan", "total_completion", "mean_latency", "p99_latency")
+        parts = [f"{name.replace('_', ' ')} {seconds_text(getattr(self, name))} s" for name in times]
+        return f"Measures({', '.join(parts)}, utilization {percent_text(self.utilization)})"
 
     def objective(self, name: str) -> float:
         """Value of the objective ``makespan`` or ``total_completion`` in seconds."""

@@ -6,16 +6,24 @@ are indices into the instance's columns.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.texts import counted, html_table, percent_text, seconds_text
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.tolerance import meets
+from llmsched_mip.views import VIEWS
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_SHORT = reprlib.Repr()
 STATUSES = ("optimal", "feasible")
 
 
@@ -40,6 +48,11 @@ class Stage(NamedTuple):
     slots: list[int] | None
     rounds: int
     not_before_s: float = 0.0
+
+    def __repr__(self) -> str:
+        slots = None if self.slots is None else _SHORT.repr(self.slots)
+        late = f", not_before_s={self.not_before_s:g}" if self.not_before_s else ""
+        return f"Stage(requests={_SHORT.repr(self.requests)}, slots={slots}, rounds={self.rounds}{late})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +106,12 @@ class WorkerPlan:
     def __len__(self) -> int:
         return len(self.rounds)
 
+    def __repr__(self) -> str:
+        return (
+            f"WorkerPlan({self.name!r}, {counted(len(self), 'stage')}, {counted(len(self.requests), 'request')}, "
+            f"{counted(int(self.rounds.sum()), 'round')})"
+        )
+
     def __iter__(self) -> Iterator[Stage]:
         return (self.stage(k) for k in range(len(self)))
 
@@ -133,6 +152,10 @@ class Claims:
     gap: float | None = None
     bounds: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        value, bound, gap = seconds_text(self.value), seconds_text(self.bound), percent_text(self.gap, 3)
+        return f"Claims({self.status}, value {value} s, bound {bound} s, gap {gap})"
 
     @classmethod
     def of(cls, value: float, bounds: dict[str, float], seconds: float, proven: bool | None = None) -> Claims:
@@ -175,8 +198,47 @@ class Plan:
     duals: dict[str, Duals] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        stages = sum(len(stages) for stages in self.workers)
-        return f"Plan({self.instance!r}, {self.method!r}, {stages} stages on {len(self.workers)} workers)"
+        stages, workers = counted(self._stage_count, "stage"), counted(len(self.workers), "worker")
+        return f"Plan({self.instance!r}, {self.method!r}, {stages} on {workers})"
+
+    def _repr_html_(self) -> str:
+        claims = self.claims
+        rows = [
+            ("instance", self.instance),
+            ("method", self.method),
+            ("objective", self.objective),
+            ("status", claims.status),
+            ("value", f"{seconds_text(claims.value)} s"),
+            ("bound", f"{seconds_text(claims.bound)} s"),
+            ("gap", percent_text(claims.gap, 3)),
+            ("workers", str(len(self.workers))),
+            ("stages", str(self._stage_count)),
+            ("requests", str(sum(len(stages.requests) for stages in self.workers))),
+        ]
+        return html_table(f"Plan for {self.instance}", rows)
+
+    @property
+    def _stage_count(self) -> int:
+        return sum(len(stages) for stages in self.workers)
+
+    def schedule(self, instance: Instance) -> pd.DataFrame:
+        """When each request runs, a row a request; the columns are those of `Result.schedule`.
+
+        Raises
+        ------
+        InvalidPlanError
+            The plan breaks the model, or is one of another instance.
+        """
+        return VIEWS["plan_schedule"](instance, self)
+
+    def stages(self, instance: Instance) -> pd.DataFrame:
+        """What each stage holds, a row a stage; columns and errors are those of `Result.stages`."""
+        return VIEWS["plan_stages"](instance, self)
+
+    def plot(self, instance: Instance, ax: Axes | None = None, title: str | None = None) -> Axes:
+        """Draw the plan as a Gantt chart; arguments, axes and errors are those of `Result.plot`."""
+        axes: Axes = VIEWS["plot_gantt"](instance, self, ax, title)
+        return axes
 
     @classmethod
     def of(cls, instance: Instance, method: str, stages: Sequence[Sequence[Stage]]) -> Plan:

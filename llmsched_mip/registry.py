@@ -42,6 +42,9 @@ class Registry(MutableMapping[str, T], Generic[T]):
         del self._places[name]
         self._found.pop(name, None)
 
+    def __repr__(self) -> str:
+        return f"Registry({', '.join(self)})"
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.texts import counted, range_text
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.values import require_text
 
@@ -59,6 +60,25 @@ class Requests:
     def __len__(self) -> int:
         return len(self.id)
 
+    def __repr__(self) -> str:
+        """One line, however many there are."""
+        words = (f"{name} {text}" for name, text in self.rows()[1:])
+        return f"Requests({', '.join((counted(len(self), 'request'), *words))})"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What stands in the columns in a few words, name and text."""
+        rows = [("requests", str(len(self)))]
+        if len(self):
+            rows.append(("prompts", f"{_range(self.prefill_tokens)} tokens"))
+            rows.append(("outputs", f"{_range(self.decode_tokens)} tokens"))
+        if self.arrival_s.any():
+            rows.append(("arrivals", f"{_range(self.arrival_s)} s"))
+        if self.decode_lower is not None:
+            rows.append(("prediction intervals", "given"))
+        if (self.weight != 1).any():
+            rows.append(("weights", _range(self.weight)))
+        return rows
+
     def _validate(self) -> None:
         if len(set(self.id)) != len(self.id):
             counts = Counter(self.id)
@@ -103,6 +123,10 @@ class Requests:
         if not np.all(valid):
             bad = int(np.argmin(valid))
             raise InvalidInputError(f"requests.{name}[{bad}]", f"{expected}, got {values[bad]}", self.id[bad])
+
+
+def _range(values: Any) -> str:
+    return range_text((values.min(), values.max()))
 
 
 def _column(name: str, values: Any, dtype: type, n: int) -> Any:

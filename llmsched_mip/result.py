@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Measures
 from llmsched_mip.plan import Claims, Plan
-from llmsched_mip.texts import percent_text, seconds_text
+from llmsched_mip.texts import html_table, percent_text, seconds_text
+from llmsched_mip.views import VIEWS, known
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 class Event(NamedTuple):
@@ -46,6 +52,8 @@ class Result:
         Parts of the search that failed on the way.
     interrupted : bool
         Whether Ctrl-C cut the search short.
+    instance : Instance, optional
+        What was solved; pickles leave it out.
     """
 
     plan: Plan
@@ -53,6 +61,11 @@ class Result:
     trace: tuple[Event, ...] = ()
     failures: tuple[Failure, ...] = ()
     interrupted: bool = False
+    instance: Instance | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickled result is as small as its plan; `schedule` and the like are then given the instance."""
+        return {**self.__dict__, "instance": None}
 
     @property
     def _claims(self) -> Claims:
@@ -110,6 +123,68 @@ class Result:
             ("KV peak", f"{self.measures.kv_peak} tokens"),
             ("time", f"{self.seconds:.2f} s"),
         ]
+
+    def schedule(self, instance: Instance | None = None) -> pd.DataFrame:
+        """When each request runs: a row a request, in the order of the instance.
+
+        Parameters
+        ----------
+        instance : Instance, optional
+            Default: the one that was solved, which a pickle leaves out.
+
+        Returns
+        -------
+        DataFrame
+            ``request`` (id), ``worker`` (name), ``slot`` (missing where there are no slots), ``stage`` (from 0, on its
+            worker), ``arrival_s``, ``prefill_start_s``, ``prefill_end_s``, ``first_token_s``, ``completion_s``
+            (seconds from the start), ``waiting_s`` (from arrival to prefill), ``latency_s`` (from arrival to
+            completion).
+        """
+        return VIEWS["plan_schedule"](known(self.instance, instance, "schedule"), self.plan)
+
+    def stages(self, instance: Instance | None = None) -> pd.DataFrame:
+        """What each prefill iteration and the decode rounds after it hold: a row a stage, by worker and time.
+
+        Parameters
+        ----------
+        instance : Instance, optional
+            Default: the one that was solved, which a pickle leaves out.
+
+        Returns
+        -------
+        DataFrame
+            ``worker`` (name), ``stage`` (from 0), ``start_s``, ``prefill_end_s``, ``end_s`` (seconds from the start),
+            ``requests`` and ``prompt_tokens`` (of its prefill iteration), ``rounds`` (decode rounds after it),
+            ``active`` (most requests in service at once), ``kv_peak`` (most KV tokens held).
+        """
+        return VIEWS["plan_stages"](known(self.instance, instance, "stages"), self.plan)
+
+    def plot(self, ax: Axes | None = None, title: str | None = None, instance: Instance | None = None) -> Axes:
+        """Draw the plan as a Gantt chart with Matplotlib: time across, the slots of all workers down.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; by default the axes of a new figure.
+        title : str, optional
+            Default: method of the plan and name of the instance.
+        instance : Instance, optional
+            Default: the one that was solved, which a pickle leaves out.
+
+        Returns
+        -------
+        Axes
+
+        Raises
+        ------
+        SchedulingError
+            Matplotlib, which is optional, is not installed.
+        """
+        axes: Axes = VIEWS["plot_gantt"](known(self.instance, instance, "plot"), self.plan, ax, title)
+        return axes
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Result for {self.plan.instance}", self.rows())
 
     def summary(self) -> str:
         """What was found, a line a figure."""

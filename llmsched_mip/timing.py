@@ -16,6 +16,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from llmsched_mip.texts import range_text
+
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -83,6 +85,10 @@ class PrefillTime(ABC):
     def document(self) -> dict[str, Any]:
         """As plain values, the way an instance file has it."""
 
+    @abstractmethod
+    def text(self) -> str:
+        """In a few words."""
+
     def least_seconds(self, tokens: int) -> float:
         """Seconds that prefill of `tokens` prompt tokens takes at least: one iteration of the first level."""
         return float(self.levels().seconds[0] + self.prompt_seconds(tokens))
@@ -119,6 +125,9 @@ class AffinePrefill(PrefillTime):
     def scaled(self, exponent: int) -> AffinePrefill:
         return AffinePrefill(_scaled(self.base_s, exponent), _scaled(self.per_token_s, exponent))
 
+    def text(self) -> str:
+        return f"{self.base_s:g} s + {self.per_token_s:g} s a prompt token"
+
     def document(self) -> dict[str, Any]:
         return {"kind": self.kind, "base_s": float(self.base_s), "per_token_s": float(self.per_token_s)}
 
@@ -140,6 +149,9 @@ class LevelPrefill(PrefillTime):
 
     kind = "levels"
     affine = False
+
+    def __repr__(self) -> str:
+        return f"LevelPrefill({self.text()})"
 
     @property
     def max_tokens(self) -> int:
@@ -177,6 +189,9 @@ class LevelPrefill(PrefillTime):
 
     def scaled(self, exponent: int) -> LevelPrefill:
         return LevelPrefill(self.tokens, tuple(_scaled(seconds, exponent) for seconds in self.level_seconds))
+
+    def text(self) -> str:
+        return f"{len(self.tokens)} levels, {range_text(self.tokens)} tokens in {range_text(self.level_seconds)} s"
 
     def document(self) -> dict[str, Any]:
         pairs = zip(self.tokens, self.level_seconds, strict=True)

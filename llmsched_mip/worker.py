@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.limits import MOST_LIMIT, finite
+from llmsched_mip.limits import MOST_LIMIT, MOST_WORKERS, finite
 from llmsched_mip.requests import MAX_TOKENS
+from llmsched_mip.texts import html_table, limit_text
 from llmsched_mip.timing import DecodeTime, IntArray, LevelPrefill, PrefillTime, request_kv_peak
-from llmsched_mip.values import is_integer, require_text
+from llmsched_mip.values import is_integer, is_number, require_text
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What running a worker costs; each figure may be missing.  Plans and digests do not depend on it.
+
+    Parameters
+    ----------
+    price_per_hour : float, optional
+        Price of one hour of the worker, all of its GPUs together, in any one currency.
+    watts_idle, watts_busy : float, optional
+        Power drawn while no iteration runs and while one does, watts, all GPUs together.
+    """
+
+    price_per_hour: float | None = None
+    watts_idle: float | None = None
+    watts_busy: float | None = None
+
+    def document(self) -> dict[str, float]:
+        """The figures that are known, as plain values."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: float(value) for name, value in values if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +54,8 @@ class Worker:
         KV-cache size in tokens; None: no limit.
     prefill_token_cap : int or None
         Most prompt tokens in one prefill iteration; None: no limit.
+    cost : Cost, optional
+        Price and power, of no effect on plans.
     """
 
     name: str
@@ -39,6 +64,30 @@ class Worker:
     slots: int | None = None
     kv_capacity: int | None = None
     prefill_token_cap: int | None = None
+    cost: Cost | None = None
+
+    def __repr__(self) -> str:
+        kv, slots = limit_text(self.kv_capacity, "tokens"), limit_text(self.slots)
+        return f"Worker({self.name!r}, slots {slots}, KV cache {kv}, {self.prefill_time!r}, {self.decode_time!r})"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """All of it in words, name and text."""
+        decode = self.decode_time
+        cost = {} if self.cost is None else self.cost.document()
+        return [
+            ("slots", limit_text(self.slots)),
+            ("KV cache", limit_text(self.kv_capacity, "tokens")),
+            ("prefill tokens in one iteration", limit_text(self.max_prefill_tokens)),
+            ("prefill iteration", self.prefill_time.text()),
+            (
+                "decode round",
+                f"{decode.base_s:g} s + {decode.per_sequence_s:g} s a request + {decode.per_kv_token_s:g} s a KV token",
+            ),
+            *((name.replace("_", " "), f"{value:g}") for name, value in cost.items()),
+        ]
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Worker {self.name}", self.rows())
 
     @property
     def max_prefill_tokens(self) -> int | None:
@@ -48,7 +97,7 @@ class Worker:
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """All but the name: workers of one kind can stand for each other."""
+        """All but the name and the cost: workers of one kind can stand for each other."""
         return self.prefill_time, self.decode_time, self.slots, self.kv_capacity, self.prefill_token_cap
 
     def most_slots(self, requests: int) -> int:
@@ -73,6 +122,19 @@ class Worker:
         return fits
 
 
+def copies(worker: Worker, count: int) -> tuple[Worker, ...]:
+    """So many workers of one kind, named ``NAME-0``, ``NAME-1``, ...; a single one keeps its name.
+
+    Raises
+    ------
+    InvalidInputError
+        Not an integer from 1 to `limits.MOST_WORKERS`.
+    """
+    if not (is_integer(count) and 1 <= count <= MOST_WORKERS):
+        raise InvalidInputError("workers", f"expected an integer from 1 to {MOST_WORKERS}, got {count!r}")
+    return (worker,) if count == 1 else tuple(replace(worker, name=f"{worker.name}-{k}") for k in range(count))
+
+
 def validate_worker(where: str, worker: Worker) -> None:
     """Raise `InvalidInputError` for a value out of its range; field names begin with `where`."""
     if not worker.name:
@@ -94,6 +156,19 @@ def validate_worker(where: str, worker: Worker) -> None:
                 )
     if isinstance(worker.prefill_time, LevelPrefill):
         _validate_levels(f"{where}prefill_time.levels", worker.prefill_time)
+    if worker.cost is not None:
+        _validate_cost(f"{where}cost", worker.cost)
+
+
+def _validate_cost(where: str, cost: Cost) -> None:
+    for field in fields(cost):
+        value = getattr(cost, field.name)
+        if value is not None and not (is_number(value) and np.isfinite(value) and value >= 0):
+            raise InvalidInputError(f"{where}.{field.name}", f"expected a finite number ≥ 0 or null, got {value!r}")
+    if cost.watts_idle is not None and cost.watts_busy is not None and cost.watts_busy < cost.watts_idle:
+        raise InvalidInputError(
+            f"{where}.watts_busy", f"expected at least watts_idle, {cost.watts_idle:g}, got {cost.watts_busy:g}"
+        )
 
 
 def _validate_levels(where: str, prefill: LevelPrefill) -> None:
@@ -121,7 +196,13 @@ def _plain(limit: int | None) -> int | None:
 
 
 def worker_document(worker: Worker) -> dict[str, Any]:
-    """A worker as plain values, defaults filled in, times as floats."""
+    """A worker as plain values, defaults filled in, times as floats; ``cost`` is left out where nothing is known."""
+    cost = {} if worker.cost is None else {"cost": worker.cost.document()}
+    return {**digested_document(worker), **cost}
+
+
+def digested_document(worker: Worker) -> dict[str, Any]:
+    """What enters an instance's digest of a worker: all that plans depend on."""
     decode = worker.decode_time
     return {
         "name": worker.name,

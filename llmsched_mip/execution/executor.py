@@ -280,4 +280,4 @@ class Executor:
         )
         measures = measure(self.instance, schedule, [engine.totals() for engine in self.engines])
         stages = [e.record.to_worker_plan(e.view.worker.name, e.view.rounds) for e in self.engines]
-        return Outcome(policy, schedule, measures, self.evictions, seconds, stages)
+        return Outcome(policy, schedule, measures, self.evictions, seconds, stages, self.instance)

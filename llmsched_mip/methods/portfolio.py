@@ -206,7 +206,8 @@ def _result(search: Search) -> Result:
     if not search.duals and len(form.original.worker_kinds) == 1:
         search.duals = capacity_duals(form.original)
     claimed = replace(claimed, duals=search.duals)
-    return Result(claimed, evaluation.measures, tuple(search.trace), tuple(search.failures), search.interrupted)
+    trace, failures = tuple(search.trace), tuple(search.failures)
+    return Result(claimed, evaluation.measures, trace, failures, search.interrupted, form.original)
 
 
 def _chosen(method: str) -> Callable[[Search], None]:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from llmsched_mip.errors import InvalidPlanError, SchedulingError
-from llmsched_mip.evaluation import evaluate
+from llmsched_mip.evaluation import evaluate, require_feasible
 from llmsched_mip.instance import Instance
 from llmsched_mip.io.files import read_plan
 from llmsched_mip.io.storage import readable
 from llmsched_mip.plan import Plan
-from llmsched_mip.report.gantt import gantt_document, require_feasible
+from llmsched_mip.report.gantt import gantt_document
 from llmsched_mip.report.sources import Instances, is_study, plan_paths, read_plan_and_instance
 from llmsched_mip.study import read_head, read_ledger
 from llmsched_mip.tolerance import RELATIVE_TOLERANCE

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llmsched_mip.errors import InvalidPlanError
-from llmsched_mip.evaluation import Evaluation, evaluate, worker_usage
+from llmsched_mip.evaluation import Evaluation, evaluate, require_feasible, worker_usage
 from llmsched_mip.instance import Instance, Worker
 from llmsched_mip.measures import WorkerUsage
 from llmsched_mip.plan import Plan
@@ -67,14 +66,6 @@ def gantt_document(instance: Instance, plan: Plan, title: str | None = None) -> 
             for usage in worker_usage(instance, plan)
         ],
     }
-
-
-def require_feasible(evaluation: Evaluation, what: str) -> None:
-    """Raise `InvalidPlanError` with the first violation and how many there are."""
-    found = evaluation.violations
-    if found:
-        more = f" (and {len(found) - 1} more, see llmsched check)" if len(found) > 1 else ""
-        raise InvalidPlanError(f"{what}: not a feasible plan: {found[0]}{more}")
 
 
 def _digits(makespan: float) -> int:
