@@ -80,7 +80,7 @@ def workers_table(workers: Sequence[Worker]) -> str:
         ]
         decode_ms = 1000 * worker.decode_time.round_seconds(1, 0)
         rows.append([worker.name, *limits, f"{decode_ms:.2f}", f"{1000 * worker.prefill_time.seconds(1000):.1f}"])
-    return tabulate(rows, headers=head, disable_numparse=True, colalign=("left", *["right"] * 5))
+    return str(tabulate(rows, headers=head, disable_numparse=True, colalign=("left", *["right"] * 5)))
 
 
 class SolveLog:

@@ -112,7 +112,10 @@ def import_(
         raise InvalidInputError("--decode-quantile", "the length is a quantile or --decode-column, not both")
     require_writable(output)
     columns = workload.Columns(
-        prefill_column, decode_column or "decode_tokens", None if backlog else arrival_column, id_column
+        prefill_column,
+        "decode_tokens" if decode_column is None else decode_column,
+        None if backlog else arrival_column,
+        id_column,
     )
     reading = workload.Reading(
         columns,

@@ -8,6 +8,7 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Worker
 from llmsched_mip.io.files import read_worker_file
 from llmsched_mip.timing import AffinePrefill, DecodeTime
+from llmsched_mip.values import require_text
 from llmsched_mip.worker import validate_worker
 from llmsched_mip.workload.deployments import deployment, deployment_file
 from llmsched_mip.workload.fleet import Limit
@@ -70,6 +71,8 @@ def new_worker(name: str, given: NewWorker) -> tuple[Worker, str]:
     if given.decode is not None:
         worker = replace(worker, decode_time=DecodeTime(*given.decode))
     validate_worker("", worker)
+    if given.source is not None:
+        require_text("source", given.source)
     return worker, source if given.source is None else given.source
 
 

@@ -71,6 +71,8 @@ READS_STAGES = READS_PLAN[:2]
 READS_WORKER = [
     ["generate", "gsm8k-small", "--worker", BAD, "-o", "out.json"],
     ["import", "csv", "trace.csv", "--worker", BAD, "-o", "out.json"],
+    ["worker", "show", BAD],
+    ["worker", "new", "mine", "--like", BAD],
 ]
 DEPLOYMENT = {**WORKER, "name": "good", "source": "test"}
 LONG = "n" * 300
@@ -225,6 +227,28 @@ OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "--name": ["", "\udce9"],
         "--limit": NO_COUNT[:-1],
         "--slots": NO_COUNT,
+        "--workers": NO_COUNT,
+        "--kv-capacity": ["0", "-1", "x", "", "9" * 30, "engine"],
+        "--prefill-cap": ["0", "-1", "x", "", "9" * 30, "1.5"],
+        "--interval-quantile": ["0.5", "-1", "1.5", "nan", "x"],
+        "--decode-quantile": ["-1", "2", "nan", "x"],
+        "--max-tokens": NO_COUNT[:-1],
+    },
+    ("import", "batch.jsonl", "-o", "out.json", "--worker", "unit-round"): {
+        "--tokenizer": ["none.json", "folder", "good.json"],
+        "--decode-column": ["none", "", "body.none"],
+    },
+    ("worker", "new", "mine"): {
+        "--like": ["nonsense", "none.json", "folder", ""],
+        "--prefill": ["x", "1", "1:2:3", "-1:0", "nan:0", ""],
+        "--decode": ["x", "1:2:3:4", "-1", "inf", ""],
+    },
+    ("worker", "new", "mine", "--like", "unit-round"): {
+        "--slots": NO_COUNT,
+        "--kv-capacity": ["0", "x"],
+        "--prefill-cap": ["0", "x"],
+        "--output": ["folder", "none/x.json"],
+        "--source": [""],
     },
     ("export", "good.json", "-o", "out.lp"): {"--model": ["nonsense", "", "none.py", "folder.py"]},
     ("export", "good.json", "-o", "out.lp", "--model", "mmbpp"): {"--objective": ["speed"]},
@@ -249,6 +273,10 @@ CALLS: list[list[str]] = [
     ["report", "plan.json"], ["report", "good.json", "--format", "md"], ["report", "a\0b", "--format", "md"],
     ["gantt"], ["gantt", "plan.json"], ["gantt", "good.json", "-o", "out.svg"], ["schema"], ["schema", "nonsense"],
     ["schema", ""], ["schema", "instance", "plan"], ["bound", "good.json", "extra"], ["check", "a", "b", "c"],
+    ["import", "none.csv", "--worker", "unit-round", "-o", "out.json"], ["worker"], ["worker", "nonsense"],
+    ["worker", "list", "x"], ["worker", "show"], ["worker", "show", "none.json"], ["worker", "show", "nonsense"],
+    ["worker", "new"], ["worker", "new", "mine"], ["worker", "new", "", "--like", "unit-round"],
+    ["worker", "list", "--slots", "3"], ["worker", "show", "unit-round", "-o", "out.json"],
     ["solve", "good.json", "--time-limit"], ["bound", "good.json", "--json=1"], ["schema", "worker", "x"],
 ]  # fmt: skip
 
@@ -317,6 +345,7 @@ def folder(tmp_path_factory):
     instance = read_instance(place / "good.json")
     write_plan(solve(instance, method="lists", time_limit_s=5).plan, instance, place / "plan.json")
     (place / "trace.csv").write_text(TRACE)
+    (place / "batch.jsonl").write_text('{"custom_id": "a", "body": {"prompt": "x", "max_tokens": 5}}\n')
     (place / "study.toml").write_text(STUDY)
     (place / "not.json.gz").write_text("{}")
     for name in ("folder", "folder.py", *(f"dir{ending}" for ending in (".json", ".csv", ".lp", ".svg", ".html"))):
@@ -342,7 +371,7 @@ def refused(capsys, arguments, expected):
 def test_there_are_enough_cases_of_every_command():
     commands = {case.arguments[0] for case in CASES if case.arguments}
     assert commands >= {"solve", "bound", "replay", "check", "generate", "import", "export", "study", "report", "gantt",
-                        "schema"}  # fmt: skip
+                        "schema", "worker"}  # fmt: skip
     assert len(CASES) + len(LEDGERS) >= 900
 
 
