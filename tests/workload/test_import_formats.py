@@ -200,13 +200,13 @@ def test_caps_workers_and_what_does_not_fit(tmp_path, capsys):
 
 
 def test_generated_instances_keep_the_published_setting():
-    own = generate("azure-conv", 20)
-    assert own.workers[0].prefill_token_cap is None
+    drawn = generate("azure-conv", 20)
+    assert drawn.workers[0].prefill_token_cap is None
     assert generate("azure-conv", 20, worker="opt-66b-a100-tp4").workers == (
         deployment("opt-66b-a100-tp4", published=True),
     )
     capped = generate("azure-conv", 20, prefill_cap="engine", workers=3)
-    assert [w.prefill_token_cap for w in capped.workers] == [max(8192, own.requests.prefill_tokens.max())] * 3
+    assert [w.prefill_token_cap for w in capped.workers] == [max(8192, drawn.requests.prefill_tokens.max())] * 3
     with pytest.raises(SchedulingError):
         generate("mooncake-conv", 50, kv_capacity=20_000)
     assert 0 < generate("mooncake-conv", 50, kv_capacity=20_000, drop_unfit=True).n < 50
