@@ -27,7 +27,7 @@ INTERVAL = ("a-max", "a-min", "mc-sf", "lagrangian", "lagrangian-stochastic", "g
 
 def cases() -> dict[str, tuple[str, tuple[Worker, ...], str]]:
     """Name to file, workers and a line on them; the numbers of workers are ours: near, and not beyond, saturation."""
-    tp2 = deployment("llama2-70b-a100-tp2")
+    tp2 = deployment("llama2-70b-a100-tp2", published=True)
     small = replace(tp2, kv_capacity=16_492)
     azure = tuple(replace(tp2, name=f"w{k}") for k in range(5))
     return {

@@ -68,7 +68,7 @@ def _real(options: argparse.Namespace) -> None:
     for name, slots in REAL:
         instance = import_csv(
             REAL_LENGTHS,
-            deployment(name),
+            deployment(name, published=True),
             Columns(decode="decode_175b_verification"),
             slots=slots,
             name=f"gsm8k-real-{name}",

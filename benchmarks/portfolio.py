@@ -61,7 +61,7 @@ class Setup(NamedTuple):
             r = instance.requests
             instance = instance.with_requests(replace(r, arrival_s=r.arrival_s.round()))
         if self.workers > 1:
-            kinds = instance.workers if self.unit else [deployment(name) for name in FLEET]
+            kinds = instance.workers if self.unit else [deployment(name, published=True) for name in FLEET]
             instance = on_workers(instance, [kinds[k % len(kinds)] for k in range(self.workers)])
         return instance.with_objective(self.objective)
 

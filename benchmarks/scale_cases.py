@@ -52,7 +52,7 @@ def unit(family: str, count: int, objective: str) -> Instance:
 
 def long_prompts(count: int, worker: str) -> Instance:
     """The first `count` requests of mooncake-conv that fit the worker."""
-    drawn, chosen = generate("mooncake-conv", FEW_FIT * count), deployment(worker)
+    drawn, chosen = generate("mooncake-conv", FEW_FIT * count), deployment(worker, published=True)
     r = drawn.requests
     fits = chosen.fits(r.prefill_tokens, r.decode_tokens).nonzero()[0][:count]
     assert len(fits) == count
@@ -62,7 +62,7 @@ def long_prompts(count: int, worker: str) -> Instance:
 
 def fleet(family: str, count: int, workers: int) -> Instance:
     """A backlog on `workers` workers of the four kinds of `FLEET` in turn."""
-    kinds = [deployment(name) for name in FLEET]
+    kinds = [deployment(name, published=True) for name in FLEET]
     return on_workers(generate(family, count), [kinds[k % len(kinds)] for k in range(workers)])
 
 

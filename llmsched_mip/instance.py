@@ -226,21 +226,7 @@ class Instance:
 
     def take(self, order: Any) -> Instance:
         """Return the instance with the requests `order` (indices), in that order."""
-        r, order = self.requests, np.asarray(order)
-        optional = {
-            name: None if getattr(r, name) is None else getattr(r, name)[order]
-            for name in ("decode_lower", "decode_upper")
-        }
-        return self.with_requests(
-            Requests(
-                [r.id[i] for i in order],
-                r.prefill_tokens[order],
-                r.decode_tokens[order],
-                r.arrival_s[order],
-                weight=r.weight[order],
-                **optional,
-            )
-        )
+        return self.with_requests(self.requests.take(order))
 
 
 def _limits(worker: Worker) -> str:
@@ -249,9 +235,11 @@ def _limits(worker: Worker) -> str:
 
 
 def requests_document(requests: Requests) -> dict[str, Any]:
-    """Request columns as plain lists, defaults filled in (absent intervals are null)."""
+    """Request columns as plain lists, defaults filled in: absent intervals are null, absent prefix blocks left out."""
     document: dict[str, Any] = {"id": list(requests.id)}
     for name in ("arrival_s", "prefill_tokens", "decode_tokens", "decode_lower", "decode_upper", "weight"):
         values = getattr(requests, name)
         document[name] = None if values is None else values.tolist()
+    if requests.prefix_blocks is not None:
+        document["prefix_blocks"] = [blocks.tolist() for blocks in requests.prefix_blocks]
     return document

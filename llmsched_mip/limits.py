@@ -12,8 +12,8 @@ MOST_LIMIT = 2**62
 """Slots, KV tokens and prompt tokens in a limit of a worker."""
 MOST_REQUESTS = 10_000_000
 """Requests of an instance."""
-MOST_WORKERS = 1_000_000
-"""Copies of a worker."""
+MOST_WORKERS = 100_000
+"""Workers of one kind that are made at once."""
 MOST_SEEDS = 1_000_000
 """Seeds of one section of a study."""
 MOST_THREADS = 4096

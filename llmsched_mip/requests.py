@@ -33,6 +33,9 @@ class Requests:
         Prediction interval [l_i, u_i] in tokens; both or neither.  It may miss d_i.
     weight : float array, optional
         Weight ω_i > 0; default 1.
+    prefix_blocks : sequence of int arrays, optional
+        A request's prompt as the ids of its KV blocks, from the start, whole blocks alone: an array a request, whose
+        equal prefixes have equal ids.  Of no effect on plans.
     """
 
     id: Sequence[str]
@@ -42,6 +45,7 @@ class Requests:
     decode_lower: IntArray | None = None
     decode_upper: IntArray | None = None
     weight: FloatArray = None  # type: ignore[assignment]
+    prefix_blocks: Sequence[IntArray] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.id)
@@ -55,6 +59,8 @@ class Requests:
                 object.__setattr__(self, name, _column(name, getattr(self, name), np.int64, n))
         for name in ("arrival_s", "weight"):
             object.__setattr__(self, name, _column(name, getattr(self, name), np.float64, n))
+        if self.prefix_blocks is not None:
+            object.__setattr__(self, "prefix_blocks", _block_lists(self.prefix_blocks, self.id))
         self._validate()
 
     def __len__(self) -> int:
@@ -78,6 +84,22 @@ class Requests:
         if (self.weight != 1).any():
             rows.append(("weights", _range(self.weight)))
         return rows
+
+    def take(self, order: Any) -> Requests:
+        """The requests `order` (indices or a mask), in that order."""
+        order = np.arange(len(self))[np.asarray(order)]
+        blocks = self.prefix_blocks
+        lower, upper = (None if c is None else c[order] for c in (self.decode_lower, self.decode_upper))
+        return Requests(
+            [self.id[i] for i in order],
+            self.prefill_tokens[order],
+            self.decode_tokens[order],
+            self.arrival_s[order],
+            lower,
+            upper,
+            self.weight[order],
+            None if blocks is None else [blocks[i] for i in order],
+        )
 
     def _validate(self) -> None:
         if len(set(self.id)) != len(self.id):
@@ -127,6 +149,28 @@ class Requests:
 
 def _range(values: Any) -> str:
     return range_text((values.min(), values.max()))
+
+
+def _block_lists(lists: Sequence[Any], ids: Sequence[str]) -> tuple[IntArray, ...]:
+    """The block ids of each request as read-only arrays."""
+    if len(lists) != len(ids):
+        raise InvalidInputError(
+            "requests.prefix_blocks", f"expected {len(ids)} lists as in requests.id, got {len(lists)}"
+        )
+    arrays = []
+    for k, values in enumerate(lists):
+        array = np.asarray(values)
+        if array.dtype == np.int64 and array.ndim == 1 and not array.flags.writeable:
+            arrays.append(array)  # Checked before: these come from other requests.
+            continue
+        if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+            raise InvalidInputError(f"requests.prefix_blocks[{k}]", "expected a list of integers", ids[k])
+        array = array.astype(np.int64)
+        if len(array) and int(array.min()) < 0:
+            raise InvalidInputError(f"requests.prefix_blocks[{k}]", "expected integers of at least 0", ids[k])
+        array.setflags(write=False)
+        arrays.append(array)
+    return tuple(arrays)
 
 
 def _column(name: str, values: Any, dtype: type, n: int) -> Any:

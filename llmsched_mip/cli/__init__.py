@@ -27,12 +27,13 @@ COMMANDS = {
     "replay": "Execute a policy event by event and measure the schedule.",
     "check": "Validate an instance, or a plan for it: every violation, or the measures.",
     "generate": "Generate an instance of a family; equal arguments give equal files.",
-    "import": "Make an instance of a trace file on one worker.",
+    "import": "Make an instance of a trace file: CSV, Azure, BurstGPT, Mooncake, vLLM, SGLang, OpenAI batch.",
+    "worker": "List the named deployments, show one, or write a worker file of one's own.",
     "export": "Write a model for any solver, with readable names; its optimum is the best plan's value.",
     "report": "Write one self-contained page (or tables) of studies and plans: gaps, convergence, schedules.",
     "gantt": "Draw a plan: a lane a slot, a bar a request, prefill iterations, KV use and slots over time.",
     "study": "Run many cases, each recorded as soon as it is done; --export alone writes the tables of a ledger.",
-    "schema": "Print the JSON schema of instance or plan files.",
+    "schema": "Print the JSON schema of instance, plan or worker files.",
 }
 """Name of a command, which is also that of its file and its function, to its help."""
 

@@ -13,10 +13,12 @@ import typer
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.io.storage import readable
+from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.names import OBJECTIVES
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
+    from llmsched_mip.workload.fleet import Limit
 
 InstancePath = Annotated[Path, typer.Argument(metavar="INSTANCE", help="Instance file, .json or .json.gz.")]
 ObjectiveName = Annotated[str | None, typer.Option("--objective", metavar="NAME", help="makespan or total_completion.")]
@@ -30,6 +32,31 @@ Scheduler = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="INSTANCE", help="Instance file to write.")]
+
+Workers = Annotated[int, typer.Option("--workers", metavar="N", help="Number of workers of that kind.")]
+KvCapacity = Annotated[
+    str | None, typer.Option("--kv-capacity", metavar="N", help="KV tokens for the worker's; none: no limit.")
+]
+PrefillCap = Annotated[
+    str | None,
+    typer.Option(
+        "--prefill-cap",
+        metavar="N",
+        help="Most prompt tokens of a prefill iteration; none: no limit; engine: that of the named deployment.",
+    ),
+]
+DropUnfit = Annotated[bool, typer.Option("--drop-unfit", help="Leave out the requests that fit no worker.")]
+
+
+def limit_of(option: str, text: str | None) -> Limit:
+    """A number of tokens, ``none``, for a prefill cap ``engine``; None where nothing is given."""
+    words = ("none", "engine") if option == "--prefill-cap" else ("none",)
+    if text is None or text in words:
+        return text  # type: ignore[return-value]
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= MOST_LIMIT):
+        expected = f"a number of tokens from 1 to {MOST_LIMIT} or {' or '.join(words)}"
+        raise InvalidInputError(option, f"expected {expected}, got {text!r}")
+    return int(text)
 
 
 def listed(known: Iterable[str]) -> str:

@@ -69,6 +69,20 @@ def instance_text(instance: Instance) -> str:
     return f"{instance.name}: {instance.n} requests, {worker_text(instance.workers)}"
 
 
+def workers_table(workers: Sequence[Worker]) -> str:
+    """Limits and times of workers, one a line; times in milliseconds."""
+    head = ["worker", "slots", "KV tokens", "prefill cap", "decode round ms", "prefill ms, of 1000 tokens"]
+    rows = []
+    for worker in workers:
+        limits = [
+            "-" if limit is None else str(limit)
+            for limit in (worker.slots, worker.kv_capacity, worker.prefill_token_cap)
+        ]
+        decode_ms = 1000 * worker.decode_time.round_seconds(1, 0)
+        rows.append([worker.name, *limits, f"{decode_ms:.2f}", f"{1000 * worker.prefill_time.seconds(1000):.1f}"])
+    return str(tabulate(rows, headers=head, disable_numparse=True, colalign=("left", *["right"] * 5)))
+
+
 class SolveLog:
     """A line per improvement on standard error, in the manner of the logs of MIP solvers."""
 

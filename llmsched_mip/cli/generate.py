@@ -9,9 +9,20 @@ import typer
 import llmsched_mip
 from llmsched_mip import workload
 from llmsched_mip.cli import console
-from llmsched_mip.cli.arguments import Output, Seed, at_least, listed, require_known
+from llmsched_mip.cli.arguments import (
+    DropUnfit,
+    KvCapacity,
+    Output,
+    PrefillCap,
+    Seed,
+    Workers,
+    at_least,
+    limit_of,
+    listed,
+    require_known,
+)
 from llmsched_mip.io.storage import require_writable
-from llmsched_mip.limits import MOST_LIMIT, MOST_REQUESTS
+from llmsched_mip.limits import MOST_LIMIT, MOST_REQUESTS, MOST_WORKERS
 from llmsched_mip.workload import DEPLOYMENTS, FAMILIES
 
 
@@ -27,10 +38,14 @@ def generate(
         typer.Option(
             "--worker",
             metavar="PROFILE",
-            help="Deployment for the family's." + listed(DEPLOYMENTS),
+            help="Deployment or worker file for the family's." + listed(DEPLOYMENTS),
         ),
     ] = None,
     slots: Annotated[int | None, typer.Option("--slots", metavar="N", help="Slots for the worker's.")] = None,
+    workers: Workers = 1,
+    kv_capacity: KvCapacity = None,
+    prefill_cap: PrefillCap = None,
+    drop_unfit: DropUnfit = False,
     rate: Annotated[
         float | None, typer.Option("--rate", metavar="R", help="Arrivals per second; default a backlog.")
     ] = None,
@@ -52,6 +67,7 @@ def generate(
     at_least("--requests", requests, 1, MOST_REQUESTS)
     at_least("--seed", seed, 0)
     at_least("--slots", slots, 1, MOST_LIMIT)
+    at_least("--workers", workers, 1, MOST_WORKERS)
     require_writable(output)
     instance = workload.generate(
         family,
@@ -59,6 +75,10 @@ def generate(
         seed,
         worker=worker,
         slots=slots,
+        workers=workers,
+        kv_capacity=limit_of("--kv-capacity", kv_capacity),
+        prefill_cap=limit_of("--prefill-cap", prefill_cap),
+        drop_unfit=drop_unfit,
         rate=rate,
         intervals=intervals,
         predictions=predictions,

@@ -12,8 +12,8 @@ from llmsched_mip.cli import console
 from llmsched_mip.errors import InvalidInputError
 
 
-def schema(kind: Annotated[str, typer.Argument(metavar="instance|plan", help="Which file format.")]) -> None:
-    """Print the JSON schema of instance or plan files."""
-    if kind not in ("instance", "plan"):
-        raise InvalidInputError("schema", f"expected one of instance, plan, got {kind!r}")
+def schema(kind: Annotated[str, typer.Argument(metavar="instance|plan|worker", help="Which file format.")]) -> None:
+    """Print the JSON schema of instance, plan or worker files."""
+    if kind not in ("instance", "plan", "worker"):
+        raise InvalidInputError("schema", f"expected one of instance, plan, worker, got {kind!r}")
     console.emit(json.dumps(io.json_schema(kind), indent=2))

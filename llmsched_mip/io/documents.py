@@ -13,6 +13,7 @@ from llmsched_mip.limits import MOST_LIMIT
 Name = Annotated[str, Field(min_length=1)]
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
 Limit = Annotated[int, Field(ge=1, le=MOST_LIMIT)]
+BlockId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -83,9 +84,9 @@ class WorkerDocument(_Document):
 
 
 class DeploymentDocument(WorkerDocument):
-    """A named deployment: a worker and where its figures come from."""
+    """A worker file, as those of the named deployments: a worker and where its figures come from."""
 
-    source: Annotated[str, Field(min_length=1)]
+    source: Annotated[str, Field(min_length=1)] = "not said"
 
 
 class RequestsDocument(_Document):
@@ -98,6 +99,7 @@ class RequestsDocument(_Document):
     decode_lower: list[Tokens] | None = None
     decode_upper: list[Tokens] | None = None
     weight: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    prefix_blocks: list[list[BlockId]] | None = None
 
 
 class InstanceDocument(_Document):

@@ -38,6 +38,9 @@ __all__ = [
     "read_plan",
     "read_plan_claims",
     "read_worker",
+    "read_worker_file",
+    "worker_file_document",
+    "worker_file_text",
     "worker_of",
     "write_bytes",
     "write_instance",
@@ -80,24 +83,47 @@ def read_instance(path: str | os.PathLike[str]) -> Instance:
 
 
 def _array(name: str, values: list[Any] | None) -> Any:
-    if values is None or name == "id":
+    if values is None or name in ("id", "prefix_blocks"):
         return values
     return np.array(values, dtype=np.float64 if name in ("arrival_s", "weight") else np.int64)
 
 
 def read_worker(path: str | os.PathLike[str]) -> Worker:
-    """Read a named deployment: a worker in the file form of docs/problem.md, section 7, with a ``source``.
+    """Read a worker file (docs/workers.md).
 
     Raises
     ------
     UnreadableFileError, InvalidInputError
     """
-    worker = worker_of(_parse(path, "worker"))
+    return read_worker_file(path)[0]
+
+
+def read_worker_file(path: str | os.PathLike[str]) -> tuple[Worker, str]:
+    """Read a worker file: the worker, and where its figures come from.
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError
+        One line; all fields that are missing are named at once.
+    """
+    document = _parse(path, "worker")
+    worker = worker_of(document)
     try:
         validate_worker("", worker)
     except InvalidInputError as error:
         raise error.located(os.fspath(path)) from None
-    return worker
+    return worker, document.source
+
+
+def worker_file_document(worker: Worker, source: str) -> dict[str, Any]:
+    """The file form of a worker."""
+    return {"name": worker.name, "source": source, **worker_document(worker)}
+
+
+def worker_file_text(worker: Worker, source: str) -> str:
+    """A worker file, a line a field."""
+    document = worker_file_document(worker, source)
+    return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in document.items()) + "\n}\n"
 
 
 def worker_of(document: WorkerDocument) -> Worker:

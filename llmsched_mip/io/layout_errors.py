@@ -42,6 +42,11 @@ def one_line(source: str, content: bytes, kind: str, error: ValidationError) -> 
         found = _shown(first["input"])
         return UnreadableFileError(f"{source}: expected a JSON object, an llmsched-{kind} file, got {found}")
     where = _path(first)
+    missing = [_dotted(_path(e)) for e in error.errors(include_url=False) if _message(e) == "missing"]
+    if kind == "worker" and len(missing) > 1:
+        more = error.error_count() - len(missing)
+        note = f" (and {more} more {'fault' if more == 1 else 'faults'})" if more else ""
+        return InvalidInputError("", f"missing fields: {', '.join(missing)}{note}", None, source)
     more = error.error_count() - 1
     note = f" (and {more} more)" if more else ""
     return InvalidInputError(_dotted(where), _message(first) + note, _request_at(content, where), source)

@@ -11,10 +11,11 @@ from llmsched_mip.workload.registry import FAMILIES, IMPORTERS
 
 if TYPE_CHECKING:
     from llmsched_mip.workload.arrivals import with_arrivals
-    from llmsched_mip.workload.csv_traces import import_csv
-    from llmsched_mip.workload.deployments import deployment
+    from llmsched_mip.workload.deployments import deployment, deployment_file
+    from llmsched_mip.workload.fleet import Fleet, unfit_note
     from llmsched_mip.workload.generation import Setting, generate
-    from llmsched_mip.workload.importer import Columns
+    from llmsched_mip.workload.importer import Columns, Reading
+    from llmsched_mip.workload.new_worker import NewWorker, new_worker
     from llmsched_mip.workload.predictions import (
         PREDICTIONS,
         with_biased_intervals,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         with_predictions,
         with_wrong_intervals,
     )
+    from llmsched_mip.workload.traces import Imported, import_csv, import_trace
 
     __all__ = [
         "DEPLOYMENTS",
@@ -30,10 +32,18 @@ if TYPE_CHECKING:
         "IMPORTERS",
         "PREDICTIONS",
         "Columns",
+        "Fleet",
+        "Imported",
+        "NewWorker",
+        "Reading",
         "Setting",
         "deployment",
+        "deployment_file",
         "generate",
         "import_csv",
+        "import_trace",
+        "new_worker",
+        "unfit_note",
         "with_arrivals",
         "with_biased_intervals",
         "with_intervals",
@@ -46,10 +56,12 @@ else:
         __name__,
         submod_attrs={
             "arrivals": ["with_arrivals"],
-            "deployments": ["deployment"],
+            "deployments": ["deployment", "deployment_file"],
             "generation": ["Setting", "generate"],
-            "importer": ["Columns"],
-            "csv_traces": ["import_csv"],
+            "fleet": ["Fleet", "unfit_note"],
+            "new_worker": ["NewWorker", "new_worker"],
+            "importer": ["Columns", "Reading"],
+            "traces": ["Imported", "import_csv", "import_trace"],
             "predictions": [
                 "PREDICTIONS",
                 "with_biased_intervals",

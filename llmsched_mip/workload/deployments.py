@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from llmsched_mip.errors import InvalidInputError
@@ -12,13 +13,16 @@ from llmsched_mip.names import DEPLOYMENTS
 FOLDER = Path(__file__).resolve().parent.parent / "deployments"
 
 
-def deployment(name: str) -> Worker:
-    """Return a deployment by its name, or read one from a file of the same form.
+def deployment(name: str, *, published: bool = False) -> Worker:
+    """Return a deployment by its name, or read one from a worker file.
 
     Parameters
     ----------
     name : str
         One of `DEPLOYMENTS`, or the path of a ``.json`` file.
+    published : bool
+        A named deployment as families, stored instances and published results have it: without the prefill cap,
+        which came later.  A file stays as it is.
 
     Raises
     ------
@@ -28,9 +32,15 @@ def deployment(name: str) -> Worker:
         For a file that cannot be read.
     """
     if name in DEPLOYMENTS:
-        return read_worker(FOLDER / f"{name}.json")
+        worker = read_worker(FOLDER / f"{name}.json")
+        return replace(worker, prefill_token_cap=None) if published else worker
     if name.endswith((".json", ".json.gz")):
         return read_worker(name)
     raise InvalidInputError(
         "worker", f"unknown deployment {name!r}, expected one of {', '.join(DEPLOYMENTS)} or a .json file"
     )
+
+
+def deployment_file(name: str) -> Path:
+    """The worker file of a deployment, or the path that is given as one; nothing is read."""
+    return FOLDER / f"{name}.json" if name in DEPLOYMENTS else Path(name)

@@ -82,7 +82,7 @@ class LengthFamily:
         count = self.requests if requests is None else requests
         require_count(count)
         prefill, decode = self.lengths(count, seed)
-        worker = deployment(self.worker)
+        worker = deployment(self.worker, published=True)
         if self.slots is not None:
             worker = replace(worker, slots=self.slots)
         if self.kv_capacity is not None:

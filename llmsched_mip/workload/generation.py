@@ -9,6 +9,7 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance
 from llmsched_mip.workload.arrivals import with_arrivals
 from llmsched_mip.workload.deployments import deployment
+from llmsched_mip.workload.fleet import Fleet, Limit, fitting
 from llmsched_mip.workload.predictions import with_intervals, with_predictions
 from llmsched_mip.workload.registry import FAMILIES
 
@@ -22,6 +23,14 @@ class Setting(TypedDict, total=False):
         A deployment in place of the family's worker.
     slots : int, optional
         Slots in place of the worker's.
+    workers : int
+        Number of workers of that kind.
+    kv_capacity : int or "none", optional
+        KV capacity in place of the worker's, tokens.
+    prefill_cap : int, "none" or "engine", optional
+        Prefill cap in place of the published setting, which has none; "engine": that of the deployment, see `Fleet`.
+    drop_unfit : bool
+        Leave out the requests that fit no worker.
     rate, cv : float, optional
         Arrivals per second and coefficient of variation of the times between them, see `with_arrivals`;
         a backlog by default.
@@ -33,6 +42,10 @@ class Setting(TypedDict, total=False):
 
     worker: str | None
     slots: int | None
+    workers: int
+    kv_capacity: Limit
+    prefill_cap: Limit
+    drop_unfit: bool
     rate: float | None
     cv: float
     intervals: float | None
@@ -51,7 +64,7 @@ def generate(family: str, requests: int | None = None, seed: int = 0, **setting:
     seed : int
         At least 0.
     **setting
-        See `Setting`: ``worker``, ``slots``, ``rate``, ``cv``, ``intervals``, ``predictions``.
+        See `Setting`.
 
     Raises
     ------
@@ -67,9 +80,7 @@ def generate(family: str, requests: int | None = None, seed: int = 0, **setting:
     if seed < 0:
         raise InvalidInputError("seed", f"expected an integer ≥ 0, got {seed}")
     instance = FAMILIES[family](requests, seed)
-    worker, slots = setting.get("worker"), setting.get("slots")
-    if worker is not None or slots is not None:
-        instance = _on_worker(instance, worker, slots)
+    instance = _on_workers(instance, setting)
     rate = setting.get("rate")
     if rate is not None:
         instance = with_arrivals(instance, rate, seed, setting.get("cv", 1.0))
@@ -83,15 +94,27 @@ def generate(family: str, requests: int | None = None, seed: int = 0, **setting:
     return instance
 
 
-def _on_worker(instance: Instance, name: str | None, slots: int | None) -> Instance:
-    worker = instance.workers[0] if name is None else deployment(name)
+def _on_workers(instance: Instance, setting: Setting) -> Instance:
+    """The instance on other workers, as the published results have them unless something else is asked for."""
+    name, slots, count = setting.get("worker"), setting.get("slots"), setting.get("workers", 1)
+    kv, cap = setting.get("kv_capacity"), setting.get("prefill_cap")
+    worker = instance.workers[0] if name is None else deployment(name, published=True)
+    r = instance.requests
+    workers = Fleet(worker, count, slots, kv, cap).workers(r.prefill_tokens, r.decode_tokens)
+    kept, unfit = fitting(r, workers) if setting.get("drop_unfit") else (r, ())
+    if not len(kept):
+        raise InvalidInputError("worker", "no request fits it")
     changes = [] if name is None else [f"worker {name}"]
-    if slots is not None:
-        worker = replace(worker, slots=slots)
-        changes.append(f"{slots} slots")
+    changes += [f"{value} {unit}" for value, unit in ((slots, "slots"), (kv, "KV tokens")) if value is not None]
+    changes += [] if cap is None else [f"prefill cap {cap}"]
+    changes += [f"{count} workers"] if count > 1 else []
+    changes += [f"{len(kept)} fitting of {len(r)} requests"] if unfit else []
+    if not changes:
+        return instance
     return replace(
         instance,
-        name="-".join([instance.name, *(c.replace("worker ", "").replace(" ", "") for c in changes)]),
-        workers=(worker,),
+        name="-".join([instance.name, *(c.split(" of ")[0].replace("worker ", "").replace(" ", "") for c in changes)]),
+        requests=kept,
+        workers=workers,
         source=f"{instance.source} In place of the family's own: {', '.join(changes)}.",
     )

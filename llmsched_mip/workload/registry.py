@@ -26,4 +26,15 @@ FAMILIES: Registry[Family] = Registry(
     },
 )
 
-IMPORTERS: Registry[Importer] = Registry("llmsched_mip.workload", {"csv": "csv_traces:import_csv"})
+IMPORTERS: Registry[Importer] = Registry(
+    "llmsched_mip.workload",
+    {
+        "csv": "csv_traces:read_csv",
+        "azure": "csv_traces:read_azure",
+        "burstgpt": "csv_traces:read_burstgpt",
+        "mooncake": "mooncake:read_mooncake",
+        "openai-batch": "openai_batch:read_openai_batch",
+        "vllm": "benchmark_results:read_vllm",
+        "sglang": "benchmark_results:read_sglang",
+    },
+)

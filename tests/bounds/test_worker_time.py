@@ -43,7 +43,7 @@ def test_no_prices_give_a_bound_above_the_optimum(seed):
 def two_kinds(n: int, rate: float | None = None):
     instance = generate("azure-conv", n, **({} if rate is None else {"rate": rate}))
     workers = [
-        replace(deployment(name), name=f"w{k}")
+        replace(deployment(name, published=True), name=f"w{k}")
         for k, name in enumerate(("llama2-70b-a100-tp4", "opt-66b-a100-tp4", "llama2-70b-a100-tp4"))
     ]
     return replace(instance, workers=tuple(workers), objective="total_completion")

@@ -29,6 +29,7 @@ from malformed_files import (
     keys_twice,
     wrong_values,
 )
+from malformed_options import OPTIONS
 from study_ledger import four_rows
 
 from llmsched_mip.cli import main
@@ -71,6 +72,8 @@ READS_STAGES = READS_PLAN[:2]
 READS_WORKER = [
     ["generate", "gsm8k-small", "--worker", BAD, "-o", "out.json"],
     ["import", "csv", "trace.csv", "--worker", BAD, "-o", "out.json"],
+    ["worker", "show", BAD],
+    ["worker", "new", "mine", "--like", BAD],
 ]
 DEPLOYMENT = {**WORKER, "name": "good", "source": "test"}
 LONG = "n" * 300
@@ -181,61 +184,6 @@ def places() -> Iterator[Case]:
         yield Case("output ending", [*command, "out.txt"])
 
 
-NO_COUNT = ["0", "-1", "1.5", "x", "", "nan", "1e3", "9" * 30]
-OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
-    ("solve", "good.json"): {
-        "--objective": ["speed", "", "make span"],
-        "--method": ["nonsense", "", "auto:1"],
-        "--time-limit": ["-1", "nan", "inf", "x", ""],
-        "--gap": ["-0.1", "nan", "inf", "x"],
-        "--threads": NO_COUNT,
-        "--seed": ["-1", "1.5", "x", ""],
-        "--solver": ["nonsense", "none.py"],
-        "--nonsense": ["1"],
-    },
-    ("bound", "good.json"): {"--objective": ["speed"], "--time-limit": ["-1", "nan", "x"], "--nonsense": ["1"]},
-    ("replay", "good.json"): {
-        "--policy": ["nonsense", "", "plan:1", "fcfs:0", "sorted-f:zzz", "sorted-f:", "mc-sf:nan", "mc-sf:1", "mc-sf:x",
-                     "mc-sf:inf", "lagrangian-stochastic:0", "lagrangian-stochastic:nan", ":", "plan:x"],
-        "--lengths": ["all"],
-    },
-    ("replay", "good.json", "--policy", "fcfs"): {
-        "--lengths": ["all", "", "Known"],
-        "--seed": ["-1", "x", "1.5"],
-        "--nonsense": ["1"],
-    },
-    ("check",): {"--nonsense": ["1"]},
-    ("generate", "gsm8k-small", "-o", "out.json"): {
-        "--requests": NO_COUNT,
-        "--seed": ["-1", "x", "1.5"],
-        "--worker": ["nonsense", "", "none.json"],
-        "--slots": NO_COUNT,
-        "--rate": ["0", "-1", "nan", "inf", "x", "1e-320"],
-        "--intervals": ["0.5", "nan", "inf", "-1", "x"],
-        "--predictions": ["nonsense", "", "lognormal", "lognormal:x", "lognormal:-1", "lognormal:nan", "lognormal:inf",
-                          "lognormal:1:2", "biased:2", "biased:2:0", "biased:2:nan", "wrong:2:1.5", "wrong:2:nan",
-                          "wrong:0.5:0.5", "intervals:0", "intervals:inf"],
-    },
-    ("import", "csv", "trace.csv", "-o", "out.json"): {"--worker": ["nonsense", "", "none.json", "folder"]},
-    ("import", "csv", "trace.csv", "-o", "out.json", "--worker", "unit-round"): {
-        "--decode-column": ["none", ""],
-        "--prefill-column": ["none"],
-        "--arrival-column": ["none"],
-        "--id-column": ["none"],
-        "--name": ["", "\udce9"],
-        "--limit": NO_COUNT[:-1],
-        "--slots": NO_COUNT,
-    },
-    ("export", "good.json", "-o", "out.lp"): {"--model": ["nonsense", "", "none.py", "folder.py"]},
-    ("export", "good.json", "-o", "out.lp", "--model", "mmbpp"): {"--objective": ["speed"]},
-    ("study", "study.toml", "--out", "out"): {
-        "--jobs": NO_COUNT,
-        "--engine": ["nonsense", ""],
-        "--scheduler": ["tcp://127.0.0.1:9"],
-    },
-    ("report", "plan.json"): {"--format": ["nonsense", "html", ""], "--output": ["out.txt", "out"]},
-    ("gantt", "plan.json"): {"--output": ["out.txt", "out", ""]},
-}  # fmt: skip
 CALLS: list[list[str]] = [
     [], ["nonsense"], ["--nonsense"], [""], ["solve"], ["bound"], ["replay"], ["replay", "good.json"], ["check"],
     ["generate"], ["generate", "gsm8k-small"], ["generate", "nonsense", "-o", "out.json"], ["import"],
@@ -249,6 +197,10 @@ CALLS: list[list[str]] = [
     ["report", "plan.json"], ["report", "good.json", "--format", "md"], ["report", "a\0b", "--format", "md"],
     ["gantt"], ["gantt", "plan.json"], ["gantt", "good.json", "-o", "out.svg"], ["schema"], ["schema", "nonsense"],
     ["schema", ""], ["schema", "instance", "plan"], ["bound", "good.json", "extra"], ["check", "a", "b", "c"],
+    ["import", "none.csv", "--worker", "unit-round", "-o", "out.json"], ["worker"], ["worker", "nonsense"],
+    ["worker", "list", "x"], ["worker", "show"], ["worker", "show", "none.json"], ["worker", "show", "nonsense"],
+    ["worker", "new"], ["worker", "new", "mine"], ["worker", "new", "", "--like", "unit-round"],
+    ["worker", "list", "--slots", "3"], ["worker", "show", "unit-round", "-o", "out.json"],
     ["solve", "good.json", "--time-limit"], ["bound", "good.json", "--json=1"], ["schema", "worker", "x"],
 ]  # fmt: skip
 
@@ -317,6 +269,7 @@ def folder(tmp_path_factory):
     instance = read_instance(place / "good.json")
     write_plan(solve(instance, method="lists", time_limit_s=5).plan, instance, place / "plan.json")
     (place / "trace.csv").write_text(TRACE)
+    (place / "batch.jsonl").write_text('{"custom_id": "a", "body": {"prompt": "x", "max_tokens": 5}}\n')
     (place / "study.toml").write_text(STUDY)
     (place / "not.json.gz").write_text("{}")
     for name in ("folder", "folder.py", *(f"dir{ending}" for ending in (".json", ".csv", ".lp", ".svg", ".html"))):
@@ -342,7 +295,7 @@ def refused(capsys, arguments, expected):
 def test_there_are_enough_cases_of_every_command():
     commands = {case.arguments[0] for case in CASES if case.arguments}
     assert commands >= {"solve", "bound", "replay", "check", "generate", "import", "export", "study", "report", "gantt",
-                        "schema"}  # fmt: skip
+                        "schema", "worker"}  # fmt: skip
     assert len(CASES) + len(LEDGERS) >= 900
 
 

@@ -23,7 +23,7 @@ KINDS = ("llama2-70b-a100-tp2", "llama2-70b-a100-tp4", "opt-66b-a100-tp4", "llam
 
 def backlog(count, workers):
     """`count` requests on the kinds in turn."""
-    deployed = [replace(deployment(KINDS[k % len(KINDS)]), name=f"w{k}") for k in range(workers)]
+    deployed = [replace(deployment(KINDS[k % len(KINDS)], published=True), name=f"w{k}") for k in range(workers)]
     return replace(generate("azure-conv", count), workers=tuple(deployed))
 
 

@@ -25,7 +25,7 @@ def short_turns(monkeypatch):
 
 
 def fleet_of(family, objective, **options):
-    workers = tuple(replace(deployment(KINDS[k % 4]), name=f"w{k}") for k in range(5))
+    workers = tuple(replace(deployment(KINDS[k % 4], published=True), name=f"w{k}") for k in range(5))
     return replace(generate(family, 60, **options), workers=workers, objective=objective)
 
 
