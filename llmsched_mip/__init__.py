@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from llmsched_mip.plan import Plan, Stage
     from llmsched_mip.result import Result
     from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
+    from llmsched_mip.worker import Cost
     from llmsched_mip.workload import deployment, generate
 
     __all__ = [
         "AffinePrefill",
+        "Cost",
         "DecodeTime",
         "Evaluation",
         "Instance",
@@ -61,6 +63,7 @@ else:
             "plan": ["Plan", "Stage"],
             "result": ["Result"],
             "timing": ["AffinePrefill", "DecodeTime", "LevelPrefill"],
+            "worker": ["Cost"],
             "workload": ["deployment", "generate"],
         },
     )

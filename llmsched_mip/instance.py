@@ -24,7 +24,7 @@ from llmsched_mip.timing import (
     work_seconds,
 )
 from llmsched_mip.values import require_text
-from llmsched_mip.worker import Worker, validate_worker, worker_document
+from llmsched_mip.worker import Worker, digested_document, validate_worker
 
 __all__ = ["MAX_TOKENS", "Instance", "Requests", "Worker"]
 
@@ -136,7 +136,7 @@ class Instance:
         document = {
             "requests": requests_document(self.requests),
             "semantics": self.semantics,
-            "workers": [worker_document(worker) for worker in self.workers],
+            "workers": [digested_document(worker) for worker in self.workers],
         }
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

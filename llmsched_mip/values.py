@@ -14,6 +14,11 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python or NumPy; true and false are not."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def require_text(where: str, value: Any, least: int = 1) -> None:
     """Raise `InvalidInputError` for what is no text of at least that length, or none that a file can hold."""
     if not isinstance(value, str) or len(value) < least:

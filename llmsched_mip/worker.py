@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,29 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_LIMIT, finite
 from llmsched_mip.requests import MAX_TOKENS
 from llmsched_mip.timing import DecodeTime, IntArray, LevelPrefill, PrefillTime, request_kv_peak
-from llmsched_mip.values import is_integer, require_text
+from llmsched_mip.values import is_integer, is_number, require_text
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What running a worker costs; each figure may be missing.  Plans and digests do not depend on it.
+
+    Parameters
+    ----------
+    price_per_hour : float, optional
+        Price of one hour of the worker, all of its GPUs together, in any one currency.
+    watts_idle, watts_busy : float, optional
+        Power drawn while no iteration runs and while one does, watts, all GPUs together.
+    """
+
+    price_per_hour: float | None = None
+    watts_idle: float | None = None
+    watts_busy: float | None = None
+
+    def document(self) -> dict[str, float]:
+        """The figures that are known, as plain values."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: float(value) for name, value in values if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,8 @@ class Worker:
         KV-cache size in tokens; None: no limit.
     prefill_token_cap : int or None
         Most prompt tokens in one prefill iteration; None: no limit.
+    cost : Cost, optional
+        Price and power, of no effect on plans.
     """
 
     name: str
@@ -39,6 +63,7 @@ class Worker:
     slots: int | None = None
     kv_capacity: int | None = None
     prefill_token_cap: int | None = None
+    cost: Cost | None = None
 
     @property
     def max_prefill_tokens(self) -> int | None:
@@ -48,7 +73,7 @@ class Worker:
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """All but the name: workers of one kind can stand for each other."""
+        """All but the name and the cost: workers of one kind can stand for each other."""
         return self.prefill_time, self.decode_time, self.slots, self.kv_capacity, self.prefill_token_cap
 
     def most_slots(self, requests: int) -> int:
@@ -94,6 +119,19 @@ def validate_worker(where: str, worker: Worker) -> None:
                 )
     if isinstance(worker.prefill_time, LevelPrefill):
         _validate_levels(f"{where}prefill_time.levels", worker.prefill_time)
+    if worker.cost is not None:
+        _validate_cost(f"{where}cost", worker.cost)
+
+
+def _validate_cost(where: str, cost: Cost) -> None:
+    for field in fields(cost):
+        value = getattr(cost, field.name)
+        if value is not None and not (is_number(value) and np.isfinite(value) and value >= 0):
+            raise InvalidInputError(f"{where}.{field.name}", f"expected a finite number ≥ 0 or null, got {value!r}")
+    if cost.watts_idle is not None and cost.watts_busy is not None and cost.watts_busy < cost.watts_idle:
+        raise InvalidInputError(
+            f"{where}.watts_busy", f"expected at least watts_idle, {cost.watts_idle:g}, got {cost.watts_busy:g}"
+        )
 
 
 def _validate_levels(where: str, prefill: LevelPrefill) -> None:
@@ -121,7 +159,13 @@ def _plain(limit: int | None) -> int | None:
 
 
 def worker_document(worker: Worker) -> dict[str, Any]:
-    """A worker as plain values, defaults filled in, times as floats."""
+    """A worker as plain values, defaults filled in, times as floats; ``cost`` is left out where nothing is known."""
+    cost = {} if worker.cost is None else {"cost": worker.cost.document()}
+    return {**digested_document(worker), **cost}
+
+
+def digested_document(worker: Worker) -> dict[str, Any]:
+    """What enters an instance's digest of a worker: all that plans depend on."""
     decode = worker.decode_time
     return {
         "name": worker.name,

@@ -6,9 +6,10 @@ import random
 
 from hypothesis import strategies as st
 
-from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Plan, Requests, Stage, Worker
+from llmsched_mip import AffinePrefill, Cost, DecodeTime, Instance, LevelPrefill, Plan, Requests, Stage, Worker
 
 COEFFICIENT = st.floats(0.0, 2.0, allow_subnormal=False)
+AMOUNT = st.none() | st.floats(0, 50)
 BASE = st.floats(0.01, 2.0)
 
 
@@ -41,6 +42,7 @@ def workers(draw, name: str, most_prefill: int, most_total: int, fits: bool):
         draw(st.none() | st.integers(1, 4)),
         draw(st.none() | st.integers(total, total + 25)),
         draw(st.none() | st.integers(least, least + 10)),
+        draw(st.none() | st.builds(Cost, AMOUNT, st.none() | st.floats(0, 60), st.none() | st.floats(60, 400))),
     )
 
 

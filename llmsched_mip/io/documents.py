@@ -14,6 +14,7 @@ Name = Annotated[str, Field(min_length=1)]
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
 Limit = Annotated[int, Field(ge=1, le=MOST_LIMIT)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -61,6 +62,14 @@ class DecodeDocument(_Document):
     per_kv_token_s: Seconds = 0.0
 
 
+class CostDocument(_Document):
+    """Price and power of a worker, all its GPUs together; plans do not depend on it."""
+
+    price_per_hour: Amount | None = None
+    watts_idle: Amount | None = None
+    watts_busy: Amount | None = None
+
+
 class WorkerDocument(_Document):
     """One worker."""
 
@@ -70,6 +79,7 @@ class WorkerDocument(_Document):
     prefill_token_cap: Limit | None = None
     prefill_time: Annotated[AffineDocument | LevelsDocument, Field(discriminator="kind")]
     decode_time: DecodeDocument
+    cost: CostDocument | None = None
 
 
 class DeploymentDocument(WorkerDocument):

@@ -29,7 +29,7 @@ from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.plan import Claims, Duals, Plan, WorkerPlan
 from llmsched_mip.result import Result
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
-from llmsched_mip.worker import validate_worker, worker_document
+from llmsched_mip.worker import Cost, validate_worker, worker_document
 
 __all__ = [
     "json_schema",
@@ -109,7 +109,9 @@ def worker_of(document: WorkerDocument) -> Worker:
     else:
         prefill = AffinePrefill(document.prefill_time.base_s, document.prefill_time.per_token_s)
     decode = DecodeTime(**document.decode_time.__dict__)
-    return Worker(document.name, prefill, decode, document.slots, document.kv_capacity, document.prefill_token_cap)
+    cost = None if document.cost is None else Cost(**document.cost.__dict__)
+    limits = document.slots, document.kv_capacity, document.prefill_token_cap
+    return Worker(document.name, prefill, decode, *limits, cost)
 
 
 def instance_document(instance: Instance) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from llmsched_mip import AffinePrefill, DecodeTime, Instance, LevelPrefill, Plan, Requests, Stage, Worker
+from llmsched_mip import AffinePrefill, Cost, DecodeTime, Instance, LevelPrefill, Plan, Requests, Stage, Worker
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.plan import WorkerPlan, relative_gap
 
@@ -74,6 +76,16 @@ def test_wrong_values(make, message):
             Worker("w", WORKER.prefill_time, DecodeTime(1, np.inf)),
             "workers[0].decode_time.per_sequence_s: exp",
         ),
+        (
+            replace(WORKER, cost=Cost(-1)),
+            "workers[0].cost.price_per_hour: expected a finite number ≥ 0 or null, got -1",
+        ),
+        (
+            replace(WORKER, cost=Cost(True)),
+            "workers[0].cost.price_per_hour: expected a finite number ≥ 0 or null, got T",
+        ),
+        (replace(WORKER, cost=Cost(1, np.inf)), "workers[0].cost.watts_idle: expected a finite number"),
+        (replace(WORKER, cost=Cost(1, 50, 40)), "workers[0].cost.watts_busy: expected at least watts_idle, 50, got 40"),
         (
             Worker("w", LevelPrefill((), ()), DecodeTime(1)),
             "workers[0].prefill_time.levels: expected at least",
@@ -166,3 +178,10 @@ def test_another_objective_is_one_that_there_is():
     assert instance.with_objective("total_completion").digest == instance.digest
     with pytest.raises(InvalidInputError, match="objective: expected one of makespan, total_completion"):
         instance.with_objective("speed")
+
+
+def test_cost_is_no_part_of_the_problem():
+    priced = replace(WORKER, cost=Cost(price_per_hour=2.5, watts_idle=60, watts_busy=300))
+    plain, with_cost = Instance("n", requests(), (WORKER,)), Instance("n", requests(), (priced,))
+    assert with_cost.digest == plain.digest
+    assert priced.kind == WORKER.kind and priced != WORKER
