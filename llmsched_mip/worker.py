@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,19 @@ class Worker:
         if self.max_prefill_tokens is not None:
             fits &= prefill_tokens <= self.max_prefill_tokens
         return fits
+
+
+def copies(worker: Worker, count: int) -> tuple[Worker, ...]:
+    """So many workers of one kind, named ``NAME-0``, ``NAME-1``, ...; a single one keeps its name.
+
+    Raises
+    ------
+    InvalidInputError
+        Not an integer of at least 1.
+    """
+    if not (is_integer(count) and 1 <= count <= MOST_LIMIT):
+        raise InvalidInputError("workers", f"expected an integer ≥ 1, got {count!r}")
+    return (worker,) if count == 1 else tuple(replace(worker, name=f"{worker.name}-{k}") for k in range(count))
 
 
 def validate_worker(where: str, worker: Worker) -> None:
