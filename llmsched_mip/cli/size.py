@@ -32,6 +32,23 @@ MOST_COST = 1e9
 HEAD = ["workers", "at least", "plan", "deadline"]
 COSTS = {"gpu_hours": "GPU h", "price": "price", "energy_kwh": "kWh"}
 
+Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="Processes of a search.")]
+Gpus = Annotated[int, typer.Option("--gpus", metavar="N", help="GPUs of one worker, for GPU hours.")]
+Price = Annotated[float | None, typer.Option("--price-per-hour", metavar="P", help="Of one worker, for the file's.")]
+WattsIdle = Annotated[
+    float | None, typer.Option("--watts-idle", metavar="W", help="Of one worker that waits, for the file's.")
+]
+WattsBusy = Annotated[
+    float | None, typer.Option("--watts-busy", metavar="W", help="Of one worker at work, for the file's.")
+]
+PlanPath = Annotated[Path | None, typer.Option("--plan", metavar="PLAN", help="Plan of the fewest workers, to write.")]
+FleetPath = Annotated[
+    Path | None, typer.Option("--fleet", metavar="INSTANCE", help="Instance with the fewest workers, to write.")
+]
+ChartPath = Annotated[
+    Path | None, typer.Option("--chart", metavar="FILE", help="Picture to write: .svg, .png or .pdf.")
+]
+
 
 def size(
     instance_path: InstancePath,
@@ -47,26 +64,14 @@ def size(
     time_limit: Annotated[
         float, typer.Option("--time-limit", metavar="S", help="Wall time for all plans, seconds.")
     ] = sizing.DEFAULT_TIME_LIMIT_S,
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="Processes of a search.")] = None,
-    gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="GPUs of one worker, for GPU hours.")] = 1,
-    price_per_hour: Annotated[
-        float | None, typer.Option("--price-per-hour", metavar="P", help="Of one worker, for the file's.")
-    ] = None,
-    watts_idle: Annotated[
-        float | None, typer.Option("--watts-idle", metavar="W", help="Of one worker that waits, for the file's.")
-    ] = None,
-    watts_busy: Annotated[
-        float | None, typer.Option("--watts-busy", metavar="W", help="Of one worker at work, for the file's.")
-    ] = None,
-    plan_path: Annotated[
-        Path | None, typer.Option("--plan", metavar="PLAN", help="Plan of the fewest workers, to write.")
-    ] = None,
-    fleet_path: Annotated[
-        Path | None, typer.Option("--fleet", metavar="INSTANCE", help="Instance with the fewest workers, to write.")
-    ] = None,
-    chart_path: Annotated[
-        Path | None, typer.Option("--chart", metavar="FILE", help="Picture to write: .svg, .png or .pdf.")
-    ] = None,
+    threads: Threads = None,
+    gpus: Gpus = 1,
+    price_per_hour: Price = None,
+    watts_idle: WattsIdle = None,
+    watts_busy: WattsBusy = None,
+    plan_path: PlanPath = None,
+    fleet_path: FleetPath = None,
+    chart_path: ChartPath = None,
     as_json: AsJson = False,
 ) -> None:
     """How many workers a deadline takes: the fewest with a plan, the most that provably cannot, cost and energy."""
@@ -85,9 +90,8 @@ def size(
         require_writable(path)
     instance = llmsched_mip.read_instance(instance_path)
     counted = _only_worker(instance) if worker is None else workload.deployment(worker)
-    cost = _cost(counted, given)
     with Ending() as ending:
-        found = sizing.size(instance, counted, deadline_s, time_limit_s=time_limit, threads=threads, log=_log)
+        found = sizing.size(instance, counted, deadline_s, time_limit_s=time_limit, threads=threads, log=console.note)
     best = found.best
     if best is not None and best.result is not None:
         fleet = sizing.fleet_of(instance, counted, best.workers)
@@ -95,7 +99,7 @@ def size(
             llmsched_mip.write_instance(fleet, fleet_path)
         if plan_path is not None:
             llmsched_mip.write_plan(best.result.plan, fleet, plan_path)
-    costs = _costs(instance, counted, found, cost, gpus)
+    costs = _costs(instance, counted, found, _cost(counted, given), gpus)
     if chart_path is not None:
         title = f"{instance.name} on {counted.name}"
         write_bytes(chart_path, report.size_chart(found, title, chart_path.suffix))
@@ -106,10 +110,6 @@ def size(
     if best is None:
         code = errors.EXIT_TERMINATED if ending.terminated else errors.EXIT_INTERRUPTED
         raise typer.Exit(code if ending.number else errors.EXIT_NO_PLAN)
-
-
-def _log(line: str) -> None:
-    console.note(line)
 
 
 def _only_worker(instance: Instance) -> Worker:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
 from llmsched_mip.durations import duration_text
 from llmsched_mip.engines.sizing import Sizing
 from llmsched_mip.report.palette import BLUE, GREEN, GREY, VERMILION
@@ -23,10 +27,6 @@ def size_chart(sizing: Sizing, title: str, ending: str) -> bytes:
     title : str
     ending : str
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
-
     # What is far from the answer would make the rest of the picture flat.
     centre = sizing.fewest or sizing.impossible + 1
     steps = [step for step in sizing.steps if centre / 2 <= step.workers <= 2 * centre]
@@ -68,16 +68,16 @@ def size_chart(sizing: Sizing, title: str, ending: str) -> bytes:
     axes.set(xlabel="workers", ylabel=f"time to serve all requests ({unit})", title=title)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False)
-    return _bytes(matplotlib, figure, ending)
+    return _bytes(figure, ending)
 
 
 def _deadline(sizing: Sizing) -> str:
     return f"deadline {duration_text(sizing.deadline_s)}"
 
 
-def _bytes(matplotlib: Any, figure: Any, ending: str) -> bytes:
+def _bytes(figure: Figure, ending: str) -> bytes:
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "llmsched", "svg.fonttype": "none"}):
-        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending, {})
+        metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending, {})
         figure.savefig(content, format=ending[1:], dpi=150, metadata=metadata)
     return content.getvalue()

@@ -1,0 +1,91 @@
+"""Options with values that are refused, and calls that are incomplete or have too much."""
+
+from __future__ import annotations
+
+LONG = "n" * 300
+NO_COUNT = ["0", "-1", "1.5", "x", "", "nan", "1e3", "9" * 30]
+OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
+    ("solve", "good.json"): {
+        "--objective": ["speed", "", "make span"],
+        "--method": ["nonsense", "", "auto:1"],
+        "--time-limit": ["-1", "nan", "inf", "x", ""],
+        "--gap": ["-0.1", "nan", "inf", "x"],
+        "--threads": NO_COUNT,
+        "--seed": ["-1", "1.5", "x", ""],
+        "--solver": ["nonsense", "none.py"],
+        "--nonsense": ["1"],
+    },
+    ("bound", "good.json"): {"--objective": ["speed"], "--time-limit": ["-1", "nan", "x"], "--nonsense": ["1"]},
+    ("replay", "good.json"): {
+        "--policy": ["nonsense", "", "fcfs:1", "sorted-f:zzz", "sorted-f:", "mc-sf:nan", "mc-sf:1", "mc-sf:x",
+                     "mc-sf:inf", "lagrangian-stochastic:0", "lagrangian-stochastic:nan", ":", "plan:x"],
+        "--lengths": ["all"],
+    },
+    ("replay", "good.json", "--policy", "fcfs"): {
+        "--lengths": ["all", "", "Known"],
+        "--seed": ["-1", "x", "1.5"],
+        "--nonsense": ["1"],
+    },
+    ("check",): {"--nonsense": ["1"]},
+    ("generate", "gsm8k-small", "-o", "out.json"): {
+        "--requests": NO_COUNT,
+        "--seed": ["-1", "x", "1.5"],
+        "--worker": ["nonsense", "", "none.json"],
+        "--slots": NO_COUNT,
+        "--rate": ["0", "-1", "nan", "inf", "x", "1e-320"],
+        "--intervals": ["0.5", "nan", "inf", "-1", "x"],
+        "--predictions": ["nonsense", "", "lognormal", "lognormal:x", "lognormal:-1", "lognormal:nan", "lognormal:inf",
+                          "lognormal:1:2", "biased:2", "biased:2:0", "biased:2:nan", "wrong:2:1.5", "wrong:2:nan",
+                          "wrong:0.5:0.5", "intervals:0", "intervals:inf"],
+    },
+    ("import", "csv", "trace.csv", "-o", "out.json"): {"--worker": ["nonsense", "", "none.json", "folder"]},
+    ("import", "csv", "trace.csv", "-o", "out.json", "--worker", "unit-round"): {
+        "--decode-column": ["none", ""],
+        "--prefill-column": ["none"],
+        "--arrival-column": ["none"],
+        "--id-column": ["none"],
+        "--name": ["", "\udce9"],
+        "--limit": NO_COUNT[:-1],
+        "--slots": NO_COUNT,
+    },
+    ("export", "good.json", "-o", "out.lp"): {"--model": ["nonsense", "", "none.py", "folder.py"]},
+    ("export", "good.json", "-o", "out.lp", "--model", "mmbpp"): {"--objective": ["speed"]},
+    ("study", "study.toml", "--out", "out"): {
+        "--jobs": NO_COUNT,
+        "--engine": ["nonsense", ""],
+        "--scheduler": ["tcp://127.0.0.1:9"],
+    },
+    ("report", "plan.json"): {"--format": ["nonsense", "html", ""], "--output": ["out.txt", "out"]},
+    ("gantt", "plan.json"): {"--output": ["out.txt", "out", ""]},
+    ("handover", "plan.json", "-o", "out.csv"): {"--format": ["nonsense", "", "openai-batch"]},
+    ("handover", "plan.json", "-o", "out", "--format", "openai-batch"): {"--input": ["none.jsonl", "good.json"]},
+    ("size", "good.json"): {"--deadline": ["", "8x", "-1", "0", "nan", "inf", "1h1h"]},
+    ("size", "good.json", "--deadline", "8h"): {
+        "--worker": ["nonsense", "none.json"],
+        "--time-limit": ["-1", "nan", "x"],
+        "--threads": NO_COUNT,
+        "--gpus": NO_COUNT,
+        "--price-per-hour": ["-1", "nan", "inf", "x"],
+        "--watts-idle": ["-1", "nan"],
+        "--watts-busy": ["-1", "nan"],
+        "--chart": ["out.txt", "out"],
+    },
+    ("read-solution", "good.json", "good.json"): {"--model": ["nonsense", "", "none.py", "mmbpp", "round_indexed"]},
+}  # fmt: skip
+CALLS: list[list[str]] = [
+    [], ["nonsense"], ["--nonsense"], [""], ["solve"], ["bound"], ["replay"], ["replay", "good.json"], ["check"],
+    ["generate"], ["generate", "gsm8k-small"], ["generate", "nonsense", "-o", "out.json"], ["import"],
+    ["import", "csv"], ["import", "csv", "trace.csv"], ["import", "nonsense", "trace.csv", "--worker", "unit-round",
+    "-o", "out.json"], ["import", "csv", "trace.csv", "--worker", "unit-round"], ["export"], ["export", "good.json"],
+    ["export", "good.json", "--model", "mmbpp"], ["study"], ["study", "study.toml"], ["study", "--out", "out"],
+    ["study", "study.toml", "--out", "good.json"], ["study", "study.toml", "--out", LONG],
+    ["study", "study.toml", "--out", "a\0b"], ["study", "study.toml", "--out", "good.json/x"],
+    ["study", "--export", "--out", "folder"], ["study", "--export", "--out", "none"],
+    ["study", "--export", "--out", LONG], ["report"], ["report", "none"], ["report", "folder"], ["report", LONG],
+    ["report", "plan.json"], ["report", "good.json", "--format", "md"], ["report", "a\0b", "--format", "md"],
+    ["handover"], ["handover", "plan.json", "--format", "csv"], ["size"], ["size", "good.json"], ["read-solution"],
+    ["read-solution", "good.json"], ["read-solution", "good.json", "none.sol", "--model", "mmbpp"],
+    ["gantt"], ["gantt", "plan.json"], ["gantt", "good.json", "-o", "out.svg"], ["schema"], ["schema", "nonsense"],
+    ["schema", ""], ["schema", "instance", "plan"], ["bound", "good.json", "extra"], ["check", "a", "b", "c"],
+    ["solve", "good.json", "--time-limit"], ["bound", "good.json", "--json=1"], ["schema", "worker", "x"],
+]  # fmt: skip
