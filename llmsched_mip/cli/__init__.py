@@ -32,6 +32,9 @@ COMMANDS = {
     "export": "Write a model for any solver, with readable names; its optimum is the best plan's value.",
     "report": "Write one self-contained page (or tables) of studies and plans: gaps, convergence, schedules.",
     "gantt": "Draw a plan: a lane a slot, a bar a request, prefill iterations, KV use and slots over time.",
+    "handover": "Hand over a plan's order: a table, priorities for vLLM, or a batch file's lines, one file a worker.",
+    "size": "How many workers a deadline takes: the fewest with a plan, the most that provably cannot, cost.",
+    "read-solution": "Read the solution of an exported model, solved elsewhere, as a plan.",
     "study": "Run many cases, each recorded as soon as it is done; --export alone writes the tables of a ledger.",
     "schema": "Print the JSON schema of instance, plan or worker files.",
 }
@@ -40,7 +43,7 @@ COMMANDS = {
 
 def _command(name: str) -> Any:
     """The command of the file of this name (``import_.py`` for ``import``, which Python has taken)."""
-    place = name + "_" * iskeyword(name)
+    place = name.replace("-", "_") + "_" * iskeyword(name)
     alone = typer.Typer(add_completion=False)
     alone.command(name, help=COMMANDS[name])(getattr(import_module(f"{__name__}.{place}"), place))
     return typer.main.get_command(alone)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from llmsched_mip.methods.exported import model_for_export
     from llmsched_mip.methods.portfolio import QUICK_BOUNDS, SLOW_BOUNDS, SOLVERS, solve
     from llmsched_mip.methods.search import Search
+    from llmsched_mip.methods.solution_plan import plan_of_solution
 
     __all__ = [
         "DEFAULT_TIME_LIMIT_S",
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         "SOLVERS",
         "Search",
         "model_for_export",
+        "plan_of_solution",
         "solve",
     ]
 else:
@@ -30,6 +32,7 @@ else:
             "exported": ["model_for_export"],
             "portfolio": ["QUICK_BOUNDS", "SLOW_BOUNDS", "SOLVERS", "solve"],
             "search": ["Search"],
+            "solution_plan": ["plan_of_solution"],
         },
     )
     __all__ += ["DEFAULT_TIME_LIMIT_S", "METHODS"]

@@ -138,6 +138,14 @@ def build_user_model(path: str, instance: Instance) -> tuple[ModuleType, pyo.Con
     return module, model
 
 
+def extract_user_plan(path: str, module: ModuleType, model: pyo.ConcreteModel, instance: Instance) -> Plan:
+    """The plan that the file extracts from its solved model, for the instance's objective; not evaluated."""
+    plan = _guarded(path, "extract", lambda: module.extract(model, instance), instance)
+    if not isinstance(plan, Plan):
+        raise InvalidInputError("extract", f"expected a Plan, got {type(plan).__name__}", source=path)
+    return Plan(plan.instance, plan.instance_digest, instance.objective, Path(path).name, plan.workers)
+
+
 def solve_user_model(search: Search, path: str) -> None:
     """Solve the user's model with HiGHS and offer its plan.
 
@@ -170,10 +178,7 @@ def solve_user_model(search: Search, path: str) -> None:
     if result.value is None:
         search.note(f"{Path(path).name}: {result.status.value}")
         return
-    plan = _guarded(path, "extract", lambda: module.extract(model, instance), instance)
-    if not isinstance(plan, Plan):
-        raise InvalidInputError("extract", f"expected a Plan, got {type(plan).__name__}", source=path)
-    plan = Plan(plan.instance, plan.instance_digest, search.instance.objective, Path(path).name, plan.workers)
+    plan = extract_user_plan(path, module, model, instance)
     violations = evaluate(instance, plan).violations
     if violations:
         raise InvalidPlanError(f"{path}: extract made an infeasible plan: {violations[0]}")

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from llmsched_mip.report.gantt import gantt_document
     from llmsched_mip.report.gantt_svg import gantt_svg
     from llmsched_mip.report.page import gantt_page, report_page
+    from llmsched_mip.report.size_chart import SIZE_CHARTS, size_chart
     from llmsched_mip.report.sources import Instances, read_plan_and_instance
     from llmsched_mip.report.tables import Table, all_tables
 
     __all__ = [
         "MOST_BARS",
+        "SIZE_CHARTS",
         "WRITERS",
         "Instances",
         "Report",
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         "read_plan_and_instance",
         "read_report",
         "report_page",
+        "size_chart",
     ]
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -38,6 +41,7 @@ else:
             "gantt": ["gantt_document"],
             "gantt_svg": ["gantt_svg"],
             "page": ["gantt_page", "report_page"],
+            "size_chart": ["SIZE_CHARTS", "size_chart"],
             "sources": ["Instances", "read_plan_and_instance"],
             "tables": ["Table", "all_tables"],
         },

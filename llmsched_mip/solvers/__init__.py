@@ -7,9 +7,10 @@ import lazy_loader
 if TYPE_CHECKING:
     from llmsched_mip.solvers.arrays import ArrayModel, PyomoForm, standard_form
     from llmsched_mip.solvers.cbc import solve_with_cbc
-    from llmsched_mip.solvers.export import FORMATS, write_model
+    from llmsched_mip.solvers.export import FORMATS, exported_names, write_model
     from llmsched_mip.solvers.highs import EXACT, solve, solve_arrays
     from llmsched_mip.solvers.result import SolveResult, Status, TracePoint
+    from llmsched_mip.solvers.solution_files import SolverSolution, read_solution_file
 
     __all__ = [
         "EXACT",
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
         "ArrayModel",
         "PyomoForm",
         "SolveResult",
+        "SolverSolution",
         "Status",
         "TracePoint",
+        "exported_names",
+        "read_solution_file",
         "solve",
         "solve_arrays",
         "solve_with_cbc",
@@ -31,8 +35,9 @@ else:
         submod_attrs={
             "arrays": ["ArrayModel", "PyomoForm", "standard_form"],
             "cbc": ["solve_with_cbc"],
-            "export": ["FORMATS", "write_model"],
+            "export": ["FORMATS", "exported_names", "write_model"],
             "highs": ["EXACT", "solve", "solve_arrays"],
             "result": ["SolveResult", "Status", "TracePoint"],
+            "solution_files": ["SolverSolution", "read_solution_file"],
         },
     )

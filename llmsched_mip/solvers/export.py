@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,24 @@ def write_model(model: pyo.ConcreteModel, path: Path | str) -> tuple[int, int, i
     form = standard_form(model)
     if form is None:
         raise InvalidInputError("model", "a constraint without variables cannot hold")
-    options: dict[str, Any] = {"labeler": LegalNames(), "skip_trivial_constraints": True}
     with whole_file(path) as temporary:
-        model.write(str(temporary), io_options=options)
+        _write(model, temporary)
     matrix = form.model.matrix
     return matrix.shape[0], matrix.shape[1], int(matrix.nnz)
+
+
+def _write(model: pyo.ConcreteModel, path: Path) -> Any:
+    """Write the file; Pyomo's map of names to components."""
+    options: dict[str, Any] = {"labeler": LegalNames(), "skip_trivial_constraints": True}
+    _, number = model.write(str(path), io_options=options)
+    return model.solutions.symbol_map[number]
+
+
+def exported_names(model: pyo.ConcreteModel, ending: str) -> dict[str, Any]:
+    """The variables of a model by the names that `write_model` gives them in a file of this ending."""
+    with tempfile.TemporaryDirectory() as folder:
+        by_symbol = _write(model, Path(folder) / f"model{ending}").bySymbol
+    return {name: component for name, component in by_symbol.items() if component.ctype.__name__ == "Var"}
 
 
 class LegalNames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+LONG = "n" * 300
 NO_COUNT = ["0", "-1", "1.5", "x", "", "nan", "1e3", "9" * 30]
 OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
     ("solve", "good.json"): {
@@ -78,4 +79,44 @@ OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
     },
     ("report", "plan.json"): {"--format": ["nonsense", "html", ""], "--output": ["out.txt", "out"]},
     ("gantt", "plan.json"): {"--output": ["out.txt", "out", ""]},
+    ("handover", "plan.json", "-o", "out.csv"): {"--format": ["nonsense", "", "openai-batch"]},
+    ("handover", "plan.json", "-o", "out", "--format", "openai-batch"): {"--input": ["none.jsonl", "good.json"]},
+    ("size", "good.json"): {"--deadline": ["", "8x", "-1", "0", "nan", "inf", "1h1h"]},
+    ("size", "good.json", "--deadline", "8h"): {
+        "--worker": ["nonsense", "none.json"],
+        "--time-limit": ["-1", "nan", "x"],
+        "--threads": NO_COUNT,
+        "--gpus": NO_COUNT,
+        "--price-per-hour": ["-1", "nan", "inf", "x"],
+        "--watts-idle": ["-1", "nan"],
+        "--watts-busy": ["-1", "nan"],
+        "--chart": ["out.txt", "out"],
+    },
+    ("read-solution", "good.json", "good.json"): {"--model": ["nonsense", "", "none.py", "mmbpp", "round_indexed"]},
 }  # fmt: skip
+CALLS: list[list[str]] = [
+    [], ["nonsense"], ["--nonsense"], [""], ["solve"], ["bound"], ["replay"], ["replay", "good.json"], ["check"],
+    ["generate"], ["generate", "gsm8k-small"], ["generate", "nonsense", "-o", "out.json"], ["import"],
+    ["import", "csv"], ["import", "csv", "trace.csv"], ["import", "nonsense", "trace.csv", "--worker", "unit-round",
+    "-o", "out.json"], ["import", "csv", "trace.csv", "--worker", "unit-round"], ["export"], ["export", "good.json"],
+    ["export", "good.json", "--model", "mmbpp"], ["study"], ["study", "study.toml"], ["study", "--out", "out"],
+    ["study", "study.toml", "--out", "good.json"], ["study", "study.toml", "--out", LONG],
+    ["study", "study.toml", "--out", "a\0b"], ["study", "study.toml", "--out", "good.json/x"],
+    ["study", "--export", "--out", "folder"], ["study", "--export", "--out", "none"],
+    ["study", "--export", "--out", LONG], ["report"], ["report", "none"], ["report", "folder"], ["report", LONG],
+    ["report", "plan.json"], ["report", "good.json", "--format", "md"], ["report", "a\0b", "--format", "md"],
+    ["gantt"], ["gantt", "plan.json"], ["gantt", "good.json", "-o", "out.svg"], ["schema"], ["schema", "nonsense"],
+    ["schema", ""], ["schema", "instance", "plan"], ["bound", "good.json", "extra"], ["check", "a", "b", "c"],
+    ["import", "none.csv", "--worker", "unit-round", "-o", "out.json"], ["worker"], ["worker", "nonsense"],
+    ["worker", "list", "x"], ["worker", "show"], ["worker", "show", "none.json"], ["worker", "show", "nonsense"],
+    ["worker", "new"], ["worker", "new", "mine"], ["worker", "new", "", "--like", "unit-round"],
+    ["worker", "list", "--slots", "3"], ["worker", "show", "unit-round", "-o", "out.json"],
+    ["solve", "good.json", "--time-limit"], ["bound", "good.json", "--json=1"], ["schema", "worker", "x"],
+    ["handover"],
+    ["handover", "plan.json", "--format", "csv"],
+    ["size"],
+    ["size", "good.json"],
+    ["read-solution"],
+    ["read-solution", "good.json"],
+    ["read-solution", "good.json", "none.sol", "--model", "mmbpp"],
+]  # fmt: skip

@@ -126,6 +126,8 @@ def test_names_that_are_not_utf_8(tmp_path, monkeypatch, capsys):
         ["report", f"{odd}.plan.json", "--instance", f"{odd}.json", "-o", f"{odd}.html"],
         ["report", f"{odd}.plan.json", "--instance", f"{odd}.json", "--format", "md"],
         ["gantt", f"{odd}.plan.json", "--instance", f"{odd}.json", "-o", f"{odd}.html"],
+        ["handover", f"{odd}.plan.json", "--instance", f"{odd}.json", "--format", "vllm", "-o", f"{odd}.jsonl"],
+        ["size", f"{odd}.json", "--deadline", "1d", "--threads", "1", "--chart", f"{odd}.svg"],
         ["export", f"{odd}.json", "--model", "mmbpp", "-o", f"{odd}.lp"],
         ["export", f"{odd}.json", "--model", "mmbpp", "-o", f"{odd}.mps"],
         ["study", f"{odd}.toml", "--out", odd, "--jobs", "1", "--export"],

@@ -29,7 +29,7 @@ from malformed_files import (
     keys_twice,
     wrong_values,
 )
-from malformed_options import OPTIONS
+from malformed_options import CALLS, LONG, OPTIONS
 from study_ledger import four_rows
 
 from llmsched_mip.cli import main
@@ -60,12 +60,16 @@ READS_INSTANCE = [
     ["export", BAD, "--model", "mmbpp", "-o", "out.lp"],
     ["gantt", "plan.json", "--instance", BAD, "-o", "out.svg"],
     ["report", "plan.json", "--instance", BAD, "-o", "out.html"],
+    ["handover", "plan.json", "--instance", BAD, "--format", "csv", "-o", "out.csv"],
+    ["size", BAD, "--deadline", "8h"],
+    ["read-solution", BAD, "none.sol", "--model", "mmbpp"],
 ]
 READS_PLAN = [
     ["check", "good.json", BAD],
     ["replay", "good.json", "--policy", "plan", "--plan", BAD],
     ["gantt", BAD, "-o", "out.svg"],
     ["report", BAD, "--format", "md"],
+    ["handover", BAD, "--format", "csv", "-o", "out.csv"],
 ]
 READS_TRACE = ["import", "csv", "--worker", "opt-66b-a100-tp4", "-o", "out.json"]
 READS_STAGES = READS_PLAN[:2]
@@ -76,7 +80,6 @@ READS_WORKER = [
     ["worker", "new", "mine", "--like", BAD],
 ]
 DEPLOYMENT = {**WORKER, "name": "good", "source": "test"}
-LONG = "n" * 300
 
 
 def about(commands: list[list[str]], contents: Iterator[tuple[str, bytes]], readable: bool = True) -> Iterator[Case]:
@@ -184,27 +187,6 @@ def places() -> Iterator[Case]:
         yield Case("output ending", [*command, "out.txt"])
 
 
-CALLS: list[list[str]] = [
-    [], ["nonsense"], ["--nonsense"], [""], ["solve"], ["bound"], ["replay"], ["replay", "good.json"], ["check"],
-    ["generate"], ["generate", "gsm8k-small"], ["generate", "nonsense", "-o", "out.json"], ["import"],
-    ["import", "csv"], ["import", "csv", "trace.csv"], ["import", "nonsense", "trace.csv", "--worker", "unit-round",
-    "-o", "out.json"], ["import", "csv", "trace.csv", "--worker", "unit-round"], ["export"], ["export", "good.json"],
-    ["export", "good.json", "--model", "mmbpp"], ["study"], ["study", "study.toml"], ["study", "--out", "out"],
-    ["study", "study.toml", "--out", "good.json"], ["study", "study.toml", "--out", LONG],
-    ["study", "study.toml", "--out", "a\0b"], ["study", "study.toml", "--out", "good.json/x"],
-    ["study", "--export", "--out", "folder"], ["study", "--export", "--out", "none"],
-    ["study", "--export", "--out", LONG], ["report"], ["report", "none"], ["report", "folder"], ["report", LONG],
-    ["report", "plan.json"], ["report", "good.json", "--format", "md"], ["report", "a\0b", "--format", "md"],
-    ["gantt"], ["gantt", "plan.json"], ["gantt", "good.json", "-o", "out.svg"], ["schema"], ["schema", "nonsense"],
-    ["schema", ""], ["schema", "instance", "plan"], ["bound", "good.json", "extra"], ["check", "a", "b", "c"],
-    ["import", "none.csv", "--worker", "unit-round", "-o", "out.json"], ["worker"], ["worker", "nonsense"],
-    ["worker", "list", "x"], ["worker", "show"], ["worker", "show", "none.json"], ["worker", "show", "nonsense"],
-    ["worker", "new"], ["worker", "new", "mine"], ["worker", "new", "", "--like", "unit-round"],
-    ["worker", "list", "--slots", "3"], ["worker", "show", "unit-round", "-o", "out.json"],
-    ["solve", "good.json", "--time-limit"], ["bound", "good.json", "--json=1"], ["schema", "worker", "x"],
-]  # fmt: skip
-
-
 def options() -> Iterator[Case]:
     """Arguments and options."""
     for command, given in OPTIONS.items():
@@ -295,7 +277,7 @@ def refused(capsys, arguments, expected):
 def test_there_are_enough_cases_of_every_command():
     commands = {case.arguments[0] for case in CASES if case.arguments}
     assert commands >= {"solve", "bound", "replay", "check", "generate", "import", "export", "study", "report", "gantt",
-                        "schema", "worker"}  # fmt: skip
+                        "schema", "worker", "handover", "size", "read-solution"}  # fmt: skip
     assert len(CASES) + len(LEDGERS) >= 900
 
 
