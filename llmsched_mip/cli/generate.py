@@ -9,7 +9,7 @@ import typer
 import llmsched_mip
 from llmsched_mip import workload
 from llmsched_mip.cli import console
-from llmsched_mip.cli.arguments import Output, Seed, at_least, listed, require_known
+from llmsched_mip.cli.arguments import AsJson, Output, Seed, at_least, listed, require_known
 from llmsched_mip.io.storage import require_writable
 from llmsched_mip.limits import MOST_LIMIT, MOST_REQUESTS
 from llmsched_mip.workload import DEPLOYMENTS, FAMILIES
@@ -46,6 +46,7 @@ def generate(
             help="Other predictions: biased:U:FACTOR, wrong:U:SHARE (length outside) or lognormal:SIGMA.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Generate an instance of a family; equal arguments give equal files."""
     require_known("FAMILY", family, FAMILIES)
@@ -64,4 +65,4 @@ def generate(
         predictions=predictions,
     )
     llmsched_mip.write_instance(instance, output)
-    console.note(f"{output}: {console.instance_text(instance)}")
+    console.wrote_instance(output, instance, as_json)

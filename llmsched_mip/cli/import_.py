@@ -10,7 +10,7 @@ import typer
 import llmsched_mip
 from llmsched_mip import workload
 from llmsched_mip.cli import console
-from llmsched_mip.cli.arguments import Output, at_least, listed, require_known
+from llmsched_mip.cli.arguments import AsJson, Output, at_least, listed, require_known
 from llmsched_mip.io.storage import require_writable
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.workload import DEPLOYMENTS, IMPORTERS
@@ -38,6 +38,7 @@ def import_(
     name: Annotated[str | None, typer.Option("--name", help="Name of the instance; default the file's.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N rows.")] = None,
     slots: Annotated[int | None, typer.Option("--slots", metavar="N", help="Slots for the worker's.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make an instance of a trace file on one worker."""
     require_known("FORMAT", trace_format, IMPORTERS)
@@ -47,4 +48,4 @@ def import_(
     columns = workload.Columns(prefill_column, decode_column, None if backlog else arrival_column, id_column)
     instance = IMPORTERS[trace_format](trace, worker, columns, name=name, limit=limit, slots=slots)
     llmsched_mip.write_instance(instance, output)
-    console.note(f"{output}: {console.instance_text(instance)}")
+    console.wrote_instance(output, instance, as_json)

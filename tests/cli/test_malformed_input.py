@@ -156,6 +156,7 @@ def places() -> Iterator[Case]:
         "loop",
         "not.json.gz",
         "dangling.json",
+        "example:none.json",
         "good.json/x",
     ):
         for command in commands:
@@ -163,7 +164,7 @@ def places() -> Iterator[Case]:
                 yield Case(f"file {name[:20]}", [name if part == BAD else part for part in command])
     writes = {
         ".json": [["generate", "gsm8k-small", "-o"], ["import", "csv", "trace.csv", "--worker", "unit-round", "-o"],
-                  ["solve", "good.json", "--plan"]],
+                  ["solve", "good.json", "--plan"], ["solve", "good.json", "--log"]],
         ".csv": [["replay", "good.json", "--policy", "fcfs", "--events"]],
         ".lp": [["export", "good.json", "--model", "mmbpp", "-o"]],
         ".svg": [["gantt", "plan.json", "-o"]],
@@ -250,6 +251,8 @@ CALLS: list[list[str]] = [
     ["gantt"], ["gantt", "plan.json"], ["gantt", "good.json", "-o", "out.svg"], ["schema"], ["schema", "nonsense"],
     ["schema", ""], ["schema", "instance", "plan"], ["bound", "good.json", "extra"], ["check", "a", "b", "c"],
     ["solve", "good.json", "--time-limit"], ["bound", "good.json", "--json=1"], ["schema", "worker", "x"],
+    ["examples", "x"], ["compile", "x"], ["solve", "example:"], ["check", "good.json", "example:kv"],
+    ["report", "plan.json", "--format", "md", "--json"],
 ]  # fmt: skip
 
 
@@ -342,7 +345,7 @@ def refused(capsys, arguments, expected):
 def test_there_are_enough_cases_of_every_command():
     commands = {case.arguments[0] for case in CASES if case.arguments}
     assert commands >= {"solve", "bound", "replay", "check", "generate", "import", "export", "study", "report", "gantt",
-                        "schema"}  # fmt: skip
+                        "schema", "examples", "compile"}  # fmt: skip
     assert len(CASES) + len(LEDGERS) >= 900
 
 
