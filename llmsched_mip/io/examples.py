@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.errors import UnreadableFileError
 
 PREFIX, ENDING = "example:", ".json"
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -25,12 +25,12 @@ def located(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
 
     Raises
     ------
-    InvalidInputError
+    UnreadableFileError
         No example has this name; the message lists those that there are.
     """
     text = os.fspath(path)
     if not text.startswith(PREFIX):
         return path
     if (name := text.removeprefix(PREFIX)) not in (known := names()):
-        raise InvalidInputError("INSTANCE", f"unknown example {name!r}, expected one of {', '.join(known)}")
+        raise UnreadableFileError(f"{text}: no such example, expected one of {', '.join(known)}")
     return FOLDER / (name + ENDING)

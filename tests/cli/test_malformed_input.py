@@ -155,8 +155,7 @@ def places() -> Iterator[Case]:
         "a\0b.json",
         "loop",
         "not.json.gz",
-        "dangling.json",
-        "example:none.json",
+        *("dangling.json", "example:none.json"),
         "good.json/x",
     ):
         for command in commands:

@@ -16,6 +16,8 @@ CASES = {
     ("replay", "--help"): HEAVY,
     ("generate", "--help"): HEAVY,
     ("check", str(TINY)): HEAVY - {"numpy"},
+    ("check", "example:slots", "--json"): HEAVY - {"numpy"},
+    ("schema", "solve"): HEAVY - {"numpy"},
     ("bound", str(TINY)): {"pandas", "pulp", "pyomo", "plotly"},
     ("replay", str(TINY), "--policy", "fcfs"): HEAVY - {"numpy"},
 }
