@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from llmsched_mip.cli import console
-from llmsched_mip.compiled import compilations
+from llmsched_mip.compilation import compilations
 from llmsched_mip.io import streams
 from llmsched_mip.io.storage import unwritable
 from llmsched_mip.texts import percent_text, seconds_text

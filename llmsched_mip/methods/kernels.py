@@ -8,7 +8,7 @@ from functools import partial
 
 from llmsched_mip.bounds import compute
 from llmsched_mip.budget import Budget
-from llmsched_mip.compiled import compilations
+from llmsched_mip.compilation import compilations
 from llmsched_mip.execution import replay
 from llmsched_mip.methods.portfolio import solve
 from llmsched_mip.workload import generate
