@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
+from rich.text import Text
 
 from llmsched_mip.cli import console
 from llmsched_mip.compilation import compilations
@@ -156,18 +157,18 @@ def _opened(path: Path) -> TextIO:
         raise unwritable(path, error) from None
 
 
-def _live_line(text: Any) -> Live:
+def _live_line(text: Callable[[], str]) -> Live:
     """One line at the bottom of the terminal that says where the search stands."""
-    spinner = Spinner("line")
+    stream: Any = streams.Unfailing(sys.stderr)
+    spinner, terminal = Spinner("line"), Console(file=stream)
 
     def line() -> Spinner:
-        spinner.update(text=text())
+        spinner.update(text=Text(text()[: max(1, terminal.width - 3)]))
         return spinner
 
-    terminal: Any = streams.Unfailing(sys.stderr)
     live = Live(
         get_renderable=line,
-        console=Console(file=terminal),
+        console=terminal,
         refresh_per_second=4,
         transient=True,
         redirect_stdout=False,
