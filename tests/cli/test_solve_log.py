@@ -63,11 +63,11 @@ def test_a_terminal_has_a_line_that_moves(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     with SolveLog("title [of] a\nrun") as log:
-        log.runs("order_search")
-        text = waited_for("running: order search", terminal.getvalue)
+        log.runs("chains")
+        text = waited_for("running: chains", terminal.getvalue)
         log(EVENT)
         text = waited_for("190.0000", terminal.getvalue)
-    assert "title [of] a run" in text and "running: order search" in text
+    assert "title [of] a run" in text and "running: chains" in text
     assert terminal.getvalue().count("| fcfs") == 1
 
 
