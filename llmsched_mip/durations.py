@@ -1,4 +1,4 @@
-"""Durations as people write and read them: ``8h``, ``90m``, ``2h13m``, ``3600``, and "2 h 13 min"."""
+"""Durations as people write them: ``8h``, ``90m``, ``2h13m``, ``3600``; `texts.duration_text` prints them."""
 
 from __future__ import annotations
 
@@ -44,23 +44,3 @@ def read_duration(text: str, field: str = "duration") -> float:
     if not 0 < seconds <= MOST_S:
         raise InvalidInputError(field, f"{EXPECTED}, got {text!r}")
     return seconds
-
-
-def duration_text(seconds: float | None) -> str:
-    """A duration in its two largest units: ``2 h 13 min``, ``13 min 05 s``, ``8.25 s``; a dash without a value."""
-    if seconds is None or not math.isfinite(seconds):
-        return "-"
-    if seconds < 0:
-        return f"-{duration_text(-seconds)}"
-    if seconds < 1:
-        return f"{1000 * seconds:.3g} ms" if round(seconds, 3) < 1 else "1.00 s"
-    if round(seconds, 2) < 60:
-        return f"{seconds:.2f} s"
-    if round(seconds) < 3600:
-        minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02d} min"
-    days, hours = divmod(round(seconds / 3600), 24)
-    return f"{days} d {hours:02d} h"

@@ -94,6 +94,7 @@ class Measures:
     mean_latency: float
     p99_latency: float
     mean_time_to_first_token: float
+    p99_time_to_first_token: float
     utilization: float | None
     worker_utilization: dict[str, float | None]
     prefill_iterations: int
@@ -118,8 +119,10 @@ def measure(instance: Instance, schedule: Schedule, totals: list[WorkerTotals]) 
     """Measure a schedule of all requests; the times are NaN when a request did not complete."""
     requests = instance.requests
     latency = schedule.completion_s - requests.arrival_s
+    to_first_token = schedule.first_token_s - requests.arrival_s
     with np.errstate(invalid="ignore"):
         p99_latency = float(np.percentile(latency, 99))
+        p99_to_first_token = float(np.percentile(to_first_token, 99))
     makespan = float(np.max(schedule.completion_s))
     shares = {
         t.name: _share(t.busy, worker.slots, makespan) for t, worker in zip(totals, instance.workers, strict=True)
@@ -131,7 +134,8 @@ def measure(instance: Instance, schedule: Schedule, totals: list[WorkerTotals]) 
         total_completion=float(np.sum(requests.weight * schedule.completion_s)),
         mean_latency=float(np.mean(latency)),
         p99_latency=p99_latency,
-        mean_time_to_first_token=float(np.mean(schedule.first_token_s - requests.arrival_s)),
+        mean_time_to_first_token=float(np.mean(to_first_token)),
+        p99_time_to_first_token=p99_to_first_token,
         utilization=_share(sum(t.busy for t in totals), all_slots, makespan),
         worker_utilization=shares,
         prefill_iterations=sum(t.prefill_iterations for t in totals),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmsched_mip.instance import Instance
 from llmsched_mip.measures import Measures
 from llmsched_mip.plan import Claims, Plan
-from llmsched_mip.texts import html_table, percent_text, seconds_text
+from llmsched_mip.texts import html_table, long_text, percent_text, seconds_text
 from llmsched_mip.views import VIEWS, known
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class Result:
             ("instance", self.plan.instance),
             ("method", self.plan.method),
             ("status", self.status),
-            (self.plan.objective, f"{seconds_text(self.value)} s"),
-            ("bound", f"{seconds_text(self.bound)} s ({binding})"),
+            (self.plan.objective, f"{seconds_text(self.value)} s{self._beside(self.value)}"),
+            ("bound", f"{seconds_text(self.bound)} s ({binding}){self._beside(self.bound)}"),
             ("gap", f"{percent_text(self.gap, 3)} of the value, {percent_text(self.above_bound, 3)} of the bound"),
             ("utilization", percent_text(self.measures.utilization, 1)),
             ("prefill iterations", str(self.measures.prefill_iterations)),
@@ -185,6 +185,11 @@ class Result:
 
     def _repr_html_(self) -> str:
         return html_table(f"Result for {self.plan.instance}", self.rows())
+
+    def _beside(self, seconds: float | None) -> str:
+        """A long makespan in hours and minutes; a total, which is a sum over requests, is left as it is."""
+        text = long_text(seconds) if self.plan.objective == "makespan" else ""
+        return f", {text}" if text else ""
 
     def summary(self) -> str:
         """What was found, a line a figure."""

@@ -6,6 +6,7 @@ packages that it needs at its top, whose names are lazy themselves.
 
 from __future__ import annotations
 
+import builtins
 import sys
 from importlib import import_module
 from keyword import iskeyword
@@ -36,14 +37,16 @@ COMMANDS = {
     "size": "How many workers a deadline takes: the fewest with a plan, the most that provably cannot, cost.",
     "read-solution": "Read the solution of an exported model, solved elsewhere, as a plan.",
     "study": "Run many cases, each recorded as soon as it is done; --export alone writes the tables of a ledger.",
-    "schema": "Print the JSON schema of instance, plan or worker files.",
+    "examples": "List the instances that ship with the package; example:NAME stands wherever INSTANCE does.",
+    "compile": "Compile the searches now, once on this machine, so that no solve waits for it.",
+    "schema": "Print the JSON schema of instance, plan or worker files, or of what a command prints with --json.",
 }
 """Name of a command, which is also that of its file and its function, to its help."""
 
 
 def _command(name: str) -> Any:
-    """The command of the file of this name (``import_.py`` for ``import``, which Python has taken)."""
-    place = name.replace("-", "_") + "_" * iskeyword(name)
+    """The command of the file of this name (``import_.py`` for ``import``: Python has taken some)."""
+    place = name.replace("-", "_") + "_" * (iskeyword(name) or name in dir(builtins))
     alone = typer.Typer(add_completion=False)
     alone.command(name, help=COMMANDS[name])(getattr(import_module(f"{__name__}.{place}"), place))
     return typer.main.get_command(alone)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
     from llmsched_mip.workload.fleet import Limit
 
-InstancePath = Annotated[Path, typer.Argument(metavar="INSTANCE", help="Instance file, .json or .json.gz.")]
+InstancePath = Annotated[
+    Path, typer.Argument(metavar="INSTANCE", help="Instance file, .json or .json.gz, or example:NAME.")
+]
 ObjectiveName = Annotated[str | None, typer.Option("--objective", metavar="NAME", help="makespan or total_completion.")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", metavar="S", help="Wall time, seconds (solve: 20).")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of random numbers, ≥ 0.")]

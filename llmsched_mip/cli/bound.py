@@ -8,7 +8,7 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, InstancePath, ObjectiveName, TimeLimit, at_least, objective_name
 from llmsched_mip.errors import SchedulingError
-from llmsched_mip.texts import seconds_text
+from llmsched_mip.texts import long_text, seconds_text
 
 
 def bound(
@@ -32,7 +32,11 @@ def bound(
     if as_json:
         values = {proven.name: proven.value for proven in found}
         document = {"instance": instance.name, "objective": instance.objective, "bounds": values}
-        console.emit_json({**document, "best": binding.value})
+        times = {proven.name: proven.seconds for proven in found}
+        proofs = {proven.name: console.plain_certificate(proven.certificate) for proven in found}
+        failed = [{"part": name, "message": errors.error_text(error)} for name, error in failures.items()]
+        more = {"best": binding.value, "binding": binding.name, "seconds": times, "certificates": proofs}
+        console.emit_json({**document, **more, "failures": failed})
         return
     rows = [
         [
@@ -45,4 +49,6 @@ def bound(
     ]
     console.emit(f"{console.instance_text(instance)}, objective {instance.objective}")
     console.emit(console.table(rows, ["bound", "seconds", "time s", "certificate"]))
-    console.emit(f"{binding.name} binds: {instance.objective} ≥ {seconds_text(binding.value)} s")
+    long = long_text(binding.value) if instance.objective == "makespan" else ""
+    beside = f" ({long})" if long else ""
+    console.emit(f"{binding.name} binds: {instance.objective} ≥ {seconds_text(binding.value)} s{beside}")

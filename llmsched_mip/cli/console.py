@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
 from llmsched_mip.io import streams
-from llmsched_mip.texts import percent_text, seconds_text
+from llmsched_mip.texts import long_text, percent_text, seconds_text, verdict_text
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance, Worker
     from llmsched_mip.measures import Measures
-    from llmsched_mip.result import Event, Result
+    from llmsched_mip.result import Result
 
 
 def note(text: str) -> None:
@@ -83,34 +84,45 @@ def workers_table(workers: Sequence[Worker]) -> str:
     return str(tabulate(rows, headers=head, disable_numparse=True, colalign=("left", *["right"] * 5)))
 
 
-class SolveLog:
-    """A line per improvement on standard error, in the manner of the logs of MIP solvers."""
-
-    def __init__(self, title: str):
-        self.head = [title, f"{'Time':>9} | {'Incumbent':>14} | {'Bound':>14} | {'Gap':>8} | Source"]
-
-    def __call__(self, event: Event) -> None:
-        # The head comes with the first line: arguments that are refused before it give one line.
-        while self.head:
-            note(self.head.pop(0))
-        note(
-            f"{event.seconds:8.2f}s | {seconds_text(event.incumbent):>14} | "
-            f"{seconds_text(event.bound):>14} | {percent_text(event.gap):>8} | {event.source}"
-        )
+def wrote_instance(path: Path, instance: Instance, as_json: bool, **more: Any) -> None:
+    """Say which instance was written, and `more` of it in the JSON object."""
+    note(f"{path}: {instance_text(instance)}")
+    if as_json:
+        size = {"requests": instance.n, "workers": len(instance.workers)}
+        emit_json({"file": str(path), "instance": instance.name, "instance_digest": instance.digest, **size, **more})
 
 
-def solve_document(result: Result) -> dict[str, Any]:
-    """The JSON object of `solve`; `failures` are the parts that failed on the way."""
+def solve_document(result: Result, fcfs: float | None) -> dict[str, Any]:
+    """The JSON object of `solve`; `failures` are the parts that failed on the way, `fcfs` is the rule's value."""
     plan = {key: getattr(result.plan, key) for key in ("instance", "objective", "method")}
     found = {key: getattr(result, key) for key in ("status", "value", "bound", "gap", "bounds", "seconds")}
-    return {**plan, **found, "failures": [failure._asdict() for failure in result.failures]}
+    verdict = verdict_text(result.plan.objective, result.value, result.bound, result.status == "optimal", fcfs)
+    more = {
+        "above_bound": result.above_bound,
+        "fcfs": fcfs,
+        "faster_than_fcfs": (fcfs - result.value) / fcfs if fcfs else None,
+        "verdict": verdict,
+        "interrupted": result.interrupted,
+        "measures": result.measures.as_dict(),
+        "trace": [event._asdict() for event in result.trace],
+    }
+    return {**plan, **found, "failures": [failure._asdict() for failure in result.failures], **more}
 
 
 def no_plan_document(instance: str, objective: str, method: str, bounds: dict[str, float]) -> dict[str, Any]:
     """The JSON object of a `solve` that ended without a plan: the bounds stand, there is no value."""
     head = {"instance": instance, "objective": objective, "method": method, "status": "no plan"}
     bound = max(bounds.values(), default=None)
-    return {**head, "value": None, "bound": bound, "gap": None, "bounds": bounds, "seconds": None, "failures": []}
+    found: dict[str, Any] = {
+        "value": None,
+        "bound": bound,
+        "gap": None,
+        "bounds": bounds,
+        "seconds": None,
+        "failures": [],
+    }
+    more = ("above_bound", "fcfs", "faster_than_fcfs", "verdict", "interrupted", "measures")
+    return {**head, **found, **dict.fromkeys(more), "trace": []}
 
 
 def no_plan_table(document: dict[str, Any]) -> str:
@@ -121,14 +133,16 @@ def no_plan_table(document: dict[str, Any]) -> str:
 
 def measures_table(measures: Measures, more: Sequence[Sequence[str]] = ()) -> str:
     """All measures of a schedule, one a line, and `more` rows."""
-    rows = [
-        ["makespan", f"{seconds_text(measures.makespan)} s"],
-        ["total completion", f"{seconds_text(measures.total_completion)} s"],
-        ["mean latency", f"{seconds_text(measures.mean_latency)} s"],
-        ["p99 latency", f"{seconds_text(measures.p99_latency)} s"],
-        ["mean time to first token", f"{seconds_text(measures.mean_time_to_first_token)} s"],
-        ["utilization", percent_text(measures.utilization, 2)],
-    ]
+    times = {
+        "makespan": measures.makespan,
+        "total completion": measures.total_completion,
+        "mean latency": measures.mean_latency,
+        "p99 latency": measures.p99_latency,
+        "mean time to first token": measures.mean_time_to_first_token,
+        "p99 time to first token": measures.p99_time_to_first_token,
+    }
+    rows = [[name, f"{seconds_text(value)} s"] for name, value in times.items()]
+    rows += [["utilization", percent_text(measures.utilization, 2)]]
     if len(measures.worker_utilization) > 1:
         rows += [[f"  {name}", percent_text(share, 2)] for name, share in measures.worker_utilization.items()]
     rows += [
@@ -136,7 +150,16 @@ def measures_table(measures: Measures, more: Sequence[Sequence[str]] = ()) -> st
         ["decode rounds", str(measures.decode_rounds)],
         ["KV peak", f"{measures.kv_peak} tokens"],
     ]
-    return table([*rows, *more])
+    # Of a total, which is a sum over requests, hours say nothing.
+    beside = {name: long_text(value) for name, value in times.items() if name != "total completion"}
+    if not any(beside.values()):
+        return table([*rows, *more])
+    return table([[*row, beside.get(row[0], "")] for row in [*rows, *more]])
+
+
+def plain_certificate(certificate: dict[str, Any]) -> dict[str, Any]:
+    """The counts, names and figures of a certificate; what is longer is left out."""
+    return {key: value for key, value in certificate.items() if isinstance(value, int | float | str)}
 
 
 def proof_text(certificate: dict[str, Any]) -> str:

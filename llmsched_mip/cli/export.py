@@ -10,7 +10,7 @@ import typer
 import llmsched_mip
 from llmsched_mip import methods, solvers
 from llmsched_mip.cli import console
-from llmsched_mip.cli.arguments import InstancePath, ObjectiveName, listed, objective_name, require_known
+from llmsched_mip.cli.arguments import AsJson, InstancePath, ObjectiveName, listed, objective_name, require_known
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.io.storage import require_writable
 from llmsched_mip.models import MODELS
@@ -24,6 +24,7 @@ def export(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File to write, .mps or .lp.")],
     objective: ObjectiveName = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a model for any solver, with readable names; its optimum is the best plan's value."""
     if not model.endswith(".py"):
@@ -35,3 +36,6 @@ def export(
     built = methods.model_for_export(instance.with_objective(objective_name(objective, instance)), model)
     rows, columns, nonzeros = solvers.write_model(built, output)
     console.note(f"{output}: model {model}, {rows} rows, {columns} columns, {nonzeros} nonzeros")
+    if as_json:
+        size = {"rows": rows, "columns": columns, "nonzeros": nonzeros}
+        console.emit_json({"file": str(output), "instance": instance.name, "model": model, **size})

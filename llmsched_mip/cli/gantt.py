@@ -9,7 +9,7 @@ import typer
 
 from llmsched_mip import report
 from llmsched_mip.cli import console
-from llmsched_mip.cli.arguments import given_command
+from llmsched_mip.cli.arguments import AsJson, given_command
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.io.storage import readable, require_writable, write_bytes
 
@@ -23,6 +23,7 @@ def gantt(
         Path | None,
         typer.Option("--instance", metavar="INSTANCE", help="Its instance; looked for near the plan without it."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Draw a plan: a lane a slot, a bar a request, prefill iterations, KV use and slots over time."""
     if output.suffix not in PICTURES:
@@ -47,3 +48,5 @@ def gantt(
     text = report.gantt_svg(document) if svg else report.gantt_page(document, given_command())
     write_bytes(output, readable(text).encode())
     console.note(f"{output}: {document['title']}, {instance.n} requests")
+    if as_json:
+        console.emit_json({"file": str(output), "instance": instance.name, "requests": instance.n})

@@ -10,6 +10,7 @@ import llmsched_mip
 from llmsched_mip import workload
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import (
+    AsJson,
     DropUnfit,
     KvCapacity,
     Output,
@@ -61,6 +62,7 @@ def generate(
             help="Other predictions: biased:U:FACTOR, wrong:U:SHARE (length outside) or lognormal:SIGMA.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Generate an instance of a family; equal arguments give equal files."""
     require_known("FAMILY", family, FAMILIES)
@@ -84,4 +86,4 @@ def generate(
         predictions=predictions,
     )
     llmsched_mip.write_instance(instance, output)
-    console.note(f"{output}: {console.instance_text(instance)}")
+    console.wrote_instance(output, instance, as_json)

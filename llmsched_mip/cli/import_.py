@@ -142,17 +142,6 @@ def _report(done: workload.Imported, output: Path, as_json: bool) -> None:
         console.note(f"{done.format}: {note}")
     if done.unfit:
         console.note(workload.unfit_note(done.unfit, instance.n + len(done.unfit)))
-    if not as_json:
-        console.note(f"{output}: {console.instance_text(instance)}")
-        return
-    console.emit_json(
-        {
-            "instance": instance.name,
-            "output": str(output),
-            "format": done.format,
-            "requests": instance.n,
-            "workers": len(instance.workers),
-            "notes": list(done.notes),
-            "unfit": list(done.unfit),
-        }
+    console.wrote_instance(
+        output, instance, as_json, format=done.format, notes=list(done.notes), unfit=list(done.unfit)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -13,7 +12,7 @@ class Ending:
     """While it lasts, SIGTERM does what Ctrl-C does, and from a moment on neither of them raises anything.
 
     The first signal ends the program as Ctrl-C always does, with its own exit code, unless the work has a handler of
-    its own by then (`methods.solve` has: it ends with its best plan).  Once there is `something_to_keep`, whatever
+    its own by then (`methods.solve` has: it ends with its best plan).  Once there is something to `keep`, whatever
     comes after the work is ignored: the result is being written.
     """
 
@@ -22,14 +21,9 @@ class Ending:
         self.keeps = False
         self._before: dict[int, Any] = {}
 
-    def something_to_keep(self, then: Callable[..., None]) -> Callable[..., None]:
-        """The function, whose first call says that there is something to keep."""
-
-        def called(*arguments: Any) -> None:
-            self.keeps = True
-            then(*arguments)
-
-        return called
+    def keep(self) -> None:
+        """From now on there is something to keep."""
+        self.keeps = True
 
     @property
     def terminated(self) -> bool:

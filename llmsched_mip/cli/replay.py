@@ -70,16 +70,13 @@ def replay(
         more = [["evictions", str(outcome.evictions)], ["time", f"{outcome.seconds:.4f} s"]]
         console.emit(console.measures_table(outcome.measures, more))
         return
-    measures = outcome.measures.as_dict()
-    timed = ("makespan", "total_completion", "mean_latency", "p99_latency", "utilization")
-    counted = ("prefill_iterations", "decode_rounds")
     console.emit_json(
         {
             "instance": instance.name,
             "policy": policy,
-            **{key: measures[key] for key in timed + counted},
+            "lengths": lengths,
+            **outcome.measures.as_dict(),
             "evictions": outcome.evictions,
-            "kv_peak": measures["kv_peak"],
             "seconds": outcome.seconds,
         }
     )

@@ -9,7 +9,7 @@ import typer
 
 from llmsched_mip import report as reports
 from llmsched_mip.cli import console
-from llmsched_mip.cli.arguments import given_command
+from llmsched_mip.cli.arguments import AsJson, given_command
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.io.storage import readable, require_writable, write_bytes
 
@@ -32,11 +32,14 @@ def report(
         typer.Option("--format", metavar="NAME", help="html, md, csv or latex; by the file's name without it."),
     ] = None,
     instance_paths: InstanceFiles = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write one self-contained page (or tables) of studies and plans: gaps, convergence, schedules."""
     chosen = _format(form, output)
     if chosen == "html" and output is None:
         raise InvalidInputError("--output", "a page needs a file, e.g. -o report.html")
+    if as_json and output is None:
+        raise InvalidInputError("--json", "the tables go to standard output; write them to a file with -o")
     require_writable(output)
     data = reports.read_report(paths, instance_paths or [])
     for note in data.notes:
@@ -52,6 +55,9 @@ def report(
         return
     write_bytes(output, readable(text).encode())
     console.note(f"{output}: {_count(len(data.done), 'result')}, {_count(len(data.schedules), 'schedule')}")
+    if as_json:
+        sizes = {"results": len(data.done), "schedules": len(data.schedules)}
+        console.emit_json({"file": str(output), "format": chosen, **sizes, "notes": list(data.notes)})
 
 
 def _count(number: int, what: str) -> str:

@@ -13,12 +13,12 @@ from llmsched_mip import errors, report, workload
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, InstancePath, at_least, listed
 from llmsched_mip.cli.interrupts import Ending
-from llmsched_mip.durations import duration_text, read_duration
+from llmsched_mip.durations import read_duration
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.io.storage import require_writable, write_bytes
 from llmsched_mip.limits import MOST_LIMIT, MOST_THREADS
 from llmsched_mip.operations import running_cost, sizing
-from llmsched_mip.texts import percent_text, seconds_text
+from llmsched_mip.texts import duration_text, percent_text, seconds_text
 from llmsched_mip.worker import Cost
 from llmsched_mip.workload import DEPLOYMENTS
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from llmsched_mip.cli.arguments import (
     require_known,
 )
 from llmsched_mip.cli.interrupts import Ending
+from llmsched_mip.cli.solve_log import SolveLog, announced
 from llmsched_mip.engines.engine import ENGINE_NAMES
 from llmsched_mip.errors import InterruptedSearchError, NoPlanError
 from llmsched_mip.io.storage import read_bytes, require_writable
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 READING_S = 0.01
 """What a look at the clock counts under ``--work``."""
+FCFS_SHARE, LEAST_FCFS_S, INTERRUPTED_FCFS_S = 0.05, 1.0, 0.2
+"""Of the run, for the comparison with first-come-first-served; where that takes longer it is left out."""
 
 
 def solve(
@@ -64,6 +68,12 @@ def solve(
     plan_path: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
     ] = None,
+    log_path: Annotated[
+        Path | None, typer.Option("--log", metavar="FILE", help="Write the log here as well, line by line.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No log on standard error; only what has failed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find a plan and a bound; one log line per improvement on standard error."""
@@ -75,11 +85,15 @@ def solve(
     if solver is not None and solver.endswith(".py"):
         read_bytes(solver)
     require_writable(plan_path)
-    read = llmsched_mip.read_instance(instance_path)
-    instance = read.with_objective(objective_name(objective, read))
+    require_writable(log_path)
+    instance = llmsched_mip.read_instance(instance_path)
+    instance = instance.with_objective(objective_name(objective, instance))
+    start = None if start_path is None else llmsched_mip.read_plan(start_path, instance)
     limit, threads = _limit(time_limit, work), threads if work is None else 1
-    with Ending() as ending, nullcontext() if work is None else clock.counting(READING_S):
-        try:
+    log = SolveLog(_title(instance, method, limit), quiet, log_path)
+    with _ending(instance, method, as_json) as ending:
+        log.kept = ending.keep
+        with log, announced(log), nullcontext() if work is None else clock.counting(READING_S):
             result = methods.solve(
                 instance,
                 method=method if solver is None else f"{_with_solver(method)}:{solver}",
@@ -87,16 +101,27 @@ def solve(
                 gap=gap,
                 threads=threads,
                 seed=seed,
-                log=ending.something_to_keep(console.SolveLog(_title(instance, method, limit))),
-                start=None if start_path is None else llmsched_mip.read_plan(start_path, instance),
+                log=log,
+                start=start,
                 engine=engine,
                 scheduler=scheduler,
             )
-            _solved(instance, result, plan_path, as_json)
-        except (NoPlanError, KeyboardInterrupt) as error:
-            if isinstance(error, NoPlanError):
-                _no_plan(error, instance, method, as_json)
-            if isinstance(error, (InterruptedSearchError, KeyboardInterrupt)) and ending.terminated:
+        _solved(instance, result, log, plan_path, as_json)
+
+
+@contextmanager
+def _ending(instance: Instance, method: str, as_json: bool) -> Iterator[Ending]:
+    """Signals, and the end without a plan: the bound is printed, and SIGTERM has an exit code of its own."""
+    with Ending() as ending:
+        try:
+            yield ending
+        except NoPlanError as error:
+            _no_plan(error, instance, method, as_json)
+            if isinstance(error, InterruptedSearchError) and ending.terminated:
+                raise typer.Exit(errors.EXIT_TERMINATED) from None
+            raise
+        except KeyboardInterrupt:
+            if ending.terminated:
                 raise typer.Exit(errors.EXIT_TERMINATED) from None
             raise
 
@@ -120,7 +145,7 @@ def _with_solver(method: str) -> str:
     return "full" if method == "auto" else method
 
 
-def _solved(instance: Instance, result: Result, path: Path | None, as_json: bool) -> None:
+def _solved(instance: Instance, result: Result, log: SolveLog, path: Path | None, as_json: bool) -> None:
     for part, message in result.failures:
         console.note(f"llmsched solve: {part} failed and was left out: {message}")
     if result.interrupted:
@@ -128,12 +153,17 @@ def _solved(instance: Instance, result: Result, path: Path | None, as_json: bool
     try:
         if path is not None:
             llmsched_mip.write_plan(result.plan, instance, path)
-            console.note(f"plan written to {path}")
+            log.say(f"plan written to {path}")
     finally:
+        least_s = INTERRUPTED_FCFS_S if result.interrupted else LEAST_FCFS_S
+        fcfs = methods.first_come_first_served(instance, max(least_s, FCFS_SHARE * result.seconds))
+        document = console.solve_document(result, fcfs)
+        table = console.table(result.rows())
+        log.close(*table.splitlines(), document["verdict"])
         if as_json:
-            console.emit_json(console.solve_document(result))
+            console.emit_json(document)
         else:
-            console.emit(console.table(result.rows()))
+            console.emit(f"{table}\n{document['verdict']}" if document["verdict"] else table)
 
 
 def _no_plan(error: NoPlanError, instance: Instance, method: str, as_json: bool) -> None:

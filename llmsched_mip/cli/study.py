@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmsched_mip import study as studies
 from llmsched_mip.cli import console
-from llmsched_mip.cli.arguments import Scheduler, at_least, require_known
+from llmsched_mip.cli.arguments import AsJson, Scheduler, at_least, require_known
 from llmsched_mip.cli.progress import watcher
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_THREADS
 from llmsched_mip.study.engines import ENGINES
 from llmsched_mip.texts import percent_text, seconds_text
+
+if TYPE_CHECKING:
+    from llmsched_mip.study.run import Summary
 
 
 def study(
@@ -32,6 +35,7 @@ def study(
     ] = None,
     scheduler: Scheduler = None,
     export: Annotated[bool, typer.Option("--export", help="Write results.parquet and results.csv into DIR.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run many cases, each recorded as soon as it is done; --export alone writes the tables of a ledger."""
     if folder is None:
@@ -41,14 +45,21 @@ def study(
     if folder.exists() and not folder.is_dir():
         raise InvalidInputError("--out", f"{folder} is a file, expected a folder")
     at_least("--jobs", jobs, 1, MOST_THREADS)
-    if study_path is not None:
-        _run(study_path, folder, resume, engine_name, jobs, scheduler)
-    if export:
-        for path in studies.export_study(folder):
-            console.note(f"wrote {path}")
+    done = None if study_path is None else _run(study_path, folder, resume, engine_name, jobs, scheduler)
+    if done is not None and not as_json:
+        console.emit(_summary_table(folder))
+    files = studies.export_study(folder) if export else []
+    for path in files:
+        console.note(f"wrote {path}")
+    if as_json:
+        counts: dict[str, int | None] = dict.fromkeys(("cases", "recorded", "new"))
+        if done is not None:
+            counts = {"cases": done.total, "recorded": done.recorded, "new": done.new}
+        written = [str(path) for path in files]
+        console.emit_json({"folder": str(folder), **counts, "rows": _summary_rows(folder), "files": written})
 
 
-def _run(path: Path, folder: Path, resume: bool, engine_name: str, jobs: int | None, scheduler: str | None) -> None:
+def _run(path: Path, folder: Path, resume: bool, engine_name: str, jobs: int | None, scheduler: str | None) -> Summary:
     require_known("--engine", engine_name, ENGINES)
     engine = ENGINES[engine_name](jobs=jobs, scheduler=scheduler)
     definition = studies.read_study(path)
@@ -63,7 +74,15 @@ def _run(path: Path, folder: Path, resume: bool, engine_name: str, jobs: int | N
         console.note(f"llmsched study: what was recorded is kept; continue with: {shlex.join(again)}")
         raise
     console.note(f"{folder}: {done.recorded} of {done.total} cases recorded, {done.new} by this run")
-    console.emit(_summary_table(folder))
+    return done
+
+
+def _summary_rows(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the table as plain values, null where there is none."""
+    lines = studies.summary(folder)
+    return [
+        {key: None if value != value else value for key, value in line.items()} for line in lines.to_dict("records")
+    ]
 
 
 def _summary_table(folder: Path) -> str:

@@ -65,7 +65,7 @@ def worker(
         what = "expected a deployment or a worker file" if action == "show" else "expected a name for the worker"
         raise InvalidInputError("NAME", what)
     if action == "show":
-        _show(name)
+        _show(name, as_json)
         return
     at_least("--slots", slots, 1, MOST_LIMIT)
     require_writable(output)
@@ -80,12 +80,15 @@ def worker(
     )
     made = workload.new_worker(name, parts)
     text = io.worker_file_text(*made)
+    if output is None and as_json:
+        console.emit_json({"workers": [io.worker_file_document(*made)], "output": None})
+        return
     if output is None:
         console.emit(text.rstrip("\n"))
         return
     io.write_bytes(output, text.encode())
     if as_json:
-        console.emit_json({"worker": name, "output": str(output)})
+        console.emit_json({"workers": [io.worker_file_document(*made)], "output": str(output)})
     else:
         console.note(f"{output}: worker {name}")
 
@@ -95,14 +98,19 @@ def _list(name: str | None, as_json: bool) -> None:
         raise InvalidInputError("worker list", f"takes no name, got {name!r}; worker show NAME shows one")
     known = [io.read_worker_file(workload.deployment_file(one)) for one in DEPLOYMENTS]
     if as_json:
-        console.emit_json({"workers": [io.worker_file_document(worker, source) for worker, source in known]})
+        shown = [io.worker_file_document(worker, source) for worker, source in known]
+        console.emit_json({"workers": shown, "output": None})
     else:
         console.emit(console.workers_table([worker for worker, _ in known]))
 
 
-def _show(name: str) -> None:
-    """The worker file, which is one JSON object."""
+def _show(name: str, as_json: bool) -> None:
+    """The worker file, which is one JSON object, or that among the results of the command."""
     workload.deployment(name)
+    if as_json:
+        found = io.read_worker_file(workload.deployment_file(name))
+        console.emit_json({"workers": [io.worker_file_document(*found)], "output": None})
+        return
     console.emit(io.worker_file_text(*io.read_worker_file(workload.deployment_file(name))).rstrip("\n"))
 
 

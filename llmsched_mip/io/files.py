@@ -23,6 +23,7 @@ from llmsched_mip.io.documents import (
     json_schema,
 )
 from llmsched_mip.io.duplicate_keys import require_distinct_keys
+from llmsched_mip.io.examples import located
 from llmsched_mip.io.layout_errors import one_line
 from llmsched_mip.io.storage import read_bytes, write_bytes
 from llmsched_mip.limits import MOST_LIMIT
@@ -59,14 +60,14 @@ def _parse(path: str | os.PathLike[str], kind: str) -> Any:
 
 
 def read_instance(path: str | os.PathLike[str]) -> Instance:
-    """Read an instance file (``.json`` or ``.json.gz``).
+    """Read an instance file (``.json`` or ``.json.gz``), or the example of the package by ``example:NAME``.
 
     Raises
     ------
     UnreadableFileError, InvalidInputError, InfeasibleInstanceError
         One line: file, field, request, and what was expected.
     """
-    document: InstanceDocument = _parse(path, "instance")
+    document: InstanceDocument = _parse(located(path), "instance")
     columns = document.requests.__dict__
     try:
         return Instance(

@@ -286,4 +286,5 @@ def raise_bounds(search: Search, names: Sequence[str]) -> None:
     for name in names:
         if search.bounds and (search.interrupted if name in QUICK_BOUNDS else search.budget.spent()):
             return
-        search.raise_bounds(bounds.compute(search.instance, search.budget, names=[name], failed=failed))
+        with search.running(f"bound {name}"):
+            search.raise_bounds(bounds.compute(search.instance, search.budget, names=[name], failed=failed))

@@ -101,7 +101,7 @@ def solve(  # noqa: PLR0913
     seed : int
         For random choices.
     log : callable, optional
-        Called with an `Event` at every improvement of plan or bound.
+        Called with an `Event` at every improvement of the incumbent or the bound; see `Search`.
     start : Plan, optional
         A plan of this instance to begin with; the result is never worse.
     engine : str

@@ -40,7 +40,8 @@ class Search:
         Of a solver.
     seed : int
     log : callable, optional
-        Called with an `Event` at every improvement of the incumbent or the bound.
+        Called with an `Event` at every improvement of the incumbent or the bound; what has a method ``runs`` is told
+        the name of each part that begins.
     form : NormalForm, optional
         How the instance stands to the one that `solve` was given; default: it is the one.
 
@@ -82,6 +83,7 @@ class Search:
         self._heard: dict[int, State] = {}
         self._reached = False
         self._previous: Any = None
+        self._running = "start"
 
     @property
     def plan(self) -> Plan | None:
@@ -146,10 +148,23 @@ class Search:
 
     def attempt(self, part: str, action: Callable[[], object]) -> None:
         """Run one part of the search.  If it fails, `failures` says so and what was found stays."""
+        with self.running(part):
+            try:
+                action()
+            except Exception as error:
+                self.fail(part, error)
+
+    @contextmanager
+    def running(self, part: str) -> Iterator[None]:
+        """While it lasts, this part is what runs: a log with a method ``runs`` is told."""
+        before, self._running = self._running, part
+        tell = getattr(self.log, "runs", lambda _: None)
+        tell(part)
         try:
-            action()
-        except Exception as error:
-            self.fail(part, error)
+            yield
+        finally:
+            self._running = before
+            tell(before)
 
     def fail(self, part: str, error: Exception) -> None:
         """Keep what went wrong in a part, and log it."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 
 from llmsched_mip import bounds
 from llmsched_mip.budget import Budget
-from llmsched_mip.durations import duration_text
 from llmsched_mip.errors import InfeasibleInstanceError
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods import QUICK_BOUNDS, solve
 from llmsched_mip.result import Result
+from llmsched_mip.texts import duration_text
 from llmsched_mip.worker import Worker, copies
 
 DEFAULT_TIME_LIMIT_S = 60.0

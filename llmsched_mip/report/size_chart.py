@@ -9,9 +9,9 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from llmsched_mip.durations import duration_text
 from llmsched_mip.operations.sizing import Sizing
 from llmsched_mip.report.palette import BLUE, GREEN, GREY, VERMILION
+from llmsched_mip.texts import duration_text
 
 SIZE_CHARTS = (".svg", ".png", ".pdf")
 TICKS = 12

@@ -10,6 +10,7 @@ from typing import Any
 
 from llmsched_mip.errors import InvalidInputError, SchedulingError, UnreadableFileError
 from llmsched_mip.instance import Instance
+from llmsched_mip.io import examples
 from llmsched_mip.io.files import read_instance, read_plan, read_plan_claims
 from llmsched_mip.io.storage import read_bytes
 from llmsched_mip.plan import Plan
@@ -51,8 +52,9 @@ class Instances:
         return found
 
     def by_digest(self, digest: str, name: str, folder: Path) -> Instance | None:
-        """An instance with this digest, given or in `folder`, in `instances` there or here."""
-        for place in (folder, folder / "instances", folder.parent / "instances", Path("instances")):
+        """An instance with this digest, given or in `folder`, in `instances` there or here, or an example."""
+        near = (folder, folder / "instances", folder.parent / "instances", Path("instances"))
+        for place in (*near, examples.FOLDER):
             if digest in self._known:
                 break
             self._look(place, name, digest)

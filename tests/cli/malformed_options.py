@@ -119,4 +119,6 @@ CALLS: list[list[str]] = [
     ["read-solution"],
     ["read-solution", "good.json"],
     ["read-solution", "good.json", "none.sol", "--model", "mmbpp"],
+    ["examples", "x"], ["compile", "x"], ["solve", "example:"], ["check", "good.json", "example:kv"],
+    ["report", "plan.json", "--format", "md", "--json"],
 ]  # fmt: skip

@@ -36,7 +36,7 @@ def test_solve_json_and_plan_file(instance_file, tmp_path, capsys, objective):
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert code == 0
-    assert list(document) == SOLVE_KEYS
+    assert list(document)[: len(SOLVE_KEYS)] == SOLVE_KEYS
     assert document["bound"] <= document["value"] * (1 + 1e-9)
     instance = read_instance(instance_file)
     plan = read_plan(plan_file, instance)
@@ -75,7 +75,7 @@ def test_no_plan_prints_the_bound_and_is_3(instance_file, monkeypatch, capsys, a
     assert "time limit" in captured.err
     if as_json:
         document = json.loads(captured.out)
-        assert list(document) == SOLVE_KEYS
+        assert list(document)[: len(SOLVE_KEYS)] == SOLVE_KEYS
         assert (document["value"], document["bound"], document["gap"]) == (None, 5.0, None)
     else:
         assert "5.0000 s" in captured.out

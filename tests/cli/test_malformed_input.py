@@ -161,7 +161,7 @@ def places() -> Iterator[Case]:
         "a\0b.json",
         "loop",
         "not.json.gz",
-        "dangling.json",
+        *("dangling.json", "example:none.json"),
         "good.json/x",
     ):
         for command in commands:
@@ -169,7 +169,7 @@ def places() -> Iterator[Case]:
                 yield Case(f"file {name[:20]}", [name if part == BAD else part for part in command])
     writes = {
         ".json": [["generate", "gsm8k-small", "-o"], ["import", "csv", "trace.csv", "--worker", "unit-round", "-o"],
-                  ["solve", "good.json", "--plan"]],
+                  ["solve", "good.json", "--plan"], ["solve", "good.json", "--log"]],
         ".csv": [["replay", "good.json", "--policy", "fcfs", "--events"]],
         ".lp": [["export", "good.json", "--model", "mmbpp", "-o"]],
         ".svg": [["gantt", "plan.json", "-o"]],
@@ -277,7 +277,8 @@ def refused(capsys, arguments, expected):
 def test_there_are_enough_cases_of_every_command():
     commands = {case.arguments[0] for case in CASES if case.arguments}
     assert commands >= {"solve", "bound", "replay", "check", "generate", "import", "export", "study", "report", "gantt",
-                        "schema", "worker", "handover", "size", "read-solution"}  # fmt: skip
+                        "schema", "worker", "handover", "size", "read-solution",
+                        "examples", "compile"}  # fmt: skip
     assert len(CASES) + len(LEDGERS) >= 900
 
 

@@ -19,6 +19,8 @@ CASES = {
     ("worker", "--help"): HEAVY,
     ("worker", "list"): HEAVY - {"numpy"},
     ("check", str(TINY)): HEAVY - {"numpy"},
+    ("check", "example:slots", "--json"): HEAVY - {"numpy"},
+    ("schema", "solve"): HEAVY - {"numpy"},
     ("bound", str(TINY)): {"pandas", "pulp", "pyomo", "plotly"},
     ("replay", str(TINY), "--policy", "fcfs"): HEAVY - {"numpy"},
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmsched_mip.durations import duration_text, read_duration
+from llmsched_mip.durations import read_duration
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.texts import duration_text
 
 
 def test_durations_by_hand():
