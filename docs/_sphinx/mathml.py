@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import latex2mathml, pick_math_environment
+from docutils.utils.math import latex2mathml
 
 
 def _inline(translator: Any, node: nodes.Element) -> None:
@@ -14,9 +14,7 @@ def _inline(translator: Any, node: nodes.Element) -> None:
 
 
 def _block(translator: Any, node: nodes.Element) -> None:
-    environment = pick_math_environment(node.astext())
-    code = f"\\begin{{{environment}}}{node.astext()}\\end{{{environment}}}"
-    translator.body.append(f'<div class="math">{latex2mathml.tex2mathml(code, as_block=True)}</div>')
+    translator.body.append(f'<div class="math">{latex2mathml.tex2mathml(node.astext(), as_block=True)}</div>')
     raise nodes.SkipNode
 
 
