@@ -4,8 +4,7 @@ A pass spreads every round over the levels in proportion to exp(-price / tempera
 places and loads of every level, and changes the prices by what it finds:
 
 - the clock as Sinkhorn's algorithm does (Sinkhorn and Knopp, Pacific J. Math. 21 (1967)): dearer where there is more
-work
-  than the level is long, by the logarithm of their ratio;
+  work than the level is long, by the logarithm of their ratio;
 - the other prices share a U_l in every level (D_l = 0: `prices`).  Each says how many rounds the level needs for its
   resource: KV tokens / M, places / J, load / h, rounds of a request, and y V z / (z V z) with y the rounds by class;
   z goes after y.  Where they differ the share of the largest grows, as in the multiplicative weights method (Arora,
