@@ -88,7 +88,8 @@ def execute(search: Search, names: Iterable[str], share: float) -> list[str]:
 
     One that does not apply to the instance is left out.
     """
-    problem, cut = Problem.of(search.instance, "known", seed=search.seed), []
+    problem = Problem.of(search.instance, "known", seed=search.seed)
+    cut: list[str] = []
     left = list(names)
     for k, name in enumerate(left):
         if search.budget.spent():
