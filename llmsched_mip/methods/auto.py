@@ -264,6 +264,8 @@ def slow_bounds(search: Search) -> None:
     """The bounds that take long: each has a share of what is left, those that improve as they run even again."""
     unit_rounds = unit_round_applies(search)
     for name in SLOW_BOUNDS:
+        if search.budget.spent():
+            return
         with search.part(UNIT_SHARES.get(name, LATE_SHARE) if unit_rounds else SHARES.get(name, LATE_SHARE)):
             if name in IMPROVED:
                 search.attempt(f"bound {name}", partial(improve, search, name))

@@ -88,13 +88,14 @@ def execute(search: Search, names: Iterable[str], share: float) -> list[str]:
 
     One that does not apply to the instance is left out.
     """
-    problem, cut = Problem.of(search.instance, "known", seed=search.seed), []
-    for name in names:
+    problem = Problem.of(search.instance, "known", seed=search.seed)
+    cut: list[str] = []
+    left = list(names)
+    for k, name in enumerate(left):
+        if search.budget.spent():
+            return cut + left[k:]
         budget = search.budget.slice(share * search.whole.seconds)
         try:
-            if budget.spent():
-                cut.append(name)
-                continue
             search.run_policy(name, make_policy(name, problem), budget)
         except InvalidInputError:
             continue
