@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
 READING_S = 0.01
 """What a look at the clock counts under ``--work``."""
+PlanFile = Annotated[Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")]
+LogFile = Annotated[
+    Path | None, typer.Option("--log", metavar="FILE", help="Write the log here as well, line by line.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No log on standard error; only what has failed.")]
 FCFS_SHARE, LEAST_FCFS_S, INTERRUPTED_FCFS_S = 0.05, 1.0, 0.2
 """Of the run, for the comparison with first-come-first-served; where that takes longer it is left out."""
 
@@ -65,15 +70,9 @@ def solve(
     ] = None,
     engine: EngineName = "local",
     scheduler: Scheduler = None,
-    plan_path: Annotated[
-        Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")
-    ] = None,
-    log_path: Annotated[
-        Path | None, typer.Option("--log", metavar="FILE", help="Write the log here as well, line by line.")
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No log on standard error; only what has failed.")
-    ] = False,
+    plan_path: PlanFile = None,
+    log_path: LogFile = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Find a plan and a bound; one log line per improvement on standard error."""

@@ -11,6 +11,8 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.compilation import compilations
 from llmsched_mip.execution import replay
 from llmsched_mip.methods.portfolio import solve
+from llmsched_mip.methods.rule_beam import rule_beam
+from llmsched_mip.methods.search import Search
 from llmsched_mip.workload import generate
 
 SECONDS = 1.0
@@ -53,6 +55,7 @@ def _calls() -> Iterator[Callable[[], object]]:
             yield partial(solve, timed.with_objective(objective), method=method, time_limit_s=SECONDS, threads=1)
         for instance in (unit, larger, timed):
             yield partial(compute, instance.with_objective(objective), Budget(SECONDS))
+    yield partial(rule_beam, Search(timed.with_objective("total_completion"), SECONDS))
     for method in ("serial", "fleet", "chains", "prefill-rounds"):
         slots = replace(timed, workers=(replace(worker, kv_capacity=None, slots=5),))
         yield partial(solve, slots.with_objective("makespan"), method=method, time_limit_s=SECONDS, threads=1)
