@@ -17,6 +17,7 @@ BOUNDS: Registry[BoundFunction] = Registry(
         "area": "area:area",
         "longest": "longest:longest",
         "kv_volume": "kv_volume:kv_volume",
+        "prefill_grid": "prefill_grid:prefill_grid",
         "release": "release:release",
         "split": "split:split",
         "start_prices": "start_prices:start_prices",
@@ -30,6 +31,7 @@ BOUNDS: Registry[BoundFunction] = Registry(
 )
 ONE_OBJECTIVE = {
     "longest": "makespan",
+    "prefill_grid": "makespan",
     "release": "makespan",
     "mmbpp": "makespan",
     "start_prices": "total_completion",
