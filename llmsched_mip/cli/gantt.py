@@ -29,16 +29,7 @@ def gantt(
     if output.suffix not in PICTURES:
         raise InvalidInputError("--output", f"expected a name that ends in {', '.join(PICTURES)}, got {output}")
     require_writable(output)
-    plan, instance = report.read_plan_and_instance(
-        plan_path, report.Instances([] if instance_path is None else [instance_path])
-    )
-    if instance is None:
-        raise InvalidInputError(
-            "instance_digest",
-            f"no instance with {plan.instance_digest} beside the plan or in instances/, name it with --instance",
-            None,
-            str(plan_path),
-        )
+    plan, instance = report.require_plan_and_instance(plan_path, instance_path)
     if instance.n > report.MOST_BARS:
         raise InvalidInputError(
             "requests", f"a chart holds {report.MOST_BARS:,} requests, got {instance.n:,}", None, plan.instance

@@ -48,16 +48,7 @@ def handover(
         raise InvalidInputError("--output", "expected a folder" if to_batch else "expected a file, --json has -")
     if not (to_batch or to_stream):
         require_writable(output)
-    plan, instance = report.read_plan_and_instance(
-        plan_path, report.Instances([] if instance_path is None else [instance_path])
-    )
-    if instance is None:
-        raise InvalidInputError(
-            "instance_digest",
-            f"no instance with {plan.instance_digest} beside the plan or in instances/, name it with --instance",
-            None,
-            str(plan_path),
-        )
+    plan, instance = report.require_plan_and_instance(plan_path, instance_path)
     found = orders.turns(instance, plan)
     written: dict[str, str]
     if batch is not None:

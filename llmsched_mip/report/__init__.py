@@ -11,14 +11,13 @@ if TYPE_CHECKING:
     from llmsched_mip.report.gantt_svg import gantt_svg
     from llmsched_mip.report.page import gantt_page, report_page
     from llmsched_mip.report.size_chart import SIZE_CHARTS, size_chart
-    from llmsched_mip.report.sources import Instances, read_plan_and_instance
+    from llmsched_mip.report.sources import require_plan_and_instance
     from llmsched_mip.report.tables import Table, all_tables
 
     __all__ = [
         "MOST_BARS",
         "SIZE_CHARTS",
         "WRITERS",
-        "Instances",
         "Report",
         "Table",
         "all_tables",
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
         "gantt_document",
         "gantt_page",
         "gantt_svg",
-        "read_plan_and_instance",
         "read_report",
         "report_page",
+        "require_plan_and_instance",
         "size_chart",
     ]
 else:
@@ -42,7 +41,7 @@ else:
             "gantt_svg": ["gantt_svg"],
             "page": ["gantt_page", "report_page"],
             "size_chart": ["SIZE_CHARTS", "size_chart"],
-            "sources": ["Instances", "read_plan_and_instance"],
+            "sources": ["require_plan_and_instance"],
             "tables": ["Table", "all_tables"],
         },
     )

@@ -127,6 +127,25 @@ def json_text(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def require_plan_and_instance(path: Path, instance_path: Path | None) -> tuple[Plan, Instance]:
+    """A plan and its instance, which is named or found by its digest.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such instance beside the plan, among the library's or the package's.
+    """
+    plan, instance = read_plan_and_instance(path, Instances([] if instance_path is None else [instance_path]))
+    if instance is None:
+        raise InvalidInputError(
+            "instance_digest",
+            f"no instance with {plan.instance_digest} beside the plan or in instances/, name it with --instance",
+            None,
+            str(path),
+        )
+    return plan, instance
+
+
 def plan_paths(folder: Path, names: Iterable[object]) -> Iterator[Path | None]:
     """Plan files of a study; None for a name that points out of its folder of plans."""
     for name in names:
