@@ -51,7 +51,8 @@ IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "wo
 """Slow bounds that get better as long as they run, and report it."""
 SLOW_SHARE = 0.5
 UNIT_SHARES = {"start_prices": 0.2, "round_patterns": 0.9, "kv_dual": 0.8}
-SHARES = {"mmbpp": 0.3, "worker_time": 0.6, "work_clock": 0.8}
+PACKING_SHARE = 0.4
+SHARES = {"mmbpp": 0.9, "worker_time": 0.6, "work_clock": 0.8}
 LATE_SHARE = 0.2
 """Of what is left, for each slow bound in turn: the strong ones get most, the others a look."""
 ORDER_SHARE = 0.9
@@ -130,8 +131,9 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
         return [*first, *proofs, Part(partial(before_rules, every)), Part(every.rules), Part(long_makers)]
     if process == 0:
         return [*first, Part(long_makers)]
-    middle = provers or [Part(long_makers, 0.6)]
-    return [Part(every.rules), *middle, Part(slow_rules), Part(long_makers), *provers]
+    if one_makespan(search):
+        return [Part(every.rules), *provers, Part(long_makers, 0.6), Part(slow_rules), Part(long_makers)]
+    return [Part(every.rules), *provers, Part(slow_rules), Part(long_makers), *provers]
 
 
 def before_rules(every: Rules, search: Search) -> None:
@@ -226,10 +228,13 @@ def slots_bind(search: Search) -> bool:
 
 
 def provers_of(search: Search) -> list[Part]:
-    """The slow bounds that there are for this instance, and their shares."""
-    if search.instance.objective == "makespan" and len(search.instance.workers) == 1:
-        return []
-    return [Part(slow_bounds, 0.8)]
+    """The slow bounds that there are for this instance, and their shares; of one makespan the packing alone."""
+    return [Part(slow_bounds, PACKING_SHARE if one_makespan(search) else 0.8)]
+
+
+def one_makespan(search: Search) -> bool:
+    """Whether the makespan of one worker counts: most of its bounds are quick."""
+    return search.instance.objective == "makespan" and len(search.instance.workers) == 1
 
 
 def first_plan(search: Search) -> None:
@@ -263,9 +268,12 @@ def quick_bounds(search: Search) -> None:
 def slow_bounds(search: Search) -> None:
     """The bounds that take long: each has a share of what is left, those that improve as they run even again."""
     unit_rounds = unit_round_applies(search)
+    objective = search.instance.objective
     for name in SLOW_BOUNDS:
         if search.budget.spent():
             return
+        if bounds.ONE_OBJECTIVE.get(name, objective) != objective:
+            continue
         with search.part(UNIT_SHARES.get(name, LATE_SHARE) if unit_rounds else SHARES.get(name, LATE_SHARE)):
             if name in IMPROVED:
                 search.attempt(f"bound {name}", partial(improve, search, name))
