@@ -111,6 +111,7 @@ def import_(
     if decode_quantile is not None and decode_column is not None:
         raise InvalidInputError("--decode-quantile", "the length is a quantile or --decode-column, not both")
     require_writable(output)
+    workload.deployment(worker)
     columns = workload.Columns(
         prefill_column,
         "decode_tokens" if decode_column is None else decode_column,

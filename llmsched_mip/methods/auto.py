@@ -294,7 +294,8 @@ def raise_bounds(search: Search, names: Sequence[str]) -> None:
         search.fail(f"bound {name}", error)
 
     for name in names:
-        if search.bounds and (search.interrupted if name in QUICK_BOUNDS else search.budget.spent()):
+        ended = search.interrupted or search.gap_met if name in QUICK_BOUNDS else search.budget.spent()
+        if search.bounds and ended:
             return
         with search.running(f"bound {name}"):
             search.raise_bounds(bounds.compute(search.instance, search.budget, names=[name], failed=failed))

@@ -108,14 +108,19 @@ class Search:
         return max(0.0, relative_gap(self.form.value(self.value), self.form.value(self.bound)))
 
     @property
+    def gap_met(self) -> bool:
+        """Whether the gap is what was asked for."""
+        gap = self.gap
+        return gap is not None and self.gap_target > 0 and gap <= self.gap_target
+
+    @property
     def closed(self) -> bool:
         """Whether the best bound proves the best plan optimal."""
         return self.value is not None and self.bound is not None and meets(self.bound, self.value)
 
     def _progress(self, source: str) -> None:
         """The incumbent or the bound is a better one: log it, and see whether the goal is reached."""
-        gap = self.gap
-        self._reached = self.closed or (gap is not None and self.gap_target > 0 and gap <= self.gap_target)
+        self._reached = self.closed or self.gap_met
         self._report(source)
 
     def offer(self, plan: Plan) -> bool:

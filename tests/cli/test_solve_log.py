@@ -11,7 +11,7 @@ import pytest
 from llmsched_mip.cli import main, solve_log
 from llmsched_mip.cli.solve_log import SolveLog, announced
 from llmsched_mip.result import Event
-from llmsched_mip.texts import duration_text, long_text, verdict_text
+from llmsched_mip.texts import long_text, verdict_text
 
 EVENT = Event(0.5, 200.0, 190.0, 0.05, "fcfs")
 SLOTS = ["solve", "example:slots", "--time-limit", "5"]
@@ -117,8 +117,5 @@ def test_the_sentence_that_people_want(arguments, sentence):
     assert verdict_text(*arguments) == sentence
 
 
-def test_durations():
-    assert [duration_text(s) for s in (0.04, 59.94, 200, 3599.4, 7980, 100_000)] == [
-        "0.0 s", "59.9 s", "3 min 20 s", "59 min 59 s", "2 h 13 min", "27 h 47 min",
-    ]  # fmt: skip
+def test_long_durations():
     assert (long_text(119.9), long_text(120.0), long_text(None), long_text(float("inf"))) == ("", "2 min 00 s", "", "")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from study_ledger import LedgerWriter, four_rows
 
-from llmsched_mip import read_instance, write_plan
+from llmsched_mip import generate, write_instance, write_plan
 from llmsched_mip.cli import main
 from llmsched_mip.errors import InvalidInputError, SchedulingError
 from llmsched_mip.methods import solve
@@ -23,8 +23,11 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture
-def planned(tmp_path, root):
-    instance = read_instance(root / "instances" / "gsm8k-small.json")
+def planned(tmp_path):
+    """Of an instance that doesn't ship with the package."""
+    instance = generate("gsm8k-small", 40, 5)
+    (tmp_path / "root" / "instances").mkdir(parents=True)
+    write_instance(instance, tmp_path / "root" / "instances" / "forty.json")
     plan = solve(instance, method="lists", time_limit_s=0.2).plan
     write_plan(plan, instance, tmp_path / "one.plan.json")
     return tmp_path / "one.plan.json", instance
@@ -118,14 +121,14 @@ def test_plans_of_a_study_are_drawn_from_generated_instances(study):
 
 
 def test_a_plan_finds_its_instance_beside_it_or_says_so(planned, root, tmp_path, monkeypatch):
-    path, _ = planned
+    path, instance = planned
     monkeypatch.chdir(tmp_path)
     alone = read_report([path], [])
     assert alone.schedules == [] and "--instance" in alone.notes[0]
-    assert alone.rows["instance"].tolist() == ["gsm8k-small"]
-    given = read_report([path], [root / "instances" / "gsm8k-small.json"])
+    assert alone.rows["instance"].tolist() == [instance.name]
+    given = read_report([path], [tmp_path / "root" / "instances" / "forty.json"])
     assert len(given.schedules) == 1 and given.notes == []
-    monkeypatch.chdir(root)
+    monkeypatch.chdir(tmp_path / "root")
     assert len(read_report([path], []).schedules) == 1
     with pytest.raises(InvalidInputError, match="instance_digest"):
         monkeypatch.chdir(tmp_path)
@@ -186,12 +189,12 @@ def test_wrong_use_is_one_line(planned, tmp_path, capsys, monkeypatch, arguments
     assert all(word in captured.err for word in words), captured.err
 
 
-def test_a_plan_that_breaks_the_model_is_refused(planned, root, tmp_path, capsys):
+def test_a_plan_that_breaks_the_model_is_refused(planned, tmp_path, capsys):
     path, _ = planned
     document = json.loads(path.read_text())
     document["workers"][0]["stages"][0]["rounds"] += 1
     path.write_text(json.dumps(document))
-    instance = str(root / "instances" / "gsm8k-small.json")
+    instance = str(tmp_path / "root" / "instances" / "forty.json")
     for arguments in (
         ["report", str(path), "-o", str(tmp_path / "r.html")],
         ["gantt", str(path), "-o", str(tmp_path / "g.svg")],

@@ -131,7 +131,7 @@ WRONG = {
     "worker": (GOOD, {"worker": "gpu"}, "worker: unknown deployment 'gpu'"),
     "worker type": (GOOD, {"worker": [3]}, "worker: expected a deployment's name, a Worker or a list of these, got 3"),
     "no worker": (GOOD, {"worker": []}, "workers: expected at least one worker"),
-    "count": (GOOD, {"workers": 0}, "workers: expected an integer from 1 to 1000000, got 0"),
+    "count": (GOOD, {"workers": 0}, "workers: expected an integer from 1 to 100000, got 0"),
     "count of several": (
         GOOD,
         {"worker": [WORKER] * 2, "workers": 2},
