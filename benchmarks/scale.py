@@ -46,10 +46,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="solves at once, each in a process of its own")
     parser.add_argument("--share", type=float, default=1.0, help="of each case's time limit")
     parser.add_argument("--out", type=Path, default=Path("out/scale"), help="folder of the ledger")
+    parser.add_argument("--recorded", action="store_true", help="run nothing, take what is in the ledger")
     parser.add_argument("--page", action="store_true", help="write docs/results/scale.md")
     options = parser.parse_args()
     table, began = Table(options.out / "scale.csv"), time.perf_counter()
     runs = [Run(name, threads, options.share) for name in options.cases for threads in options.threads]
+    if options.recorded:
+        runs = [run for run in runs if run.key in table]
     for run in runs:
         if run.key in table:
             print("  ".join(_cells(table.rows[run.key])), flush=True)
