@@ -51,7 +51,7 @@ IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "wo
 """Slow bounds that get better as long as they run, and report it."""
 SLOW_SHARE = 0.5
 UNIT_SHARES = {"start_prices": 0.2, "round_patterns": 0.9, "kv_dual": 0.8}
-PACKING_SHARE = 0.4
+PACKING_SHARE = 0.6
 SHARES = {"mmbpp": 0.9, "worker_time": 0.6, "work_clock": 0.8}
 LATE_SHARE = 0.2
 """Of what is left, for each slow bound in turn: the strong ones get most, the others a look."""
@@ -213,13 +213,22 @@ def long_makers(search: Search) -> None:
     elif len(instance.workers) > 1:
         race(search, [fleet, serial, mmbpp, pattern, large_neighbourhood])
     else:
-        if slots_bind(search):
-            annealed = prefill_rounds_apply(instance) and (search.board is None or search.board.process > 0)
-            first = chains if chains_apply(instance) else prefill_rounds if annealed else pattern
+        first = first_maker(search)
+        if first is not None:
             with search.part(FIRST_SHARE):
                 search.attempt(first.__name__, partial(first, search))
         makers: list[Maker] = [mmbpp, chains, serial, fleet, prefill_rounds, order_search, pattern, online]
         race(search, [*makers, branch_and_bound_again, large_neighbourhood])
+
+
+def first_maker(search: Search) -> Maker | None:
+    """Where slots bind, what needs some time before it gives anything; not the same in two processes."""
+    if not slots_bind(search):
+        return None
+    alone, first = search.board is None, search.board is None or search.board.process == 0
+    if chains_apply(search.instance):
+        return chains if first else None
+    return prefill_rounds if prefill_rounds_apply(search.instance) and (alone or not first) else pattern
 
 
 def slots_bind(search: Search) -> bool:
