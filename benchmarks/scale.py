@@ -62,7 +62,7 @@ def main() -> None:
             table.add(left[done], done.result())
             print("  ".join(_cells(table.rows[left[done]])), flush=True)
     if options.page:
-        command = "scripts/benchmark scale --page"
+        command = f"scripts/benchmark scale{' --recorded' * options.recorded} --page"
         rows = [_cells(table.rows[run.key]) for run in runs]
         about = ABOUT.read_text(encoding="utf-8") if ABOUT.exists() else "# At scale\n"
         write_page("scale.md", [about, markdown_table(HEADER, rows), run_with(command, began)])
