@@ -122,8 +122,8 @@ class Worker:
         return fits
 
 
-def copies(worker: Worker, count: int) -> tuple[Worker, ...]:
-    """So many workers of one kind, named ``NAME-0``, ``NAME-1``, ...; a single one keeps its name.
+def copies(worker: Worker, count: int, first: int = 0) -> tuple[Worker, ...]:
+    """So many workers of one kind, numbered in their names from `first`: ``NAME-0``, ...; a single one keeps its name.
 
     Raises
     ------
@@ -132,7 +132,8 @@ def copies(worker: Worker, count: int) -> tuple[Worker, ...]:
     """
     if not (is_integer(count) and 1 <= count <= MOST_WORKERS):
         raise InvalidInputError("workers", f"expected an integer from 1 to {MOST_WORKERS}, got {count!r}")
-    return (worker,) if count == 1 else tuple(replace(worker, name=f"{worker.name}-{k}") for k in range(count))
+    numbers = range(first, first + count)
+    return (worker,) if count == 1 else tuple(replace(worker, name=f"{worker.name}-{k}") for k in numbers)
 
 
 def validate_worker(where: str, worker: Worker) -> None:

@@ -26,7 +26,7 @@ AS_SHORTEST_FIRST = ("mc-sf", "h-sf", "a-max", "a-min")
 SLOW_RULES = ("sorted-lp", "lp-swap")
 HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic")
 """They select or forecast before their first decision, which no budget ends."""
-FEW_TURNS, MOST_SMALL = 500, 100
+MOST_FORECAST, MOST_SMALL = 500, 100
 PROBED, PROBE_EXPONENT = 8, 1.5
 QUICK_RULES = tuple(
     name for name in POLICIES if name not in (*NEED_A_PLAN, *MAY_EVICT, *AS_SHORTEST_FIRST, *SLOW_RULES)
@@ -51,7 +51,7 @@ class Rules:
     def glance_at_rules(self, search: Search) -> None:
         """Execute each for at most a fiftieth of the limit, the heavy ones of small instances only."""
         self.light = execute(search, self.light, GLANCE)
-        if search.instance.n * len(search.instance.workers) <= FEW_TURNS:
+        if search.instance.n * len(search.instance.workers) <= MOST_FORECAST:
             self.heavy = execute(search, self.heavy, GLANCE)
 
     def rules(self, search: Search) -> None:

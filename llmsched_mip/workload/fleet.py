@@ -13,6 +13,7 @@ from llmsched_mip.instance import Requests, Worker
 from llmsched_mip.limits import MOST_LIMIT, MOST_WORKERS
 from llmsched_mip.names import DEPLOYMENTS
 from llmsched_mip.timing import IntArray, request_kv_peak
+from llmsched_mip.worker import copies
 from llmsched_mip.workload.deployments import deployment
 
 Limit = int | Literal["none", "engine"] | None
@@ -66,7 +67,7 @@ class Fleet:
             worker = replace(worker, prefill_token_cap=_limit("prefill_cap", self.prefill_cap))
         if self.prefill_cap == "engine" or (self.prefill_cap is None and self.worker in DEPLOYMENTS):
             worker = replace(worker, prefill_token_cap=raised_cap(worker, prefill_tokens, decode_tokens))
-        return alike(worker, self.count)
+        return copies(worker, self.count, first=1)
 
 
 def raised_cap(worker: Worker, prefill_tokens: IntArray, decode_tokens: IntArray) -> int | None:
@@ -77,11 +78,6 @@ def raised_cap(worker: Worker, prefill_tokens: IntArray, decode_tokens: IntArray
     if worker.kv_capacity is not None:
         admitted = admitted[request_kv_peak(prefill_tokens, decode_tokens) <= worker.kv_capacity]
     return max(worker.prefill_token_cap, int(admitted.max(initial=0)))
-
-
-def alike(worker: Worker, count: int) -> tuple[Worker, ...]:
-    """So many workers of one kind, with names of their own where there are several."""
-    return (worker,) if count == 1 else tuple(replace(worker, name=f"{worker.name}-{k}") for k in range(1, count + 1))
 
 
 def fitting(requests: Requests, workers: Sequence[Worker]) -> tuple[Requests, tuple[str, ...]]:
