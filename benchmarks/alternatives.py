@@ -1,7 +1,9 @@
 """`solve` against what a user would do instead in the same time, on the same round-indexed model without its
 strengthenings: Pyomo and HiGHS, PuLP and CBC, and OR-Tools CP-SAT on the model's MPS file in a process of its own.
 
-Building the model counts.  Plans of the alternatives are read off their values as they are, without a check.
+Building the model counts.  Plans of the alternatives are read off their values as they are, without a check.  Each runs
+in a process of its own, which is killed when it has taken the limit and half of it again (CBC may overrun its
+limit by hours) and may take 12 GiB.  Resumable.
 """
 
 from __future__ import annotations
@@ -9,6 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from _ledger import Table as Ledger
 from _solves import solved_apart
 from rich.console import Console
 from rich.table import Table
@@ -45,6 +51,9 @@ print(json.dumps([solver.objective_value if found else None, solver.best_objecti
 """
 
 
+OVERRUN, MOST_BYTES = 1.5, 12 * 2**30
+
+
 def main() -> None:
     """Print a row for each instance and way."""
     parser = argparse.ArgumentParser(prog="scripts/benchmark alternatives", description=__doc__)
@@ -52,35 +61,64 @@ def main() -> None:
     parser.add_argument("--requests", type=int, nargs="*", default=[8, 20, 50])
     parser.add_argument("--time-limit", type=float, default=30.0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("out/alternatives"), help="folder of the ledger")
+    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    table = Table(
-        "instance", "objective", "way", "value", "bound", "gap", "value over ours", title=__doc__.split("\n")[0]
-    )
+    if options.one is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+        print(json.dumps(WAYS[options.one](_instance(options.families[0], options.requests[0]), options)))
+        return
+    ledger = Ledger(options.out / "alternatives.csv")
+    table = Table("instance", "way", "value", "bound", "gap", "value over ours", title=__doc__.split("\n")[0])
     for family in options.families:
         for count in options.requests:
-            instance = generate(family, count, 1, **({"slots": 8} if family == "gsm8k-65b" else {}))
-            _rows(instance, options, table)
+            for way in WAYS:
+                key = f"{family}-n{count}-{way}-t{options.threads}-{options.time_limit:g}s"
+                if key not in ledger:
+                    value, bound, note = _apart(way, family, count, options)
+                    ledger.add(key, {"value": value, "bound": bound, "note": note})
+                row = ledger.rows[key]
+                if way == "llmsched solve":
+                    ours = float(row["value"])
+                cells = _cells(_number(row["value"]), _number(row["bound"]), row["note"], ours)
+                table.add_row(f"{family} {count}", way, *cells)
+                print(f"{family} {count}", way, *cells, sep="  ", flush=True)
     Console(width=120).print(table)
 
 
-def _rows(instance: Instance, options: argparse.Namespace, table: Table) -> None:
-    ours = solved_apart(instance, options.time_limit, options.threads)
-    ways: dict[str, Callable[[], Found]] = {
-        "llmsched solve": lambda: (ours.value, ours.bound),
-        "Pyomo, HiGHS": lambda: _highs(instance, options),
-        "PuLP, CBC": lambda: _cbc(instance, options),
-        "OR-Tools CP-SAT": lambda: _cp_sat(instance, options),
-    }
-    for way, run in ways.items():
+def _instance(family: str, count: int) -> Instance:
+    return generate(family, count, 1, **({"slots": 8} if family == "gsm8k-65b" else {}))
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _cells(value: float | None, bound: float | None, note: str, ours: float) -> list[str]:
+    gap = "-" if value is None or bound is None or not math.isfinite(bound) else f"{(value - bound) / value:.2%}"
+    shown = note or "no plan" if value is None else f"{value:.6g}"
+    return [shown, "-" if bound is None else f"{bound:.6g}", gap, "-" if value is None else f"{value / ours:.4f}"]
+
+
+def _apart(way: str, family: str, count: int, options: argparse.Namespace) -> tuple[object, object, str]:
+    """Value and bound of a way in a process of its own, empty where there is none, and why."""
+    limits = ["--time-limit", str(options.time_limit), "--threads", str(options.threads)]
+    command = [sys.executable, __file__, "--one", way, "--families", family, "--requests", str(count), *limits]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
-            value, bound = run()
-        except (MemoryError, subprocess.SubprocessError, ValueError) as error:
-            table.add_row(instance.name, instance.objective, way, f"failed: {str(error)[:40]}", "", "", "")
-            continue
-        gap = "-" if value is None or bound is None or not math.isfinite(bound) else f"{(value - bound) / value:.2%}"
-        over = "-" if value is None else f"{value / ours.value:.4f}"
-        cells = ["no plan" if value is None else f"{value:.6g}", "-" if bound is None else f"{bound:.6g}"]
-        table.add_row(instance.name, instance.objective, way, *cells, gap, over)
+            output, _ = process.communicate(timeout=OVERRUN * options.time_limit + 30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return "", "", "killed"
+    if process.returncode:
+        return "", "", "failed"
+    value, bound = json.loads(output.strip().splitlines()[-1])
+    return "" if value is None else value, "" if bound is None else bound, ""
+
+
+def _ours(instance: Instance, options: argparse.Namespace) -> Found:
+    ours = solved_apart(instance, options.time_limit, options.threads)
+    return ours.value, ours.bound
 
 
 def _model(instance: Instance) -> object:
@@ -111,6 +149,14 @@ def _cp_sat(instance: Instance, options: argparse.Namespace) -> Found:
         raise ValueError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no output")
     value, bound = json.loads(done.stdout.strip().splitlines()[-1])
     return value, bound
+
+
+WAYS: dict[str, Callable[[Instance, argparse.Namespace], Found]] = {
+    "llmsched solve": _ours,
+    "Pyomo, HiGHS": _highs,
+    "PuLP, CBC": _cbc,
+    "OR-Tools CP-SAT": _cp_sat,
+}
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ BOUNDS: Registry[BoundFunction] = Registry(
         "start_prices": "start_prices:start_prices",
         "round_patterns": "round_patterns:round_patterns",
         "mmbpp": "mmbpp:mmbpp",
+        "deadline": "deadline:deadline",
         "kv_dual": "kv_dual:kv_dual",
         "work_clock": "work_clock:work_clock",
         "worker_time": "worker_time:worker_time",
@@ -32,6 +33,7 @@ BOUNDS: Registry[BoundFunction] = Registry(
 ONE_OBJECTIVE = {
     "longest": "makespan",
     "prefill_grid": "makespan",
+    "deadline": "makespan",
     "release": "makespan",
     "mmbpp": "makespan",
     "start_prices": "total_completion",

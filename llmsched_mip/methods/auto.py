@@ -45,14 +45,23 @@ from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.processes import cores
 from llmsched_mip.relaxations.fluid.duals import capacity_duals
 
-SLOW_BOUNDS = ("mmbpp", "start_prices", "round_patterns", "worker_time", "work_clock", "kv_dual", "start_lp")
+SLOW_BOUNDS = (
+    "deadline",
+    "mmbpp",
+    "start_prices",
+    "round_patterns",
+    "worker_time",
+    "work_clock",
+    "kv_dual",
+    "start_lp",
+)
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
 IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "worker_time": improve_worker_time}
 """Slow bounds that get better as long as they run, and report it."""
 SLOW_SHARE = 0.5
-UNIT_SHARES = {"start_prices": 0.2, "round_patterns": 0.9, "kv_dual": 0.8}
+UNIT_SHARES = {"deadline": 0.4, "start_prices": 0.2, "round_patterns": 0.9, "kv_dual": 0.8}
 PACKING_SHARE = 0.6
-SHARES = {"mmbpp": 0.9, "worker_time": 0.6, "work_clock": 0.8}
+SHARES = {"deadline": 0.4, "mmbpp": 0.9, "worker_time": 0.6, "work_clock": 0.8}
 LATE_SHARE = 0.2
 """Of what is left, for each slow bound in turn: the strong ones get most, the others a look."""
 ORDER_SHARE = 0.9

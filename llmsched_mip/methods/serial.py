@@ -60,6 +60,9 @@ class SerialPlacement:
 
     def trials(self) -> Iterator[Found]:
         """Every step, patience, order and pace worth trying; the likeliest first."""
+        longest_first = np.argsort(-self.d, kind="stable")
+        for jobs in self.patient(1 if self.seconds[1] == 0 else STEPS[1]):
+            yield self._found(longest_first, jobs._replace(backward=True))
         for order in self.paced_orders():
             for pace in PACES:
                 for jobs in self.patient(1 if self.seconds[1] == 0 else STEPS[1]):
@@ -69,6 +72,7 @@ class SerialPlacement:
                 key = np.log(self.d) + np.log(self.p) / stretch
                 order = np.argsort(-key, kind="stable")
                 for jobs in self.patient(step):
+                    yield self._found(order, jobs._replace(backward=True))
                     yield self._found(order, jobs)
 
     def _found(self, order: IntArray, jobs: Jobs) -> Found:

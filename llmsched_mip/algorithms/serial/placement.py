@@ -5,7 +5,12 @@ use grows while it is held: request i started after round s holds p_i + (t - s) 
 A list schedule decides round by round, so that a long prompt waits until enough happens to be free at once; here it
 takes its place first, in any round, and short ones fill what is left before, beside and after it.
 
-The load is piecewise linear: in a segment the same requests are active, and its last round holds the most.
+*Backwards* rounds count from the end of the schedule: a request takes the latest place that the ones before it leave.
+Its use then falls from p_i + d_i as time goes on, so that requests which together overflow at their ends are ended a
+few rounds apart, where placed forwards the one too many waits until another has ended.
+
+The load is piecewise linear: in a segment the same requests are active, and its last round holds the most, or
+backwards its first.
 """
 
 from __future__ import annotations
@@ -36,6 +41,8 @@ class Jobs(NamedTuple):
         Rounds between one request of the order and the next, for each KV-token-round of the first; 0: as early as it
         fits.  Requests that are started together grow together and leave the KV cache empty at first; at a pace of
         1 / `capacity` and a little more they are of all ages at any time, and it is full all the time.
+    backward : bool
+        Whether rounds count from the end.
     """
 
     p: IntArray
@@ -45,13 +52,14 @@ class Jobs(NamedTuple):
     slots: int
     capacity: int
     pace: float = 0.0
+    backward: bool = False
 
 
 class Load(NamedTuple):
     """Segments and prefill rounds of what is placed; `size` has how many there are of each.
 
     Segment g has the rounds ``border[g] + 1 .. border[g + 1]``; the last one has no end and is empty.  Round t of it
-    holds ``offset[g] + active[g] t`` KV tokens.
+    holds ``offset[g] + active[g] t`` KV tokens, backwards ``offset[g] - active[g] t``.
     """
 
     border: IntArray
@@ -98,6 +106,37 @@ def _earliest(jobs, load, i, s, g):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _earliest_backward(jobs, load, i, s, g):  # type: ignore[no-untyped-def]
+    """`_earliest` where request i holds p + d - k tokens in round s + 1 + k, and s + d is a multiple of the step."""
+    segments, p, d = load.size[0], jobs.p[i], jobs.d[i]
+    g = _segment(load, s, g)
+    k = g
+    while k < segments and load.border[k] < s + d:
+        t = max(s, load.border[k]) + 1
+        room = jobs.capacity - load.offset[k] + load.active[k] * t
+        full = load.active[k] >= jobs.slots
+        if not full and p + d + 1 + s - t <= room:
+            k += 1
+            continue
+        # Started inside the segment it holds p + d at first, beside what falls by `active` a round.
+        above = p + d + load.offset[k] - jobs.capacity
+        inside = load.border[k + 1] if full else max(load.border[k], -(-above // load.active[k]) - 1)
+        s = max(s + 1, min(load.border[k + 1], inside))
+        s += -(s + d) % jobs.step
+        g = _segment(load, s, g)
+        k = g
+    return s, g
+
+
+@kernel
+def _fits_from(jobs, load, i, s, g):  # type: ignore[no-untyped-def]
+    """First round ≥ s from which request i fits, and its segment."""
+    if jobs.backward:
+        return _earliest_backward(jobs, load, i, s, g)
+    return _earliest(jobs, load, i, s, g)
+
+
+@kernel
 def _split(load, t, g):  # type: ignore[no-untyped-def]
     """Make round t a border, which is not before that of segment g; its number."""
     while g < load.size[0] and load.border[g] < t:
@@ -126,18 +165,19 @@ def _first_prefill(load, s):  # type: ignore[no-untyped-def]
 @kernel
 def _prefilled(jobs, load, i, s, g):  # type: ignore[no-untyped-def]
     """Start of request i, which fits at s: at a prefill round that is near enough, else at one of its own, at s."""
-    k = _first_prefill(load, s)
-    latest = s + jobs.patience[i]
+    after = jobs.d[i] if jobs.backward else 0
+    k = _first_prefill(load, s + after)
+    latest = s + after + jobs.patience[i]
     while k < load.size[1] and load.prefill[k] <= latest:
-        at, there = _earliest(jobs, load, i, load.prefill[k], g)
-        if at == load.prefill[k]:
+        at, there = _fits_from(jobs, load, i, load.prefill[k] - after, g)
+        if at == load.prefill[k] - after:
             return at, there
-        while k < load.size[1] and load.prefill[k] < at:
+        while k < load.size[1] and load.prefill[k] < at + after:
             k += 1
-    k = _first_prefill(load, s)
+    k = _first_prefill(load, s + after)
     for m in range(load.size[1], k, -1):
         load.prefill[m] = load.prefill[m - 1]
-    load.prefill[k] = s
+    load.prefill[k] = s + after
     load.size[1] += 1
     return s, g
 
@@ -150,7 +190,8 @@ def place(jobs, order, load, starts):  # type: ignore[no-untyped-def]
     rounds, ready = 0, 0.0
     for i in order:
         s = int(ready)
-        s, g = _earliest(jobs, load, i, s + -s % jobs.step, 0)
+        s += -(s + jobs.d[i] if jobs.backward else s) % jobs.step
+        s, g = _fits_from(jobs, load, i, s, 0)
         ready += jobs.pace * (jobs.p[i] * jobs.d[i] + jobs.d[i] * (jobs.d[i] + 1) / 2)
         s, g = _prefilled(jobs, load, i, s, g)
         starts[i] = s
@@ -158,8 +199,11 @@ def place(jobs, order, load, starts):  # type: ignore[no-untyped-def]
         begin = _split(load, s, g)
         end = _split(load, s + jobs.d[i], begin)
         for k in range(begin, end):
-            load.offset[k] += jobs.p[i] - s
+            load.offset[k] += jobs.p[i] + jobs.d[i] + 1 + s if jobs.backward else jobs.p[i] - s
             load.active[k] += 1
+    if jobs.backward:
+        for i in order:
+            starts[i] = rounds - starts[i] - jobs.d[i]
     return rounds, load.size[1]
 
 

@@ -51,6 +51,48 @@ def test_every_start_is_the_earliest_that_is_allowed(sizes, capacity, slots, ste
     assert (rounds, prefills) == ((starts + d).max(), len(known))
 
 
+@settings(max_examples=200)
+@given(
+    SIZES,
+    st.integers(21, 40),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.integers(0, 6),
+    st.integers(0, 99),
+)
+def test_backwards_every_end_is_the_latest_that_is_allowed(sizes, capacity, slots, step, patience, seed):
+    p, d = (np.array(column) for column in zip(*sizes, strict=True))
+    order = np.random.default_rng(seed).permutation(len(p))
+    jobs = Jobs(p, d, np.full(len(p), patience), step, slots, capacity, backward=True)
+    rounds, prefills, starts = placed(jobs, order)
+    # Counted from the end: a request that ends e rounds before it holds p + d in round e, then one less in each.
+    load, count = np.zeros(len(p) * 50, dtype=int), np.zeros(len(p) * 50, dtype=int)
+    known: set[int] = set()
+    for i in order:
+        allowed = [
+            e
+            for e in range(len(load) - 12)
+            if (e + d[i]) % step == 0
+            and (load[e : e + d[i]] + p[i] + np.arange(d[i], 0, -1) <= capacity).all()
+            and (count[e : e + d[i]] < slots).all()
+        ]
+        near = [e for e in allowed if e + d[i] in known and e <= allowed[0] + patience]
+        expected = near[0] if near else allowed[0]
+        assert starts[i] == rounds - expected - d[i]
+        known.add(expected + d[i])
+        load[expected : expected + d[i]] += p[i] + np.arange(d[i], 0, -1)
+        count[expected : expected + d[i]] += 1
+    assert (rounds, prefills) == (max(known), len(known))
+
+
+def test_backwards_what_would_overflow_together_ends_a_few_rounds_apart():
+    p, d = np.full(33, 68), np.full(33, 512)
+    jobs, order = Jobs(p, d, np.zeros(33, dtype=np.int64), 1, 33, 16492), np.arange(33)
+    # 28 of them hold 16,240 tokens at their ends.
+    assert placed(jobs, order)[0] > 840
+    assert placed(jobs._replace(backward=True), order)[0] < 640
+
+
 def test_local_search_repeats_and_never_gets_worse():
     random = np.random.default_rng(5)
     p, d = random.integers(1, 60, 80), random.integers(1, 40, 80)
