@@ -1,4 +1,4 @@
-"""Bound "deadline": so few rounds that prices on rounds refute them."""
+"""Bound "deadline": the shortest schedule that prices do not refute."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
 from llmsched_mip.relaxations.conserved_work import makespan_from_rounds
+from llmsched_mip.relaxations.fluid.within import least_deadline
 from llmsched_mip.relaxations.limits import Limits, ceil_div, exact_sum
 from llmsched_mip.relaxations.time_indexed.coarse_deadline import RoundLimits, refuted
 from llmsched_mip.unit_rounds import times_are_rounds
@@ -21,7 +22,7 @@ ENOUGH = 1e-3
 
 
 def deadline(instance: Instance, budget: Budget) -> Bound | None:
-    """Least number of rounds that prices on KV and slots do not refute; makespan, where few waves of requests run.
+    """Least deadline that prices do not refute; makespan, where few waves of requests run.
 
     Requests that are long against the whole schedule overlap wherever they start, and hold most at their ends: their
     volume alone does not see that.
@@ -30,15 +31,22 @@ def deadline(instance: Instance, budget: Budget) -> Bound | None:
     rounds in a row; every deadline below the value is refuted (`coarse_deadline`), for what is not possible in K rounds
     is not possible in fewer.  `makespan_from_rounds` does the rest.
 
-    Proof, several workers.  Where times are no more than rounds, of one length, all workers' rounds of a number run at
-    once, or earlier ones wait: together they hold at most Σ M tokens of Σ J requests.  A backlog alone: with arrivals
-    rounds of different workers need not begin at once.
+    Proof, several unlike workers: `llmsched_mip.relaxations.fluid.within`.
+
+    Proof, several workers in rounds.  Where times are no more than rounds, of one length, all workers' rounds of a
+    number run at once, or earlier ones wait: together they hold at most Σ M tokens of Σ J requests.  A backlog alone:
+    with arrivals rounds of different workers need not begin at once.
     """
+    if instance.objective != "makespan":
+        return None
     began = clock.now()
+    several = len(instance.workers) > 1
+    if several and not _common_rounds(instance):
+        value = least_deadline(instance, budget) if len(instance.worker_kinds) > 1 else None
+        return None if value is None else Bound("deadline", value, clock.now() - began, {"deadline_s": value})
     limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
     round_s = limits[0].worker.decode_time.base_s
-    several = len(limits) > 1
-    if instance.objective != "makespan" or round_s <= 0 or (several and not _common_rounds(instance, round_s)):
+    if round_s <= 0:
         return None
     r = instance.requests
     kv, slots = sum(one.kv for one in limits if len(one.p)), sum(one.slots for one in limits if len(one.p))
@@ -59,8 +67,9 @@ def deadline(instance: Instance, budget: Budget) -> Bound | None:
     return Bound("deadline", value, clock.now() - began, certificate)
 
 
-def _common_rounds(instance: Instance, round_s: float) -> bool:
-    """Whether all workers run rounds of this length from one moment on, and time is nothing else."""
+def _common_rounds(instance: Instance) -> bool:
+    """Whether all workers run rounds of one length from one moment on, and time is nothing else."""
+    round_s = instance.workers[0].decode_time.base_s
     return (
         times_are_rounds(instance)
         and not (instance.requests.arrival_s - instance.requests.arrival_s.min()).any()

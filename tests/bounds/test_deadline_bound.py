@@ -6,8 +6,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from llmsched_mip import bound, generate, solve
+from llmsched_mip import bound, generate
 from llmsched_mip.relaxations.time_indexed.coarse_deadline import RoundLimits, Segments
+from llmsched_mip.timing import DecodeTime
 
 
 def unit_instance(prompts, lengths, capacity, workers=1):
@@ -61,8 +62,7 @@ def test_never_above_the_fewest_rounds_and_often_above_volume_and_length():
 
 def test_two_workers_hold_no_more_than_both():
     prompts, lengths = [1] * 6, [10] * 6
-    value = of(unit_instance(prompts, lengths, 31, workers=2))
-    assert value == 11 == solve(unit_instance(prompts, lengths, 31, workers=2), time_limit_s=2).value
+    assert of(unit_instance(prompts, lengths, 31, workers=2)) == 11 == fewest_rounds(prompts[:3], lengths[:3], 31)
 
 
 def test_slots_alone_need_two_waves():
@@ -93,3 +93,13 @@ def test_classes_and_segments_only_lower_it():
 
 def test_long_schedules_are_left_to_the_volume():
     assert "deadline" not in bound(generate("gsm8k-65b", 4000), names=["deadline", "area"])
+
+
+def test_a_request_that_is_too_long_for_the_slow_worker_goes_to_the_fast_one():
+    # Three requests of 10 rounds, one at a time: 10 s each on the fast worker, 100 s on the slow one.  Any makespan
+    # below 100 s has all three on the fast one, one after the other, as 11 tokens fit once.
+    fast = unit_instance([1, 1, 1], [10, 10, 10], 11)
+    slow = replace(fast.workers[0], name="slow", decode_time=DecodeTime(10.0))
+    found = bound(replace(fast, workers=(fast.workers[0], slow)), names=["split", "deadline"])
+    assert found["deadline"].value == pytest.approx(30)
+    assert found["split"].value < 29
