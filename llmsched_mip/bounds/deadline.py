@@ -58,7 +58,7 @@ def deadline(instance: Instance, budget: Budget) -> Bound | None:
     for segments, classes in DETAILS:
         whole = RoundLimits.of(r.prefill_tokens, r.decode_tokens, kv, slots, classes)
         rounds = _least_rounds(whole, rounds, segments, budget)
-        if rounds == least:
+        if rounds == least or (rounds <= segments and len(whole.p) < classes):
             break
     if several:
         value, certificate = float(r.arrival_s.min()) + rounds * round_s, {"rounds": rounds}
