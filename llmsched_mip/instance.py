@@ -28,7 +28,7 @@ from llmsched_mip.timing import (
 )
 from llmsched_mip.values import require_text
 from llmsched_mip.views import VIEWS
-from llmsched_mip.worker import Worker, digested_document, validate_worker
+from llmsched_mip.worker import Worker, base_name, digested_document, validate_worker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,9 +171,10 @@ class Instance:
             earliest), ``weight``, ``decode_lower`` and ``decode_upper`` (tokens).  Instead of a name of ours one of
             `workload.frames.ALIASES` will do, such as ``prompt_tokens`` and ``completion_tokens``.
         worker : str, path, Worker, or several of these
-            A deployment's name, the path of a deployment file, or a worker.
+            A deployment's name, the path of a deployment file, or a worker.  The prefill cap of a named deployment
+            grows to the longest prompt that its KV cache admits, as `llmsched import` has it.
         workers : int
-            Copies of it, where it is one.
+            Copies of it, where it is one: ``NAME-1``, ``NAME-2``, ...
         name, objective : str
             Of the instance.
 
@@ -204,7 +205,7 @@ class Instance:
 
     def _repr_html_(self) -> str:
         kinds = ", ".join(
-            f"{len(alike)} × {self.workers[alike[0]].name}" if len(alike) > 1 else self.workers[alike[0]].name
+            f"{len(alike)} × " * (len(alike) > 1) + base_name([self.workers[w] for w in alike])
             for alike in self.worker_kinds[:SHOWN_KINDS]
         ) + ", ..." * (len(self.worker_kinds) > SHOWN_KINDS)
         rows = [*self.requests.rows(), ("workers", kinds), ("objective", self.objective), ("source", self.source)]
