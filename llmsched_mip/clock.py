@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
+READING_S = 0.01
+"""What a reading counts where work is limited in place of time: `solve --work`, and the parts of a fleet."""
+
 _read: Callable[[], float] = time.perf_counter
 
 

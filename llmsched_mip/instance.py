@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ import numpy as np
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
 from llmsched_mip.names import OBJECTIVES
-from llmsched_mip.requests import MAX_TOKENS, Requests
+from llmsched_mip.requests import MAX_TOKENS, Requests, column_json, request_columns
 from llmsched_mip.texts import counted, html_table
 from llmsched_mip.timing import (
     FloatArray,
@@ -28,7 +28,7 @@ from llmsched_mip.timing import (
 )
 from llmsched_mip.values import require_text
 from llmsched_mip.views import VIEWS
-from llmsched_mip.worker import Worker, digested_document, validate_worker
+from llmsched_mip.worker import Worker, base_name, digested_document, validate_worker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,13 +142,19 @@ class Instance:
 
     def fresh_digest(self) -> str:
         """The digest of the columns as they are now: another than `digest` when somebody has written to them."""
-        document = {
-            "requests": requests_document(self.requests),
-            "semantics": self.semantics,
-            "workers": [digested_document(worker) for worker in self.workers],
-        }
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        found = hashlib.sha256()
+        for piece in self._canonical():
+            found.update(piece.encode())
+        return f"sha256:{found.hexdigest()}"
+
+    def _canonical(self) -> Iterator[str]:
+        """What is digested, keys in alphabetical order, in pieces."""
+        yield '{"requests":'
+        for k, (name, values) in enumerate(sorted(request_columns(self.requests).items())):
+            yield f'{"," if k else "{"}"{name}":'
+            yield from column_json(values, ",")
+        rest = {"semantics": self.semantics, "workers": [digested_document(worker) for worker in self.workers]}
+        yield "}," + json.dumps(rest, sort_keys=True, separators=(",", ":"))[1:]
 
     @classmethod
     def from_frame(
@@ -171,9 +177,10 @@ class Instance:
             earliest), ``weight``, ``decode_lower`` and ``decode_upper`` (tokens).  Instead of a name of ours one of
             `workload.frames.ALIASES` will do, such as ``prompt_tokens`` and ``completion_tokens``.
         worker : str, path, Worker, or several of these
-            A deployment's name, the path of a deployment file, or a worker.
+            A deployment's name, the path of a deployment file, or a worker.  The prefill cap of a named deployment
+            grows to the longest prompt that its KV cache admits, as `llmsched import` has it.
         workers : int
-            Copies of it, where it is one.
+            Copies of it, where it is one: ``NAME-1``, ``NAME-2``, ...
         name, objective : str
             Of the instance.
 
@@ -204,7 +211,7 @@ class Instance:
 
     def _repr_html_(self) -> str:
         kinds = ", ".join(
-            f"{len(alike)} × {self.workers[alike[0]].name}" if len(alike) > 1 else self.workers[alike[0]].name
+            f"{len(alike)} × " * (len(alike) > 1) + base_name([self.workers[w] for w in alike])
             for alike in self.worker_kinds[:SHOWN_KINDS]
         ) + ", ..." * (len(self.worker_kinds) > SHOWN_KINDS)
         rows = [*self.requests.rows(), ("workers", kinds), ("objective", self.objective), ("source", self.source)]
@@ -232,14 +239,3 @@ class Instance:
 def _limits(worker: Worker) -> str:
     kv, prefill = ("no limit" if most is None else most for most in (worker.kv_capacity, worker.max_prefill_tokens))
     return f"worker {worker.name!r} holds kv_capacity {kv}, prefill tokens in one iteration {prefill}"
-
-
-def requests_document(requests: Requests) -> dict[str, Any]:
-    """Request columns as plain lists, defaults filled in: absent intervals are null, absent prefix blocks left out."""
-    document: dict[str, Any] = {"id": list(requests.id)}
-    for name in ("arrival_s", "prefill_tokens", "decode_tokens", "decode_lower", "decode_upper", "weight"):
-        values = getattr(requests, name)
-        document[name] = None if values is None else values.tolist()
-    if requests.prefix_blocks is not None:
-        document["prefix_blocks"] = [blocks.tolist() for blocks in requests.prefix_blocks]
-    return document

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.text_column import TextColumn
 from llmsched_mip.texts import counted, range_text
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.values import require_text
@@ -24,7 +26,7 @@ class Requests:
     Parameters
     ----------
     id : sequence of str
-        Unique, not empty.
+        Unique, not empty; kept as a tuple, or as the `TextColumn` that it is.
     prefill_tokens, decode_tokens : int array
         Prompt length p_i and number of decode rounds d_i, tokens, at least 1.
     arrival_s : float array, optional
@@ -53,7 +55,8 @@ class Requests:
             object.__setattr__(self, "arrival_s", np.zeros(n))
         if self.weight is None:
             object.__setattr__(self, "weight", np.ones(n))
-        object.__setattr__(self, "id", tuple(self.id))
+        if not isinstance(self.id, TextColumn):
+            object.__setattr__(self, "id", tuple(self.id))
         for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _column(name, getattr(self, name), np.int64, n))
@@ -91,7 +94,7 @@ class Requests:
         blocks = self.prefix_blocks
         lower, upper = (None if c is None else c[order] for c in (self.decode_lower, self.decode_upper))
         return Requests(
-            [self.id[i] for i in order],
+            self.id.take(order) if isinstance(self.id, TextColumn) else [self.id[i] for i in order],
             self.prefill_tokens[order],
             self.decode_tokens[order],
             self.arrival_s[order],
@@ -102,17 +105,7 @@ class Requests:
         )
 
     def _validate(self) -> None:
-        if len(set(self.id)) != len(self.id):
-            counts = Counter(self.id)
-            twice = next(i for i in self.id if counts[i] > 1)
-            raise InvalidInputError("requests.id", "ids must be unique, this one stands twice", twice)
-        if "" in self.id:
-            raise InvalidInputError("requests.id", "an id must not be empty")
-        try:
-            "".join(self.id).encode()
-        except (TypeError, UnicodeEncodeError):
-            for k, text in enumerate(self.id):
-                require_text(f"requests.id[{k}]", text)
+        self._validate_ids()
         for name in ("prefill_tokens", "decode_tokens", "decode_lower", "decode_upper"):
             values = getattr(self, name)
             if values is not None:
@@ -141,10 +134,59 @@ class Requests:
                 "expected decode_upper ≥ decode_lower",
             )
 
+    def _validate_ids(self) -> None:
+        if isinstance(self.id, TextColumn):
+            repeated = self.id.repeated()
+            twice = None if repeated is None else self.id[repeated]
+        else:
+            counts = Counter(self.id) if len(set(self.id)) != len(self.id) else {}
+            twice = next((i for i in self.id if counts[i] > 1), None) if counts else None
+        if twice is not None:
+            raise InvalidInputError("requests.id", "ids must be unique, this one stands twice", twice)
+        if "" in self.id:
+            raise InvalidInputError("requests.id", "an id must not be empty")
+        if isinstance(self.id, TextColumn):
+            return
+        try:
+            "".join(self.id).encode()
+        except (TypeError, UnicodeEncodeError):
+            for k, text in enumerate(self.id):
+                require_text(f"requests.id[{k}]", text)
+
     def _require(self, name: str, values: Any, valid: Any, expected: str) -> None:
         if not np.all(valid):
             bad = int(np.argmin(valid))
             raise InvalidInputError(f"requests.{name}[{bad}]", f"{expected}, got {values[bad]}", self.id[bad])
+
+
+PIECE = 1 << 14
+"""Values that are text at once."""
+
+
+def request_columns(requests: Requests) -> dict[str, Any]:
+    """Columns by their names in files; intervals that are absent are None, prefix blocks that are absent left out."""
+    names = ("id", "arrival_s", "prefill_tokens", "decode_tokens", "decode_lower", "decode_upper", "weight")
+    columns = {name: getattr(requests, name) for name in names}
+    return columns if requests.prefix_blocks is None else {**columns, "prefix_blocks": requests.prefix_blocks}
+
+
+def column_json(values: Sequence[Any] | None, comma: str) -> Iterator[str]:
+    """A column as a JSON array with `comma` between its values, in pieces; null for none."""
+    if values is None:
+        yield "null"
+        return
+    yield "["
+    for first in range(0, len(values), PIECE):
+        text = json.dumps(_plain(values[first : first + PIECE]), separators=(comma, ":"))
+        yield comma * (first > 0) + text[1:-1]
+    yield "]"
+
+
+def _plain(values: Any) -> Any:
+    """Numbers and lists of numbers without NumPy."""
+    if isinstance(values, np.ndarray):
+        return values.tolist()
+    return [_plain(value) for value in values] if isinstance(values, list | tuple) else values
 
 
 def _range(values: Any) -> str:
@@ -183,6 +225,8 @@ def _column(name: str, values: Any, dtype: type, n: int) -> Any:
         raise InvalidInputError(f"requests.{name}", f"expected integers, got {array.dtype}")
     if dtype is np.float64 and array.dtype.kind not in "iuf" and n:
         raise InvalidInputError(f"requests.{name}", f"expected numbers, got {array.dtype}")
+    if array.dtype == dtype and array.flags.owndata and not array.flags.writeable:
+        return array  # Nobody's but ours: of other requests, or made to be kept.
     array = array.astype(dtype, copy=True)
     array.setflags(write=False)
     return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -122,8 +123,8 @@ class Worker:
         return fits
 
 
-def copies(worker: Worker, count: int, first: int = 0) -> tuple[Worker, ...]:
-    """So many workers of one kind, numbered in their names from `first`: ``NAME-0``, ...; a single one keeps its name.
+def copies(worker: Worker, count: int) -> tuple[Worker, ...]:
+    """So many workers of one kind, numbered in their names: ``NAME-1``, ``NAME-2``, ...; a single one keeps its name.
 
     Raises
     ------
@@ -132,8 +133,22 @@ def copies(worker: Worker, count: int, first: int = 0) -> tuple[Worker, ...]:
     """
     if not (is_integer(count) and 1 <= count <= MOST_WORKERS):
         raise InvalidInputError("workers", f"expected an integer from 1 to {MOST_WORKERS}, got {count!r}")
-    numbers = range(first, first + count)
-    return (worker,) if count == 1 else tuple(replace(worker, name=f"{worker.name}-{k}") for k in numbers)
+    if count == 1:
+        return (worker,)
+    return tuple(replace(worker, name=numbered_name(worker.name, k + 1)) for k in range(count))
+
+
+def numbered_name(name: str, number: int) -> str:
+    """The name of a copy, counted from 1."""
+    return f"{name}-{number}"
+
+
+def base_name(workers: Sequence[Worker]) -> str:
+    """The name of the worker whose `copies` these are; that of the first where they are no copies."""
+    first = workers[0].name
+    base = first.removesuffix("-1")
+    numbered = [numbered_name(base, k + 1) for k in range(len(workers))]
+    return base if len(workers) > 1 and [worker.name for worker in workers] == numbered else first
 
 
 def validate_worker(where: str, worker: Worker) -> None:

@@ -19,7 +19,7 @@ from llmsched_mip.io.storage import require_writable, write_bytes
 from llmsched_mip.limits import MOST_LIMIT, MOST_THREADS
 from llmsched_mip.operations import running_cost, sizing
 from llmsched_mip.texts import duration_text, percent_text, seconds_text
-from llmsched_mip.worker import Cost
+from llmsched_mip.worker import Cost, base_name
 from llmsched_mip.workload import DEPLOYMENTS
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def size(
     for path in (plan_path, fleet_path, chart_path):
         require_writable(path)
     instance = llmsched_mip.read_instance(instance_path)
-    counted = _only_worker(instance) if worker is None else workload.deployment(worker)
+    counted = _only_worker(instance) if worker is None else _named_worker(instance, worker)
     with Ending() as ending:
         found = sizing.size(instance, counted, deadline_s, time_limit_s=time_limit, threads=threads, log=console.note)
     best = found.best
@@ -116,8 +116,13 @@ def _only_worker(instance: Instance) -> Worker:
     """The worker of an instance whose workers are all of one kind, without the number in its name."""
     if len(instance.worker_kinds) > 1:
         raise InvalidInputError("--worker", f"needed: the workers of {instance.name} are of several kinds")
-    worker = instance.workers[0]
-    return worker if len(instance.workers) == 1 else replace(worker, name=worker.name.removesuffix("-0"))
+    return replace(instance.workers[0], name=base_name(instance.workers))
+
+
+def _named_worker(instance: Instance, name: str) -> Worker:
+    """A deployment or a worker file, as `import` makes a worker of it for these requests."""
+    requests = instance.requests
+    return workload.Fleet(name).workers(requests.prefill_tokens, requests.decode_tokens)[0]
 
 
 def _cost(worker: Worker, given: dict[str, float | None]) -> Cost:

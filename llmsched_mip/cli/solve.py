@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
     from llmsched_mip.result import Result
 
-READING_S = 0.01
-"""What a look at the clock counts under ``--work``."""
 PlanFile = Annotated[Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file to write, also after Ctrl-C.")]
 LogFile = Annotated[
     Path | None, typer.Option("--log", metavar="FILE", help="Write the log here as well, line by line.")
@@ -92,7 +90,7 @@ def solve(
     log = SolveLog(_title(instance, method, limit), quiet, log_path)
     with _ending(instance, method, as_json) as ending:
         log.kept = ending.keep
-        with log, announced(log), nullcontext() if work is None else clock.counting(READING_S):
+        with log, announced(log), nullcontext() if work is None else clock.counting(clock.READING_S):
             result = methods.solve(
                 instance,
                 method=method if solver is None else f"{_with_solver(method)}:{solver}",
@@ -128,7 +126,7 @@ def _ending(instance: Instance, method: str, as_json: bool) -> Iterator[Ending]:
 def _limit(time_limit: float | None, work: int | None) -> float:
     """The limit in seconds, or in seconds of the clock that counts looks at it."""
     if work is not None:
-        return work * READING_S
+        return work * clock.READING_S
     return DEFAULT_TIME_LIMIT_S if time_limit is None else time_limit
 
 

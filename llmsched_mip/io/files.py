@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.instance import Instance, Requests, Worker, requests_document
+from llmsched_mip.instance import Instance, Requests, Worker
 from llmsched_mip.io.documents import (
     DOCUMENTS,
     InstanceDocument,
@@ -25,9 +26,10 @@ from llmsched_mip.io.documents import (
 from llmsched_mip.io.duplicate_keys import require_distinct_keys
 from llmsched_mip.io.examples import located
 from llmsched_mip.io.layout_errors import one_line
-from llmsched_mip.io.storage import read_bytes, write_bytes
+from llmsched_mip.io.storage import read_bytes, write_bytes, write_pieces
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.plan import Claims, Duals, Plan, WorkerPlan
+from llmsched_mip.requests import column_json, request_columns
 from llmsched_mip.result import Result
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 from llmsched_mip.worker import Cost, validate_worker, worker_document
@@ -141,10 +143,9 @@ def worker_of(document: WorkerDocument) -> Worker:
     return Worker(document.name, prefill, decode, *limits, cost)
 
 
-def instance_document(instance: Instance) -> dict[str, Any]:
-    """The file form of an instance; absent intervals are left out."""
-    columns = {k: v for k, v in requests_document(instance.requests).items() if v is not None}
-    return {
+def instance_pieces(instance: Instance) -> Iterator[str]:
+    """The file form of an instance in pieces: a line a column and a worker, so that files diff well and stay small."""
+    head = {
         "format": "llmsched-instance",
         "version": 1,
         "name": instance.name,
@@ -152,26 +153,20 @@ def instance_document(instance: Instance) -> dict[str, Any]:
         "source": instance.source,
         "semantics": instance.semantics,
         "objective": instance.objective,
-        "workers": [worker_document(worker) for worker in instance.workers],
-        "requests": columns,
     }
+    yield "{\n" + "".join(f" {json.dumps(key)}: {json.dumps(value)},\n" for key, value in head.items())
+    workers = ",\n  ".join(json.dumps(worker_document(worker)) for worker in instance.workers)
+    yield f' "workers": [\n  {workers}],\n "requests": '
+    columns = [(name, values) for name, values in request_columns(instance.requests).items() if values is not None]
+    for k, (name, values) in enumerate(columns):
+        yield ("," if k else "{") + f'\n  "{name}": '
+        yield from column_json(values, ", ")
+    yield "}\n}\n"
 
 
 def write_instance(instance: Instance, path: str | os.PathLike[str]) -> None:
-    """Write an instance file atomically."""
-    write_bytes(path, _lines(instance_document(instance), ("requests", "workers")).encode())
-
-
-def _lines(document: dict[str, Any], expand: tuple[str, ...]) -> str:
-    """JSON with a line per key and per member of the keys in `expand`: files diff well and stay small."""
-
-    def inner(value: Any) -> str:
-        if isinstance(value, dict):
-            return "{\n  " + ",\n  ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()) + "}"
-        return "[\n  " + ",\n  ".join(json.dumps(v) for v in value) + "]"
-
-    rows = [f" {json.dumps(k)}: {inner(v) if k in expand else json.dumps(v)}" for k, v in document.items()]
-    return "{\n" + ",\n".join(rows) + "\n}\n"
+    """Write an instance file atomically; memory holds pieces of its text."""
+    write_pieces(path, (piece.encode() for piece in instance_pieces(instance)))
 
 
 def read_plan(path: str | os.PathLike[str], instance: Instance) -> Plan:

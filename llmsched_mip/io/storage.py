@@ -6,13 +6,15 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from llmsched_mip.errors import UnreadableFileError
 
 LONGEST_ENDING = 20
+GZIP = 16 + zlib.MAX_WBITS
+"""Asks zlib for a gzip file around what it packs."""
 OPEN_FILES = ("/dev/fd/", "/proc/")
 
 
@@ -45,13 +47,31 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     UnreadableFileError
         One line; an old file is as it was.
     """
+    write_pieces(path, (content,))
+
+
+def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes]) -> None:
+    """Write a file as `write_bytes` does, of pieces that are made one by one.
+
+    Raises
+    ------
+    UnreadableFileError
+        One line; an old file is as it was.
+    """
     if Path(path).suffix == ".gz":
-        content = gzip.compress(content, compresslevel=6, mtime=0)
+        pieces = _gzipped(pieces)
     if _is_stream(Path(path)):
-        _write_through(Path(path), content)
+        _write_through(Path(path), pieces)
         return
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.writelines(pieces)
+
+
+def _gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(6, wbits=GZIP)
+    for piece in pieces:
+        yield packer.compress(piece)
+    yield packer.flush()
 
 
 @contextmanager
@@ -77,7 +97,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             yield temporary
             if through:
-                _write_through(target, temporary.read_bytes())
+                _write_through(target, (temporary.read_bytes(),))
             else:
                 _synchronise(temporary)
                 umask = os.umask(0)
@@ -143,11 +163,11 @@ def _synchronise(path: Path) -> None:
         os.close(handle)
 
 
-def _write_through(target: Path, content: bytes) -> None:
+def _write_through(target: Path, pieces: Iterable[bytes]) -> None:
     """Write to what is not a regular file (a pipe, /dev/stdout), where a rename is not possible."""
     try:
         # What is there by other means (a shell's >>) stays there.
         with target.open("ab") as file:
-            file.write(content)
+            file.writelines(pieces)
     except OSError as error:
         raise unwritable(target, error) from None

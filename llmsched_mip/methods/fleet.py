@@ -96,9 +96,7 @@ def _best_placement(search: Search, first: Exchange) -> Exchange:
         found = _placement(search, fleet_of_all, stretch)
         if found is None:
             break
-        if found.seconds.max() < best.seconds.max():
-            best = found
-            search.offer(plan_of(instance, best))
+        best = _sooner(search, best, found)
         of_kind = [float(found.seconds[kind].mean()) for kind in fleet_of_all.kinds]
         stretch = [
             max(s * seconds / float(np.mean(of_kind)), 1e-3) for s, seconds in zip(stretch, of_kind, strict=True)
@@ -108,10 +106,17 @@ def _best_placement(search: Search, first: Exchange) -> Exchange:
         # The relaxation does not see how long one request takes on a slow worker.
         for latest_s in np.geomspace(least, ends, DEADLINES + 2)[:-1].tolist():
             found = _placement(search, Fleet(instance, max(latest_s, least)), [1.0] * len(fleet_of_all.kinds))
-            if found is not None and found.seconds.max() < best.seconds.max():
-                best = found
-                search.offer(plan_of(instance, best))
+            if found is not None:
+                best = _sooner(search, best, found)
     return best
+
+
+def _sooner(search: Search, best: Exchange, found: Exchange) -> Exchange:
+    """The one whose last worker ends sooner; where it is the one found, its plan is offered."""
+    if found.seconds.max() >= best.seconds.max():
+        return best
+    search.offer(plan_of(search.instance, found))
+    return found
 
 
 def _placement(search: Search, workers: Fleet, stretch: list[float]) -> Exchange | None:

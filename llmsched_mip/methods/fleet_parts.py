@@ -22,8 +22,6 @@ from llmsched_mip.plan import Plan, WorkerPlan
 from llmsched_mip.result import Failure
 from llmsched_mip.timing import FloatArray, IntArray
 
-READING_S = 0.01
-"""What a look at the clock counts in a task whose work is limited, not its time."""
 _COUNTED = Lock()
 """The clock that counts is one for the process: tasks of several threads take turns with it."""
 
@@ -68,7 +66,10 @@ class Answer(NamedTuple):
 
 def run_task(task: Task) -> Answer:
     """Improve a part in this process."""
-    with _COUNTED if task.counted else nullcontext(), clock.counting(READING_S) if task.counted else nullcontext():
+    with (
+        _COUNTED if task.counted else nullcontext(),
+        clock.counting(clock.READING_S) if task.counted else nullcontext(),
+    ):
         search = Search(task.instance, task.seconds, threads=1, seed=task.seed)
         search.offer(task.plan)
         plan, memory = task.program(search, task.memory)

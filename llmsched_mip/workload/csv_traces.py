@@ -21,7 +21,9 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError, UnreadableFileError
 from llmsched_mip.io.lines import Lines
+from llmsched_mip.limits import MOST_REQUESTS
 from llmsched_mip.requests import MAX_TOKENS
+from llmsched_mip.text_column import TextColumn
 from llmsched_mip.timing import FloatArray
 from llmsched_mip.workload.importer import Columns, Reading, Trace, short, without_output, wrong
 
@@ -71,8 +73,10 @@ class _Column:
     chunks: list[Any] = field(default_factory=list)
 
     def whole(self, kept: Any) -> Any:
-        """All of it that is kept."""
-        return np.concatenate(self.chunks)[kept]
+        """All of it that is kept; the chunks are given up."""
+        values = np.concatenate(self.chunks)
+        self.chunks.clear()
+        return values if kept.all() else values[kept]
 
 
 class _Table:
@@ -87,14 +91,16 @@ class _Table:
         arrival = None if reading.backlog else columns.arrival
         self.dated: bool | None = None
         self.wanted = self._wanted(replace(columns, arrival=arrival))
-        self.ids: list[str] | None = [] if self.id_index is not None else None
-        self.seen: set[str] = set()
-        self.left_out: list[int] = []
+        self.ids = TextColumn() if self.id_index is not None else None
+        self.numbers: list[Any] = []
         self.kept: list[Any] = []
+        self.requests = 0
         while chunk := list(islice(numbered, CHUNK_ROWS)):
             self._take([number for number, _ in chunk], [row for _, row in chunk])
+            del chunk
         if not self.kept:
             raise wrong(lines, "line 2", "no rows, expected one request a row")
+        self._require_unique_ids()
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Line number and fields of the header and of the rows up to the limit; empty lines are left out."""
@@ -156,18 +162,25 @@ class _Table:
             column.chunks.append(values.astype(column.dtype))
         made = (self.wanted["prefill_tokens"].chunks[-1] > 0) & (self.wanted["decode_tokens"].chunks[-1] > 0)
         self.kept.append(made)
-        self.left_out += [numbers[k] for k in np.flatnonzero(~made)]
+        self.numbers.append(np.array(numbers, dtype=np.int64))
+        self.requests += int(made.sum())
+        if self.requests > MOST_REQUESTS:
+            where = f"line {numbers[-1]}"
+            raise wrong(self.lines, where, f"more than {MOST_REQUESTS} requests; --limit N takes the first N")
         if self.ids is not None and self.id_index is not None:
-            self._take_ids([row[self.id_index] for row in rows], numbers)
+            texts = [row[self.id_index] for row in rows]
+            if "" in texts:
+                raise self._repeated_id(numbers[texts.index("")], "")
+            self.ids.extend(texts)
 
-    def _take_ids(self, texts: list[str], numbers: list[int]) -> None:
-        assert self.ids is not None
-        for number, text in zip(numbers, texts, strict=True):
-            if text in self.seen or not text:
-                where = f"line {number}, column {self.id_name!r}"
-                raise wrong(self.lines, where, f"expected a unique id, got {short(text)}")
-            self.seen.add(text)
-        self.ids += texts
+    def _require_unique_ids(self) -> None:
+        repeated = None if self.ids is None else self.ids.repeated()
+        if self.ids is not None and repeated is not None:
+            raise self._repeated_id(np.concatenate(self.numbers)[repeated], self.ids[repeated])
+
+    def _repeated_id(self, number: int, text: str) -> InvalidInputError:
+        where = f"line {number}, column {self.id_name!r}"
+        return wrong(self.lines, where, f"expected a unique id, got {short(text)}")
 
     def _read(self, column: _Column, texts: Sequence[str], numbers: list[int]) -> FloatArray:
         values = _floats(texts, self.delimiter == ";")
@@ -207,10 +220,11 @@ class _Table:
         ignored = [name for name in self.header if name not in used]
         if ignored:
             notes.append(f"ignored: {', '.join(ignored[:20])}{', ...' if len(ignored) > 20 else ''}")
-        ids = None if self.ids is None else [text for text, there in zip(self.ids, kept, strict=True) if there]
-        return Trace(
-            fields=f"columns {', '.join(used)}", id=ids, notes=(*notes, *without_output(self.left_out)), **columns
-        )
+        ids = self.ids if self.ids is None or kept.all() else self.ids.take(np.flatnonzero(kept))
+        for values in columns.values():
+            values.setflags(write=False)
+        left_out = np.concatenate(self.numbers)[~kept]
+        return Trace(fields=f"columns {', '.join(used)}", id=ids, notes=(*notes, *without_output(left_out)), **columns)
 
 
 def _floats(texts: Sequence[str], decimal_commas: bool) -> FloatArray:

@@ -9,6 +9,7 @@ from typing import Protocol
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Instance, Requests
 from llmsched_mip.limits import MOST_REQUESTS
+from llmsched_mip.text_column import TextColumn
 from llmsched_mip.timing import IntArray
 from llmsched_mip.workload.deployments import deployment
 
@@ -30,9 +31,9 @@ class Family(Protocol):
         """Generate an instance."""
 
 
-def request_ids(count: int) -> list[str]:
+def request_ids(count: int) -> TextColumn:
     """Ids ``r0, r1, ...``."""
-    return [f"r{i}" for i in range(count)]
+    return TextColumn(f"r{i}" for i in range(count))
 
 
 def instance_name(family: str, requests: int, default: int | None, seed: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import Requests, Worker
-from llmsched_mip.limits import MOST_LIMIT, MOST_WORKERS
+from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.names import DEPLOYMENTS
 from llmsched_mip.timing import IntArray, request_kv_peak
 from llmsched_mip.worker import copies
@@ -53,9 +53,8 @@ class Fleet:
         Raises
         ------
         UnreadableFileError, InvalidInputError
+            Also for a count that is no integer from 1 to `limits.MOST_WORKERS`.
         """
-        if not 1 <= self.count <= MOST_WORKERS:
-            raise InvalidInputError("workers", f"expected a number from 1 to {MOST_WORKERS}, got {self.count}")
         worker = deployment(self.worker) if isinstance(self.worker, str) else self.worker
         if self.slots is not None:
             worker = replace(worker, slots=self.slots)
@@ -67,7 +66,7 @@ class Fleet:
             worker = replace(worker, prefill_token_cap=_limit("prefill_cap", self.prefill_cap))
         if self.prefill_cap == "engine" or (self.prefill_cap is None and self.worker in DEPLOYMENTS):
             worker = replace(worker, prefill_token_cap=raised_cap(worker, prefill_tokens, decode_tokens))
-        return copies(worker, self.count, first=1)
+        return copies(worker, self.count)
 
 
 def raised_cap(worker: Worker, prefill_tokens: IntArray, decode_tokens: IntArray) -> int | None:

@@ -15,9 +15,9 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.instance import MAX_TOKENS, Instance, Requests, Worker
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.values import is_integer, is_number
-from llmsched_mip.worker import copies
-from llmsched_mip.workload.deployments import deployment
+from llmsched_mip.worker import numbered_name
 from llmsched_mip.workload.family import request_ids
+from llmsched_mip.workload.fleet import Fleet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,11 +62,12 @@ def instance_from_frame(
     objective: str = "makespan",
 ) -> Instance:
     """Make an instance of the rows of a DataFrame; see `Instance.from_frame`."""
-    engines = _fleet(worker, workers)
     table = _Table(frame)
+    prefill_tokens, decode_tokens = table.token_counts("prefill_tokens"), table.token_counts("decode_tokens")
+    engines = _workers(worker, workers, prefill_tokens, decode_tokens)
     columns: dict[str, Any] = {
-        "prefill_tokens": table.token_counts("prefill_tokens"),
-        "decode_tokens": table.token_counts("decode_tokens"),
+        "prefill_tokens": prefill_tokens,
+        "decode_tokens": decode_tokens,
         "id": table.ids() if "id" in table.used else request_ids(table.count),
     }
     if "arrival_s" in table.used:
@@ -97,23 +98,24 @@ def instance_to_frame(instance: Instance) -> pd.DataFrame:
     return pd.DataFrame({column: values for column, values in columns.items() if values is not None})
 
 
-def _fleet(worker: Workers, count: int) -> tuple[Worker, ...]:
+def _workers(worker: Workers, count: int, prefill_tokens: IntArray, decode_tokens: IntArray) -> tuple[Worker, ...]:
+    """The workers for requests of these lengths, arrays of shape (n,): as `Fleet` makes them."""
     single = isinstance(worker, str | os.PathLike | Worker) or not isinstance(worker, Iterable)
     given: list[Any] = [worker] if single else list(worker)  # type: ignore[arg-type]
-    engines = []
     for one in given:
         if not isinstance(one, str | os.PathLike | Worker):
             raise InvalidInputError("worker", f"expected a deployment's name, a Worker or a list of these, got {one!r}")
-        engines.append(one if isinstance(one, Worker) else deployment(os.fspath(one)))
-    if len(engines) == 1:
-        return copies(engines[0], count)
-    if not (is_integer(count) and count == 1):
-        raise InvalidInputError("workers", f"goes with one worker, got {count!r} and a list of {len(engines)}")
+    if len(given) != 1 and not (is_integer(count) and count == 1):
+        raise InvalidInputError("workers", f"goes with one worker, got {count!r} and a list of {len(given)}")
+    named = [one if isinstance(one, Worker) else os.fspath(one) for one in given]
+    engines = [engine for one in named for engine in Fleet(one, count).workers(prefill_tokens, decode_tokens)]
+    if len(given) == 1:
+        return tuple(engines)
     kinds, numbers = Counter(engine.name for engine in engines), Counter[str]()
     for k, engine in enumerate(engines):
         if kinds[engine.name] > 1:
-            engines[k] = replace(engine, name=f"{engine.name}-{numbers[engine.name]}")
             numbers[engine.name] += 1
+            engines[k] = replace(engine, name=numbered_name(engine.name, numbers[engine.name]))
     return tuple(engines)
 
 

@@ -15,6 +15,7 @@ from llmsched_mip.io.lines import STANDARD_INPUT, Lines
 from llmsched_mip.io.storage import readable
 from llmsched_mip.limits import MOST_REQUESTS
 from llmsched_mip.names import DEPLOYMENTS
+from llmsched_mip.worker import base_name
 from llmsched_mip.workload.deployments import deployment
 from llmsched_mip.workload.detection import trace_format
 from llmsched_mip.workload.family import request_ids
@@ -173,7 +174,7 @@ def _stem(file: str) -> str:
 
 
 def _first_name(workers: Sequence[Worker], count: int) -> str:
-    return workers[0].name if count == 1 else f"{workers[0].name.removesuffix('-1')}, {count} of them"
+    return base_name(workers) + (f", {count} of them" if count > 1 else "")
 
 
 def _cap_note(given: str | None, worker: Worker) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 from llmsched_mip.cli import main
 from llmsched_mip.errors import InfeasibleInstanceError
 from llmsched_mip.instance import Instance, Requests
-from llmsched_mip.io.files import write_instance
+from llmsched_mip.io.files import read_instance, write_instance
 from llmsched_mip.operations.running_cost import running_cost
 from llmsched_mip.operations.sizing import fleet_of, size
 from llmsched_mip.plan import Plan, Stage
@@ -48,6 +48,19 @@ def test_costs_by_hand():
     assert cost.per_million("price") == pytest.approx(14.0 / 10 * 1e6)
     assert cost.per_million("price", True) == pytest.approx(14.0 / 7 * 1e6)
     assert running_cost(fleet, plan, Cost()).price is None
+
+
+def test_workers_are_those_of_an_import(tmp_path, capsys):
+    """A prompt above the engine's budget; three copies, or another deployment that is named."""
+    (tmp_path / "t.csv").write_text("prefill_tokens,decode_tokens\n9000,2\n5,1\n")
+    paths = {name: str(tmp_path / name) for name in ("t.csv", "i.json", "j.json", "f.json")}
+    for name, options in (("opt-66b-a100-tp4", []), ("llama31-8b-rtx4090", ["--worker", "llama31-8b-rtx4090"])):
+        imported = ["import", "csv", paths["t.csv"], "--backlog", "--worker"]
+        assert main([*imported, "opt-66b-a100-tp4", "--workers", "3", "-o", paths["i.json"]]) == 0
+        assert main([*imported, name, "-o", paths["j.json"]]) == 0
+        limits = ["--deadline", "9h", "--time-limit", "1", "--threads", "1"]
+        assert main(["size", paths["i.json"], *limits, *options, "--fleet", paths["f.json"]]) == 0
+        assert read_instance(paths["f.json"]).workers == read_instance(paths["j.json"]).workers
 
 
 def test_the_command_writes_what_it_says(tmp_path, capsys):

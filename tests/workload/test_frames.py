@@ -13,6 +13,9 @@ from strategies import instances
 
 from llmsched_mip import Instance, deployment
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
+from llmsched_mip.names import DEPLOYMENTS
+from llmsched_mip.worker import base_name, copies
+from llmsched_mip.workload import Fleet, Reading, import_trace
 from llmsched_mip.workload.frames import ALIASES
 
 WORKER = "llama2-70b-a100-tp2"
@@ -76,10 +79,29 @@ def test_workers_one_kind_many_and_a_list():
     engine = deployment(WORKER)
     assert made(GOOD).workers == (engine,) == made(GOOD, engine).workers
     names = [worker.name for worker in made(GOOD, engine, workers=3).workers]
-    assert names == [f"{WORKER}-0", f"{WORKER}-1", f"{WORKER}-2"]
+    assert names == [f"{WORKER}-1", f"{WORKER}-2", f"{WORKER}-3"]
     mixed = made(GOOD, [engine, "opt-66b-a100-tp4", replace(engine, slots=9)]).workers
-    assert [worker.name for worker in mixed] == [f"{WORKER}-0", "opt-66b-a100-tp4", f"{WORKER}-1"]
+    assert [worker.name for worker in mixed] == [f"{WORKER}-1", "opt-66b-a100-tp4", f"{WORKER}-2"]
     assert mixed[2].slots == 9
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_frame_makes_the_workers_that_an_import_makes(name, count, tmp_path):
+    """Prompts below, at and above the prefill caps of the deployments."""
+    frame = pd.DataFrame({"prefill_tokens": [5, 2048, 9000, 14000], "decode_tokens": [1, 7, 300, 2]})
+    frame.to_csv(tmp_path / "trace.csv", index=False)
+    imported = import_trace(tmp_path / "trace.csv", Fleet(name, count), reading=Reading(backlog=True)).instance
+    instance = Instance.from_frame(frame, name, count)
+    assert instance.workers == imported.workers and instance.digest == imported.digest
+    assert base_name(instance.workers) == name
+
+
+def test_base_names_are_those_of_copies_alone():
+    one = deployment(WORKER)
+    assert [worker.name for worker in copies(one, 2)] == [f"{WORKER}-1", f"{WORKER}-2"]
+    for names, base in (("g-1", "g-1"), ("g-1 g-2", "g"), ("g-1-1 g-1-2", "g-1"), ("g-1 g-3", "g-1"), ("a b", "a")):
+        assert base_name([replace(one, name=name) for name in names.split()]) == base
 
 
 TIME = pd.Timestamp("2024-01-01")

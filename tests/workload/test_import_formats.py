@@ -13,7 +13,7 @@ import pytest
 
 from llmsched_mip.cli import main
 from llmsched_mip.errors import SchedulingError
-from llmsched_mip.io.files import instance_document, json_schema, read_instance
+from llmsched_mip.io.files import instance_pieces, json_schema, read_instance, write_instance
 from llmsched_mip.workload import IMPORTERS, Columns, Fleet, Reading, deployment, generate, import_trace
 from llmsched_mip.workload.mooncake import expanded
 
@@ -114,11 +114,11 @@ def test_expanded_blocks_are_equal_where_the_prompts_are(tokens, to_tokens):
 
 def test_prefix_blocks_are_in_file_and_digest_only_where_present(tmp_path):
     plain = generate("gsm8k-small", 3)
-    assert "prefix_blocks" not in instance_document(plain)["requests"]
+    assert "prefix_blocks" not in "".join(instance_pieces(plain))
     blocks = plain.with_requests(replace(plain.requests, prefix_blocks=[[1, 2], [], [1]]))
     assert blocks.digest != plain.digest
     path = tmp_path / "x.json"
-    path.write_text(json.dumps(instance_document(blocks)))
+    write_instance(blocks, path)
     again = read_instance(path)
     assert again.digest == blocks.digest
     assert [ids.tolist() for ids in again.take([2, 0]).requests.prefix_blocks] == [[1], [1, 2]]
