@@ -17,11 +17,13 @@ import numpy as np
 from llmsched_mip.alone import alone_by_worker
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.relaxations.fluid.value import fluid_value
+from llmsched_mip.relaxations.fluid.best_pricing import best_pricing
+from llmsched_mip.relaxations.fluid.pricing import WorkerPrices, priced_work
 from llmsched_mip.timing import FloatArray
 
 RESOURCES = ("slots", "kv")
-ENOUGH = 1e-3
+TRIALS = 12
+ENOUGH = 3e-3
 """Relative distance of a deadline that is refuted and one that is not at which the search between them ends."""
 
 
@@ -52,20 +54,39 @@ def completions_alone(instance: Instance) -> FloatArray:
 
 
 def least_deadline(instance: Instance, budget: Budget) -> float | None:
-    """A bound on the makespan, below which all deadlines are refuted; None where none keeps a request off a worker."""
+    """A bound on the makespan, below which all deadlines are refuted; None where none keeps a request off a worker.
+
+    Prices for one deadline are prices for every earlier one, as fewer requests and smaller limits only loosen their
+    conditions: they are asked for the latest that they refute before others are looked for.
+    """
     alone = completions_alone(instance)
-    low = max(fluid_value(instance, RESOURCES, budget)[0], float(alone.min(axis=1).max()))
-    high = float(alone[np.isfinite(alone)].max())
-    if low >= high:
+    low, high = float(alone.min(axis=1).max()), float(alone[np.isfinite(alone)].max())
+    pricing = best_pricing(instance, RESOURCES, budget)
+    if low >= high or _value(instance, pricing) >= high:
         return None
-    tried = low * (1 + ENOUGH)
-    while tried < high and not budget.spent():
-        value = fluid_value(Within.of(instance, tried), RESOURCES, budget)[0]
-        if value > tried:
+    low = _latest_refuted(instance, pricing, low, high)
+    while high - low > ENOUGH * low and not budget.spent():
+        tried = (low + high) / 2
+        within = Within.of(instance, tried)
+        pricing = best_pricing(within, RESOURCES, budget)
+        if _value(within, pricing) > tried:
             low = tried
         else:
-            low, high = max(low, min(value, tried)), tried
-        if high - low <= ENOUGH * low:
-            break
+            low, high = _latest_refuted(instance, pricing, low, tried), tried
+    return low
+
+
+def _value(instance: Instance, pricing: list[WorkerPrices]) -> float:
+    """The fluid bound on the makespan at these prices, seconds."""
+    return float(instance.requests.arrival_s.min() + priced_work(instance, pricing).sum())
+
+
+def _latest_refuted(instance: Instance, pricing: list[WorkerPrices], low: float, high: float) -> float:
+    """The latest deadline from `low` to `high` that the prices refute; no makespan is below `low`."""
+    for _ in range(TRIALS):
         tried = (low + high) / 2
+        if _value(Within.of(instance, tried), pricing) > tried:
+            low = tried
+        else:
+            high = tried
     return low
