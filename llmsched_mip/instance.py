@@ -17,7 +17,7 @@ import numpy as np
 
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
-from llmsched_mip.names import OBJECTIVES
+from llmsched_mip.names import OBJECTIVES, SEMANTICS
 from llmsched_mip.requests import MAX_TOKENS, Requests
 from llmsched_mip.texts import counted, html_table
 from llmsched_mip.timing import (
@@ -64,10 +64,8 @@ class Instance:
             require_text(name, getattr(self, name), least)
         if self.objective not in OBJECTIVES:
             raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
-        if self.semantics != "exclusive":
-            raise InvalidInputError(
-                "semantics", f"expected 'exclusive' (others are not supported), got {self.semantics!r}"
-            )
+        if self.semantics not in SEMANTICS:
+            raise InvalidInputError("semantics", f"expected one of {', '.join(SEMANTICS)}, got {self.semantics!r}")
         if not self.workers:
             raise InvalidInputError("workers", "expected at least one worker")
         if not len(self.requests):
@@ -103,6 +101,8 @@ class Instance:
     def fits_worker(self) -> np.ndarray:
         """Whether request i fits worker w alone: shape (n, W), bool."""
         r = self.requests
+        if self.semantics == "mixed":
+            return np.stack([w.fits_mixed(r.prefill_tokens, r.decode_tokens) for w in self.workers], axis=1)
         return np.stack([w.fits(r.prefill_tokens, r.decode_tokens) for w in self.workers], axis=1)
 
     @cached_property
@@ -219,6 +219,10 @@ class Instance:
             No such objective.
         """
         return self if objective == self.objective else replace(self, objective=objective)
+
+    def exclusive(self) -> Instance:
+        """Return the instance as `solve` and plans take it: exclusive; raises `InfeasibleInstanceError`."""
+        return self if self.semantics == "exclusive" else replace(self, semantics="exclusive")
 
     def with_requests(self, requests: Requests) -> Instance:
         """Return the instance with other request columns."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 OBJECTIVES = ("makespan", "total_completion")
+SEMANTICS = ("exclusive", "mixed")
 LENGTHS = ("known", "interval", "unknown")
 # Worker files that come with the package.
 DEPLOYMENTS: tuple[str, ...] = tuple(

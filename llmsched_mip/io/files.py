@@ -23,6 +23,7 @@ from llmsched_mip.io.documents import (
     json_schema,
 )
 from llmsched_mip.io.duplicate_keys import require_distinct_keys
+from llmsched_mip.io.engine_files import engine_of
 from llmsched_mip.io.examples import located
 from llmsched_mip.io.layout_errors import one_line
 from llmsched_mip.io.storage import read_bytes, write_bytes
@@ -108,8 +109,8 @@ def read_worker_file(path: str | os.PathLike[str]) -> tuple[Worker, str]:
         One line; all fields that are missing are named at once.
     """
     document = _parse(path, "worker")
-    worker = worker_of(document)
     try:
+        worker = worker_of(document)
         validate_worker("", worker)
     except InvalidInputError as error:
         raise error.located(os.fspath(path)) from None
@@ -138,7 +139,8 @@ def worker_of(document: WorkerDocument) -> Worker:
     decode = DecodeTime(**document.decode_time.__dict__)
     cost = None if document.cost is None else Cost(**document.cost.__dict__)
     limits = document.slots, document.kv_capacity, document.prefill_token_cap
-    return Worker(document.name, prefill, decode, *limits, cost)
+    engine = None if document.engine is None else engine_of(document.engine)
+    return Worker(document.name, prefill, decode, *limits, cost, engine)
 
 
 def instance_document(instance: Instance) -> dict[str, Any]:
