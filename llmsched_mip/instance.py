@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ import numpy as np
 
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
-from llmsched_mip.names import OBJECTIVES
+from llmsched_mip.mixed_engine import MixedEngine
+from llmsched_mip.names import OBJECTIVES, SEMANTICS
 from llmsched_mip.requests import MAX_TOKENS, Requests, column_json, request_columns
 from llmsched_mip.texts import counted, html_table
 from llmsched_mip.timing import (
@@ -64,10 +66,8 @@ class Instance:
             require_text(name, getattr(self, name), least)
         if self.objective not in OBJECTIVES:
             raise InvalidInputError("objective", f"expected one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
-        if self.semantics != "exclusive":
-            raise InvalidInputError(
-                "semantics", f"expected 'exclusive' (others are not supported), got {self.semantics!r}"
-            )
+        if self.semantics not in SEMANTICS:
+            raise InvalidInputError("semantics", f"expected one of {', '.join(SEMANTICS)}, got {self.semantics!r}")
         if not self.workers:
             raise InvalidInputError("workers", "expected at least one worker")
         if not len(self.requests):
@@ -86,13 +86,14 @@ class Instance:
         if not fits.any(axis=1).all():
             bad = int(np.argmin(fits.any(axis=1)))
             r = self.requests
-            raise InfeasibleInstanceError(
-                f"requests[{bad}]",
-                f"fits no worker: needs {r.prefill_tokens[bad]} prefill tokens in one iteration and "
-                f"{r.prefill_tokens[bad] + r.decode_tokens[bad]} KV tokens; "
-                + "; ".join(_limits(worker) for worker in self.workers[:3]),
-                r.id[bad],
-            )
+            p, d = int(r.prefill_tokens[bad]), int(r.decode_tokens[bad])
+            if self.semantics == "mixed":
+                needs = f"fits no worker: needs {p + d - 1} KV tokens, in whole blocks; "
+                has = [_blocks(worker) for worker in self.workers[:3]]
+            else:
+                needs = f"fits no worker: needs {p} prefill tokens in one iteration and {p + d} KV tokens; "
+                has = [_limits(worker) for worker in self.workers[:3]]
+            raise InfeasibleInstanceError(f"requests[{bad}]", needs + "; ".join(has), r.id[bad])
 
     @property
     def n(self) -> int:
@@ -103,6 +104,8 @@ class Instance:
     def fits_worker(self) -> np.ndarray:
         """Whether request i fits worker w alone: shape (n, W), bool."""
         r = self.requests
+        if self.semantics == "mixed":
+            return np.stack([w.fits_mixed(r.prefill_tokens, r.decode_tokens) for w in self.workers], axis=1)
         return np.stack([w.fits(r.prefill_tokens, r.decode_tokens) for w in self.workers], axis=1)
 
     @cached_property
@@ -139,6 +142,15 @@ class Instance:
     def digest(self) -> str:
         """``sha256:`` of workers, requests and semantics in canonical JSON (docs/problem.md, section 7)."""
         return self.fresh_digest()
+
+    @cached_property
+    def plan_digest(self) -> str:
+        """The digest that plans for the instance carry: that of the exclusive instance of its requests and workers."""
+        if self.semantics == "exclusive":
+            return self.digest
+        alike = copy(self)  # Not `exclusive`: its plans are those of an instance that may not exist.
+        object.__setattr__(alike, "semantics", "exclusive")
+        return alike.fresh_digest()
 
     def fresh_digest(self) -> str:
         """The digest of the columns as they are now: another than `digest` when somebody has written to them."""
@@ -227,6 +239,10 @@ class Instance:
         """
         return self if objective == self.objective else replace(self, objective=objective)
 
+    def exclusive(self) -> Instance:
+        """Return the instance as `solve` and plans take it: exclusive; raises `InfeasibleInstanceError`."""
+        return self if self.semantics == "exclusive" else replace(self, semantics="exclusive")
+
     def with_requests(self, requests: Requests) -> Instance:
         """Return the instance with other request columns."""
         return replace(self, requests=requests)
@@ -234,6 +250,11 @@ class Instance:
     def take(self, order: Any) -> Instance:
         """Return the instance with the requests `order` (indices), in that order."""
         return self.with_requests(self.requests.take(order))
+
+
+def _blocks(worker: Worker) -> str:
+    tokens = (worker.engine or MixedEngine()).block_tokens
+    return f"worker {worker.name!r} holds kv_capacity {worker.kv_capacity} in blocks of {tokens}"
 
 
 def _limits(worker: Worker) -> str:

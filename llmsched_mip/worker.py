@@ -10,6 +10,7 @@ import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_LIMIT, MOST_WORKERS, finite
+from llmsched_mip.mixed_engine import MixedEngine, validate_engine
 from llmsched_mip.requests import MAX_TOKENS
 from llmsched_mip.texts import html_table, limit_text
 from llmsched_mip.timing import DecodeTime, IntArray, LevelPrefill, PrefillTime, request_kv_peak
@@ -57,6 +58,8 @@ class Worker:
         Most prompt tokens in one prefill iteration; None: no limit.
     cost : Cost, optional
         Price and power, of no effect on plans.
+    engine : MixedEngine, optional
+        What a mixed replay knows beside these, of no effect on plans.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Worker:
     kv_capacity: int | None = None
     prefill_token_cap: int | None = None
     cost: Cost | None = None
+    engine: MixedEngine | None = None
 
     def __repr__(self) -> str:
         kv, slots = limit_text(self.kv_capacity, "tokens"), limit_text(self.slots)
@@ -85,6 +89,7 @@ class Worker:
                 f"{decode.base_s:g} s + {decode.per_sequence_s:g} s a request + {decode.per_kv_token_s:g} s a KV token",
             ),
             *((name.replace("_", " "), f"{value:g}") for name, value in cost.items()),
+            *([] if self.engine is None else self.engine.rows()),
         ]
 
     def _repr_html_(self) -> str:
@@ -98,7 +103,7 @@ class Worker:
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """All but the name and the cost: workers of one kind can stand for each other."""
+        """All that plans depend on but the name: workers of one kind can stand for each other."""
         return self.prefill_time, self.decode_time, self.slots, self.kv_capacity, self.prefill_token_cap
 
     def most_slots(self, requests: int) -> int:
@@ -121,6 +126,14 @@ class Worker:
         if self.max_prefill_tokens is not None:
             fits &= prefill_tokens <= self.max_prefill_tokens
         return fits
+
+    def fits_mixed(self, prefill_tokens: IntArray, decode_tokens: IntArray) -> np.ndarray:
+        """Whether each request alone fits with chunked prefill, in whole blocks of KV: shape (n,), bool."""
+        if self.kv_capacity is None:
+            return np.ones(len(prefill_tokens), dtype=bool)
+        block = (self.engine or MixedEngine()).block_tokens
+        held = np.asarray(prefill_tokens, dtype=np.int64) + np.asarray(decode_tokens, dtype=np.int64) - 1
+        return np.asarray(-(-held // block) <= self.kv_capacity // block)
 
 
 def copies(worker: Worker, count: int) -> tuple[Worker, ...]:
@@ -174,6 +187,8 @@ def validate_worker(where: str, worker: Worker) -> None:
         _validate_levels(f"{where}prefill_time.levels", worker.prefill_time)
     if worker.cost is not None:
         _validate_cost(f"{where}cost", worker.cost)
+    if worker.engine is not None:
+        validate_engine(f"{where}engine", worker.engine)
 
 
 def _validate_cost(where: str, cost: Cost) -> None:
@@ -220,6 +235,7 @@ def worker_document(worker: Worker) -> dict[str, Any]:
 def digested_document(worker: Worker) -> dict[str, Any]:
     """What enters an instance's digest of a worker: all that plans depend on."""
     decode = worker.decode_time
+    engine = {} if worker.engine is None else {"engine": worker.engine.document()}
     return {
         "name": worker.name,
         "slots": _plain(worker.slots),
@@ -231,4 +247,5 @@ def digested_document(worker: Worker) -> dict[str, Any]:
             "per_sequence_s": float(decode.per_sequence_s),
             "per_kv_token_s": float(decode.per_kv_token_s),
         },
+        **engine,
     }

@@ -71,6 +71,48 @@ class CostDocument(_Document):
     watts_busy: Amount | None = None
 
 
+class PointDocument(_Document):
+    """Seconds of an iteration of so many tokens."""
+
+    tokens: Limit
+    seconds: Seconds
+
+
+class CollectiveDocument(_Document):
+    """Collectives of an iteration, over all layers: base_s + per_token_s * tokens of the iteration."""
+
+    base_s: Seconds = 0.0
+    per_token_s: Seconds = 0.0
+
+
+class DecodeIterationDocument(_Document):
+    """Iterations without prompt tokens: base_s, or a table by requests in decode, and the parts."""
+
+    base_s: Seconds | None = None
+    per_sequence_s: Seconds = 0.0
+    per_kv_token_s: Seconds = 0.0
+    table: Annotated[list[PointDocument], Field(min_length=1)] | None = None
+    collective: CollectiveDocument | None = None
+
+
+class MixedIterationDocument(DecodeIterationDocument):
+    """Iterations with prompt tokens: base_s and per_token_s, or a table by tokens, and the parts."""
+
+    per_token_s: Seconds | None = None
+    per_attention_s: Seconds = 0.0
+
+
+class EngineDocument(_Document):
+    """What a mixed replay knows of a worker."""
+
+    token_budget: Limit = 2048
+    block_tokens: Limit = 16
+    prefix_cache: bool = True
+    async_lag: Annotated[int, Field(ge=0, le=1)] = 1
+    decode: DecodeIterationDocument | None = None
+    mixed: MixedIterationDocument | None = None
+
+
 class WorkerDocument(_Document):
     """One worker."""
 
@@ -81,6 +123,7 @@ class WorkerDocument(_Document):
     prefill_time: Annotated[AffineDocument | LevelsDocument, Field(discriminator="kind")]
     decode_time: DecodeDocument
     cost: CostDocument | None = None
+    engine: EngineDocument | None = None
 
 
 class DeploymentDocument(WorkerDocument):
@@ -110,7 +153,7 @@ class InstanceDocument(_Document):
     name: Name
     description: str = ""
     source: str = ""
-    semantics: Literal["exclusive"] = "exclusive"
+    semantics: Literal["exclusive", "mixed"] = "exclusive"
     objective: Literal["makespan", "total_completion"] = "makespan"
     workers: Annotated[list[WorkerDocument], Field(min_length=1)]
     requests: RequestsDocument

@@ -24,6 +24,7 @@ from llmsched_mip.io.documents import (
     json_schema,
 )
 from llmsched_mip.io.duplicate_keys import require_distinct_keys
+from llmsched_mip.io.engine_files import engine_of
 from llmsched_mip.io.examples import located
 from llmsched_mip.io.layout_errors import one_line
 from llmsched_mip.io.storage import read_bytes, write_bytes, write_pieces
@@ -75,7 +76,7 @@ def read_instance(path: str | os.PathLike[str]) -> Instance:
         return Instance(
             name=document.name,
             requests=Requests(**{k: _array(k, v) for k, v in columns.items()}),
-            workers=tuple(worker_of(w) for w in document.workers),
+            workers=tuple(_worker(f"workers[{k}].", w) for k, w in enumerate(document.workers)),
             objective=document.objective,
             semantics=document.semantics,
             description=document.description,
@@ -110,8 +111,8 @@ def read_worker_file(path: str | os.PathLike[str]) -> tuple[Worker, str]:
         One line; all fields that are missing are named at once.
     """
     document = _parse(path, "worker")
-    worker = worker_of(document)
     try:
+        worker = worker_of(document)
         validate_worker("", worker)
     except InvalidInputError as error:
         raise error.located(os.fspath(path)) from None
@@ -129,6 +130,13 @@ def worker_file_text(worker: Worker, source: str) -> str:
     return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in document.items()) + "\n}\n"
 
 
+def _worker(where: str, document: WorkerDocument) -> Worker:
+    try:
+        return worker_of(document)
+    except InvalidInputError as error:
+        raise InvalidInputError(where + error.field, error.message) from None
+
+
 def worker_of(document: WorkerDocument) -> Worker:
     """Make a `Worker` from its file form."""
     prefill: AffinePrefill | LevelPrefill
@@ -140,7 +148,8 @@ def worker_of(document: WorkerDocument) -> Worker:
     decode = DecodeTime(**document.decode_time.__dict__)
     cost = None if document.cost is None else Cost(**document.cost.__dict__)
     limits = document.slots, document.kv_capacity, document.prefill_token_cap
-    return Worker(document.name, prefill, decode, *limits, cost)
+    engine = None if document.engine is None else engine_of(document.engine)
+    return Worker(document.name, prefill, decode, *limits, cost, engine)
 
 
 def instance_pieces(instance: Instance) -> Iterator[str]:
