@@ -78,6 +78,9 @@ class BoundResult(_Object):
 
     instance: str
     objective: str
+    semantics: str
+    bounds_of_plans: dict[str, float] | None
+    """Of mixed semantics: what bounds the plans, executed exclusively, and not a mixed execution."""
     bounds: dict[str, float]
     best: float
     binding: str

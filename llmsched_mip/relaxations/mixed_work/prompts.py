@@ -63,14 +63,13 @@ class Prompts:
         pairs = np.unique(np.stack((owner, block), axis=1), axis=0)
         users = np.bincount(pairs[:, 1], minlength=blocks)
         alone = (users[block] == 1) & (np.bincount(block, minlength=blocks)[block] == 1)
-        counted = order[first]
+        counted, blocks_of = order[first], np.bincount(owner, minlength=n).astype(np.float64)
         return cls(
             without + np.bincount(counted, minlength=n) * size,
             rest + np.bincount(counted, least, minlength=n),
             without + np.bincount(owner[alone], minlength=n) * size,
             rest + np.bincount(owner[alone], block_attention[alone], minlength=n),
-            np.bincount(owner, minlength=n).astype(np.float64)
-            - np.bincount(pairs[:, 0], 1.0 / users[pairs[:, 1]], minlength=n),
+            blocks_of - np.bincount(pairs[:, 0], 1.0 / users[pairs[:, 1]], minlength=n),
         )
 
 
