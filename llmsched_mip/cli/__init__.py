@@ -30,6 +30,7 @@ COMMANDS = {
     "generate": "Generate an instance of a family; equal arguments give equal files.",
     "import": "Make an instance of a trace file: CSV, Azure, BurstGPT, Mooncake, vLLM, SGLang, OpenAI batch.",
     "worker": "List the named deployments, show one, or write a worker file of one's own.",
+    "calibrate": "Fit a worker file to measured iterations: mixed and exclusive times from one timing table.",
     "export": "Write a model for any solver, with readable names; its optimum is the best plan's value.",
     "report": "Write one self-contained page (or tables) of studies and plans: gaps, convergence, schedules.",
     "gantt": "Draw a plan: a lane a slot, a bar a request, prefill iterations, KV use and slots over time.",

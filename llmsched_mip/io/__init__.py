@@ -7,6 +7,7 @@ import lazy_loader
 if TYPE_CHECKING:
     from llmsched_mip.io.files import (
         json_schema,
+        parse_worker,
         read_instance,
         read_plan,
         read_worker_file,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     __all__ = [
         "json_schema",
+        "parse_worker",
         "read_instance",
         "read_plan",
         "read_worker_file",
@@ -34,6 +36,7 @@ else:
         submod_attrs={
             "files": [
                 "json_schema",
+                "parse_worker",
                 "read_instance",
                 "read_plan",
                 "read_worker_file",

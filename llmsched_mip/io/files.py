@@ -35,6 +35,7 @@ from llmsched_mip.worker import Cost, validate_worker, worker_document
 
 __all__ = [
     "json_schema",
+    "parse_worker",
     "read_bytes",
     "read_instance",
     "read_plan",
@@ -51,7 +52,11 @@ __all__ = [
 
 
 def _parse(path: str | os.PathLike[str], kind: str) -> Any:
-    name, content = os.fspath(path), read_bytes(path).removeprefix(codecs.BOM_UTF8)
+    return _parse_content(os.fspath(path), read_bytes(path), kind)
+
+
+def _parse_content(name: str, content: bytes, kind: str) -> Any:
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
         document = DOCUMENTS[kind].model_validate_json(content)
     except ValidationError as error:
@@ -108,12 +113,22 @@ def read_worker_file(path: str | os.PathLike[str]) -> tuple[Worker, str]:
     UnreadableFileError, InvalidInputError
         One line; all fields that are missing are named at once.
     """
-    document = _parse(path, "worker")
+    return parse_worker(os.fspath(path), read_bytes(path))
+
+
+def parse_worker(name: str, content: bytes) -> tuple[Worker, str]:
+    """The worker of a worker file's content, and where its figures come from; errors begin with the name.
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError
+    """
+    document = _parse_content(name, content, "worker")
     try:
         worker = worker_of(document)
         validate_worker("", worker)
     except InvalidInputError as error:
-        raise error.located(os.fspath(path)) from None
+        raise error.located(name) from None
     return worker, document.source
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from llmsched_mip.report.calibration_chart import FIT_CHARTS, fit_chart
     from llmsched_mip.report.data import MOST_BARS, Report, read_report
     from llmsched_mip.report.formats import WRITERS, csv_text, data_columns
     from llmsched_mip.report.gantt import gantt_document
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from llmsched_mip.report.tables import Table, all_tables
 
     __all__ = [
+        "FIT_CHARTS",
         "MOST_BARS",
         "SIZE_CHARTS",
         "WRITERS",
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         "all_tables",
         "csv_text",
         "data_columns",
+        "fit_chart",
         "gantt_document",
         "gantt_page",
         "gantt_svg",
@@ -35,6 +38,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,
         submod_attrs={
+            "calibration_chart": ["FIT_CHARTS", "fit_chart"],
             "data": ["MOST_BARS", "Report", "read_report"],
             "formats": ["WRITERS", "csv_text", "data_columns"],
             "gantt": ["gantt_document"],

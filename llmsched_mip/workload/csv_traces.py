@@ -170,14 +170,14 @@ class _Table:
         self.ids += texts
 
     def _read(self, column: _Column, texts: Sequence[str], numbers: list[int]) -> FloatArray:
-        values = _floats(texts, self.delimiter == ";")
+        values = floats_of(texts, self.delimiter == ";")
         self._require(column, np.isfinite(values) & column.valid(values), texts, numbers)
         return values
 
     def _arrivals(self, column: _Column, texts: Sequence[str], numbers: list[int]) -> FloatArray:
         """Seconds, or seconds since 1970 of dates: what the first row has, all others must have."""
         if self.dated is None:
-            self.dated = np.isnan(_floats(texts[:1], self.delimiter == ";")[0]) and _seconds(texts[0]) is not None
+            self.dated = np.isnan(floats_of(texts[:1], self.delimiter == ";")[0]) and _seconds(texts[0]) is not None
             column.expected = DATE if self.dated else SECONDS
         if not self.dated:
             return self._read(column, texts, numbers)
@@ -213,7 +213,7 @@ class _Table:
         )
 
 
-def _floats(texts: Sequence[str], decimal_commas: bool) -> FloatArray:
+def floats_of(texts: Sequence[str], decimal_commas: bool) -> FloatArray:
     """Numbers, NaN for what is none: shape (len(texts),)."""
     if decimal_commas:
         texts = [text.replace(",", ".") for text in texts]
