@@ -17,7 +17,7 @@ from _charts import write_dots
 from _ledger import Table
 from _results import RESULTS, markdown_table, run_with, write_page
 
-from llmsched_mip import Instance, Plan, Requests, Worker, operations
+from llmsched_mip import Instance, Requests, Worker, operations
 from llmsched_mip.bounds import mixed_bound
 from llmsched_mip.execution import replay
 from llmsched_mip.methods import solve
@@ -27,10 +27,16 @@ BLOCK = 16
 CARDS = {"rtx4090": (256, 41_408), "rtxpro6000": (128, 585_248)}
 SHAREGPT = Moments(2340.0, 2088.8, 1730, 6563, 8141), Moments(438.7, 265.6, 415, 920, 1024)
 FCFS, BOUND = "vllm", "bound"
-ORDERS = (FCFS, "longest-first", "shortest-first", "mc-sf", "sorted-f", "svf", "machine-time", "lagrangian")
-PLANS = {"plan for makespan": "makespan", "plan for total completion": "total_completion"}
+ORDERS = (FCFS, "longest-first", "shortest-first", "mc-sf", "sorted-f", "svf", "machine-time")
+FOR_OBJECTIVE = {
+    "lagrangian, makespan": "makespan",
+    "lagrangian, total completion": "total_completion",
+    "plan for makespan": "makespan",
+    "plan for total completion": "total_completion",
+}
 MEASURES = ("makespan", "total_completion", "mean_latency", "p99_latency", "mean_time_to_first_token")
 MOST = 2000
+ALL = (BOUND, *ORDERS, *FOR_OBJECTIVE)
 
 
 class Case(NamedTuple):
@@ -111,8 +117,8 @@ def _worker(data: Path, card: str, longest: int) -> Worker:
 
 
 def _fill(table: Table, name: str, options: Any) -> None:
-    plans = list(PLANS) if options.plan_seconds > 0 else []
-    missing = [order for order in (BOUND, *ORDERS, *plans) if f"{name}/{order}" not in table]
+    wanted = [order for order in ALL if options.plan_seconds > 0 or not order.startswith("plan ")]
+    missing = [order for order in wanted if f"{name}/{order}" not in table]
     if not missing:
         return
     case = CASES[name]
@@ -133,23 +139,20 @@ def _bounds(instance: Instance) -> dict[str, Any]:
 
 
 def _replayed(instance: Instance, order: str, plan_seconds: float) -> dict[str, Any]:
-    plan, policy, method = None, order, None
-    if order in PLANS:
-        plan, policy = _plan(instance, PLANS[order], plan_seconds), "plan-order"
+    plan, policy, method = None, order.split(",")[0], None
+    instance = instance.with_objective(FOR_OBJECTIVE.get(order, instance.objective))
+    if policy.startswith("plan "):
+        plan, policy = solve(instance.exclusive(), time_limit_s=plan_seconds, threads=1).plan, "plan-order"
         method = plan.method
     outcome = replay(instance, policy, plan=plan)
     measures = outcome.measures.as_dict()
     return {**{name: measures[name] for name in MEASURES}, "evictions": outcome.evictions, "method": method}
 
 
-def _plan(instance: Instance, objective: str, seconds: float) -> Plan:
-    return solve(instance.with_objective(objective).exclusive(), time_limit_s=seconds, threads=1).plan
-
-
 def _rows(table: Table, name: str) -> dict[str, dict[str, float]]:
     """Measures by order, of those that are there."""
     rows = {}
-    for order in (BOUND, *ORDERS, *PLANS):
+    for order in ALL:
         row = table.rows.get(f"{name}/{order}")
         if row is not None:
             rows[order] = {key: float(row[key]) for key in (*MEASURES, "evictions") if row[key] not in ("", None)}
