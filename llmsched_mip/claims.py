@@ -26,8 +26,8 @@ def check(instance: Instance, plan: Plan, measures: Measures) -> list[Violation]
 
     if plan.instance != instance.name:
         claim(f"instance is {plan.instance!r}, expected {instance.name!r}")
-    if plan.instance_digest != instance.digest:
-        claim(f"instance_digest is {plan.instance_digest}, the instance has {instance.digest}")
+    if plan.instance_digest != instance.plan_digest:
+        claim(f"instance_digest is {plan.instance_digest}, the instance has {instance.plan_digest}")
     if plan.claims.status not in STATUSES:
         claim(f"status is {plan.claims.status!r}, expected one of {', '.join(STATUSES)}")
     if plan.objective not in OBJECTIVES:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -139,6 +140,15 @@ class Instance:
     def digest(self) -> str:
         """``sha256:`` of workers, requests and semantics in canonical JSON (docs/problem.md, section 7)."""
         return self.fresh_digest()
+
+    @cached_property
+    def plan_digest(self) -> str:
+        """The digest that plans for the instance carry: that of the exclusive instance of its requests and workers."""
+        if self.semantics == "exclusive":
+            return self.digest
+        alike = copy(self)  # Not `exclusive`: its plans are those of an instance that may not exist.
+        object.__setattr__(alike, "semantics", "exclusive")
+        return alike.fresh_digest()
 
     def fresh_digest(self) -> str:
         """The digest of the columns as they are now: another than `digest` when somebody has written to them."""

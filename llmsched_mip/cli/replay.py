@@ -11,12 +11,13 @@ import llmsched_mip
 from llmsched_mip import execution, methods
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, InstancePath, Seed, at_least, listed, require_known
-from llmsched_mip.errors import InvalidInputError
+from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.io.storage import require_writable
-from llmsched_mip.names import LENGTHS
+from llmsched_mip.names import BALANCERS, LENGTHS
 from llmsched_mip.policies import POLICIES, require_option, split_option
 
 if TYPE_CHECKING:
+    from llmsched_mip.execution import Outcome
     from llmsched_mip.instance import Instance
     from llmsched_mip.plan import Plan
 
@@ -25,28 +26,41 @@ OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGI
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
 
 
+PolicyName = Annotated[
+    str, typer.Option("--policy", metavar="NAME[:OPTION]", help="Online policy." + listed(POLICIES) + OPTION_HELP)
+]
+PlanPath = Annotated[
+    Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file for policies that follow one.")
+]
+LengthsName = Annotated[
+    str, typer.Option("--lengths", metavar="WHAT", help="What a policy sees: known, interval or unknown.")
+]
+EventsPath = Annotated[Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")]
+TimetablePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--slot-timetable",
+        metavar="CSV",
+        help="Slots that open and close: columns time_s, worker, slots. Closing drains: what runs finishes.",
+    ),
+]
+Balancer = Annotated[
+    str | None,
+    typer.Option(
+        "--balancer", metavar="NAME", help="Mixed semantics, which worker gets a request." + listed(BALANCERS)
+    ),
+]
+
+
 def replay(
     instance_path: InstancePath,
-    policy: Annotated[
-        str,
-        typer.Option("--policy", metavar="NAME[:OPTION]", help="Online policy." + listed(POLICIES) + OPTION_HELP),
-    ],
-    plan_path: Annotated[
-        Path | None, typer.Option("--plan", metavar="PLAN", help="Plan file for policies that follow one.")
-    ] = None,
-    lengths: Annotated[
-        str, typer.Option("--lengths", metavar="WHAT", help="What a policy sees: known, interval or unknown.")
-    ] = "known",
+    policy: PolicyName,
+    plan_path: PlanPath = None,
+    lengths: LengthsName = "known",
     seed: Seed = 0,
-    events: Annotated[Path | None, typer.Option("--events", metavar="CSV", help="Event log to write.")] = None,
-    slot_timetable: Annotated[
-        Path | None,
-        typer.Option(
-            "--slot-timetable",
-            metavar="CSV",
-            help="Slots that open and close: columns time_s, worker, slots. Closing drains: what runs finishes.",
-        ),
-    ] = None,
+    events: EventsPath = None,
+    slot_timetable: TimetablePath = None,
+    balancer: Balancer = None,
     as_json: AsJson = False,
 ) -> None:
     """Execute a policy event by event and measure the schedule."""
@@ -55,35 +69,64 @@ def replay(
     require_option(policy)
     if lengths not in LENGTHS:
         raise InvalidInputError("--lengths", f"expected one of {', '.join(LENGTHS)}, got {lengths!r}")
+    if balancer is not None:
+        require_known("--balancer", balancer, BALANCERS)
     at_least("--seed", seed, 0)
     require_writable(events)
     instance = llmsched_mip.read_instance(instance_path)
     plan = None if plan_path is None else llmsched_mip.read_plan(plan_path, instance)
+    mixed = execution.is_mixed(instance, policy)
+    if mixed and instance.semantics != "mixed":
+        console.note(f"policy {policy}: executed with chunked prefill; the semantics of {instance.name} are exclusive")
+    if mixed and base == "plan":
+        console.note("policy plan: a mixed engine has no stages, so the plan gives placement and order alone")
     if plan is None and base in PLAN_POLICIES and lengths == "known":
         plan = _offline_plan(instance, policy, seed)
     timetable = None if slot_timetable is None else execution.SlotTimetable.read(slot_timetable)
     outcome = execution.replay(
-        instance, policy, plan=plan, lengths=lengths, seed=seed, events=events, slot_timetable=timetable
+        instance,
+        policy,
+        plan=plan,
+        lengths=lengths,
+        seed=seed,
+        events=events,
+        slot_timetable=timetable,
+        balancer=balancer,
     )
+    _show(outcome, instance, lengths, mixed, as_json)
+
+
+def _show(outcome: Outcome, instance: Instance, lengths: str, mixed: bool, as_json: bool) -> None:
     if not as_json:
-        console.emit(f"{console.instance_text(instance)}, policy {policy}, lengths {lengths}")
-        more = [["evictions", str(outcome.evictions)], ["time", f"{outcome.seconds:.4f} s"]]
+        console.emit(f"{console.instance_text(instance)}, policy {outcome.policy}, lengths {lengths}")
+        more = [["evictions", str(outcome.evictions)]]
+        if mixed:
+            more += [["prefix hits", f"{outcome.prefix_hit_tokens} tokens"]]
+        more += [["time", f"{outcome.seconds:.4f} s"]]
         console.emit(console.measures_table(outcome.measures, more))
         return
     console.emit_json(
         {
             "instance": instance.name,
-            "policy": policy,
+            "policy": outcome.policy,
             "lengths": lengths,
+            "semantics": "mixed" if mixed else "exclusive",
             **outcome.measures.as_dict(),
             "evictions": outcome.evictions,
+            "prefix_hit_tokens": outcome.prefix_hit_tokens,
             "seconds": outcome.seconds,
         }
     )
 
 
-def _offline_plan(instance: Instance, policy: str, seed: int) -> Plan:
-    """The offline half of the hybrid method, where no plan is given and the lengths are known."""
+def _offline_plan(instance: Instance, policy: str, seed: int) -> Plan | None:
+    """The offline half of the hybrid method, where no plan is given and the lengths are known; None where the exclusive
+    instance has none."""
+    try:
+        instance = instance.exclusive()
+    except InfeasibleInstanceError as error:
+        console.note(f"policy {policy} without a plan, for exclusive iterations have none: {error}")
+        return None
     console.note(f"policy {policy} without --plan: planning offline for up to {OFFLINE_SECONDS:g} s")
     plan = methods.solve(instance, time_limit_s=OFFLINE_SECONDS, gap=OFFLINE_GAP, seed=seed).plan
     console.note(f"planned with method {plan.method}: {plan.objective} {plan.claims.value:.4f}")

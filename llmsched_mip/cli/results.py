@@ -95,7 +95,9 @@ class ReplayResult(MeasuresObject):
     instance: str
     policy: str
     lengths: str
+    semantics: str
     evictions: int
+    prefix_hit_tokens: int | None
     seconds: float
 
 

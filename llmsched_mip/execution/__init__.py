@@ -6,14 +6,18 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from llmsched_mip.execution.executor import Executor
+    from llmsched_mip.execution.mixed_executor import MixedExecutor
+    from llmsched_mip.execution.mixed_replay import is_mixed
     from llmsched_mip.execution.outcome import Outcome
     from llmsched_mip.execution.run_policy import replay
     from llmsched_mip.execution.slot_timetable import SlotTimetable
 
     __all__ = [
         "Executor",
+        "MixedExecutor",
         "Outcome",
         "SlotTimetable",
+        "is_mixed",
         "replay",
     ]
 else:
@@ -21,6 +25,8 @@ else:
         __name__,
         submod_attrs={
             "executor": ["Executor"],
+            "mixed_executor": ["MixedExecutor"],
+            "mixed_replay": ["is_mixed"],
             "outcome": ["Outcome"],
             "run_policy": ["replay"],
             "slot_timetable": ["SlotTimetable"],

@@ -34,6 +34,9 @@ class Outcome:
         What ran.
     instance : Instance, optional
         What was replayed; pickles leave it out.
+    prefix_hit_tokens : int, optional
+        Tokens of prompts, and of evicted requests, that the prefix cache held and that were not computed; under mixed
+        semantics alone.
     """
 
     policy: str
@@ -43,6 +46,7 @@ class Outcome:
     seconds: float
     stages: Sequence[WorkerPlan]
     instance: Instance | None = None
+    prefix_hit_tokens: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A pickled outcome does without the instance; `to_frame` is then given it."""
@@ -65,7 +69,9 @@ class Outcome:
         return VIEWS["schedule_frame"](known(self.instance, instance, "to_frame"), self.schedule, self.stages)
 
     def to_plan(self, instance: Instance, method: str | None = None) -> Plan:
-        """The stages that ran, as a plan without claims; a replay with evictions is not a plan."""
+        """The stages that ran, as a plan without claims; a replay with evictions, or with chunked prefill, is none."""
+        if self.prefix_hit_tokens is not None:
+            raise InvalidPlanError(f"policy {self.policy!r} ran with chunked prefill: it has no stages, so no plan")
         if self.evictions:
             raise InvalidPlanError(f"policy {self.policy!r} evicted {self.evictions} requests: that is not a plan")
         return Plan(instance.name, instance.digest, instance.objective, method or self.policy, tuple(self.stages))

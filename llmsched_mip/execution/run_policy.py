@@ -8,6 +8,7 @@ from llmsched_mip import clock
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.execution.events import Event, write_events
 from llmsched_mip.execution.executor import Executor
+from llmsched_mip.execution.mixed_replay import is_mixed, replay_mixed
 from llmsched_mip.execution.outcome import Outcome
 from llmsched_mip.execution.slot_timetable import SlotTimetable
 from llmsched_mip.instance import Instance
@@ -46,8 +47,9 @@ def replay(
     seed: int = 0,
     events: str | os.PathLike[str] | None = None,
     slot_timetable: SlotTimetable | None = None,
+    balancer: str | None = None,
 ) -> Outcome:
-    """Replay `policy` on `instance`.
+    """Replay `policy` on `instance`, by its semantics; the policy ``vllm`` with chunked prefill on any instance.
 
     Parameters
     ----------
@@ -63,7 +65,10 @@ def replay(
     events : path, optional
         Write the event log there (CSV).
     slot_timetable : SlotTimetable, optional
-        Slots that open and close during the run.
+        Slots that open and close during the run; under exclusive semantics alone.
+    balancer : str, optional
+        Which worker a request goes to, under mixed semantics: ``least-loaded``, ``round-robin`` or ``plan``, by
+        default the plan's where there is one, else the least loaded.
 
     Raises
     ------
@@ -72,17 +77,30 @@ def replay(
     InvalidPlanError
         The plan cannot be executed as written.
     """
-    if plan is not None and plan.instance_digest != instance.digest:
+    if plan is not None and plan.instance_digest not in (instance.digest, instance.plan_digest):
         raise InvalidInputError("plan", f"was made for another instance ({plan.instance!r}, digest differs)")
     log: list[Event] = []
+    note = log.append if events is not None else None
+    if is_mixed(instance, policy):
+        if slot_timetable is not None:
+            raise InvalidInputError("slot_timetable", "goes with exclusive semantics, not with mixed")
+        outcome = replay_mixed(instance, policy, plan=plan, lengths=lengths, seed=seed, balancer=balancer, log=note)
+        _write(events, sorted(log, key=lambda event: event.time), instance)
+        return outcome
+    if balancer is not None:
+        raise InvalidInputError("balancer", "goes with mixed semantics, not with exclusive")
     if plan is not None and lengths == "known" and slot_timetable is None and _follows(policy):
         plan = worth_following(instance, policy, plan, seed)
     rule = make_policy(policy, Problem.of(instance, lengths, plan, seed))
-    executor = Executor(instance, rule, log.append if events is not None else None, slot_timetable)
+    executor = Executor(instance, rule, note, slot_timetable)
     begin = clock.now()
     executor.run()
     outcome = executor.outcome(policy, clock.now() - begin)
-    if events is not None:
-        names = [worker.name for worker in instance.workers]
-        write_events(os.fspath(events), log, names, instance.requests.id)
+    _write(events, log, instance)
     return outcome
+
+
+def _write(path: str | os.PathLike[str] | None, log: list[Event], instance: Instance) -> None:
+    if path is not None:
+        names = [worker.name for worker in instance.workers]
+        write_events(os.fspath(path), log, names, instance.requests.id)

@@ -88,7 +88,7 @@ def solve(  # noqa: PLR0913
 
     Parameters
     ----------
-    instance : Instance
+    instance : Instance, of mixed semantics: its `exclusive`
     method : str
         One of `METHODS`; ``full:cbc`` and ``full:model.py``: by CBC, and a model of the user's (`user_model`).
     time_limit_s : float, optional
@@ -122,8 +122,8 @@ def solve(  # noqa: PLR0913
     """
     if not 0 <= gap < 1:
         raise InvalidInputError("gap", f"expected a number from 0 to 1, got {gap}")
-    begun = None if start is None else _checked_start(instance, start)
-    form = NormalForm.of(instance)
+    instance = instance.exclusive()
+    begun, form = None if start is None else _checked_start(instance, start), NormalForm.of(instance)
     chosen, limit = _chosen(method), DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
     with (
         _cluster(engine, scheduler, method, threads) as pool,

@@ -15,6 +15,7 @@ POLICIES: Registry[Callable[..., Policy]] = Registry(
     __name__,
     {
         "fcfs": "fcfs:first_come_first_served",
+        "vllm": "vllm:vllm",
         "longest-first": "longest_first:longest_first",
         "shortest-first": "shortest_first:shortest_first",
         "mc-sf": "shortest_first:memory_constrained_shortest_first",

@@ -38,7 +38,7 @@ from llmsched_mip.policies.parts.kv_refill import KVRefill
 from llmsched_mip.policies.parts.mixed_order import MixedOrder
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.plan_times import PlanTimes, start_order
-from llmsched_mip.policies.parts.queue import by_arrival
+from llmsched_mip.policies.parts.queue import WaitingQueue, by_arrival
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
 
 LOOKAHEAD = 48
@@ -108,6 +108,19 @@ class Lagrangian(BacklogPolicy):
         """Learn the length."""
         super().completed(request, length, view)
         self.outlook.stopped(request, view)
+
+    def ranked(self, view: WorkerView) -> WaitingQueue:
+        """The queue in the order that is due: of the plan, by volume, or by arrival and longest first near the end."""
+        if (self.kv is None or not self._kv_binds(self.kv, view)) and self.order is not None:
+            self.order.settle(view)
+        return self.backlog.queue
+
+    def admitted(self, request: int, view: WorkerView) -> None:
+        """Note that a mixed engine has taken a request that waited."""
+        super().admitted(request, view)
+        self.outlook.started([request], view)
+        if self.kv is not None:
+            self.kv.taken([request])
 
     def evict(self, view: WorkerView) -> list[int]:
         """The request that started last, of several the last to arrive."""

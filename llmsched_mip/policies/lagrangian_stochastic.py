@@ -6,6 +6,7 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.chance_admission import ChanceAdmission
+from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.survival import SurvivalEstimator
 from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView, prompt_tokens
 
@@ -48,6 +49,14 @@ class StochasticLagrangian(Policy):
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
         self.rule.arrived(request, time)
+
+    def ranked(self, view: WorkerView) -> WaitingQueue:
+        """As `Lagrangian` ranks them, on the survival function."""
+        return self.rule.ranked(view)
+
+    def admitted(self, request: int, view: WorkerView) -> None:
+        """Note that a mixed engine has taken a request that waited."""
+        self.rule.admitted(request, view)
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill now, or decode until the next completion."""

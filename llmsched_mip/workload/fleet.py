@@ -80,11 +80,14 @@ def raised_cap(worker: Worker, prefill_tokens: IntArray, decode_tokens: IntArray
     return max(worker.prefill_token_cap, int(admitted.max(initial=0)))
 
 
-def fitting(requests: Requests, workers: Sequence[Worker]) -> tuple[Requests, tuple[str, ...]]:
+def fitting(
+    requests: Requests, workers: Sequence[Worker], semantics: str = "exclusive"
+) -> tuple[Requests, tuple[str, ...]]:
     """The requests that fit one of the workers, and the ids of the others."""
     fits = np.zeros(len(requests), dtype=bool)
     for worker in {worker.kind: worker for worker in workers}.values():
-        fits |= worker.fits(requests.prefill_tokens, requests.decode_tokens)
+        alone = worker.fits_mixed if semantics == "mixed" else worker.fits
+        fits |= alone(requests.prefill_tokens, requests.decode_tokens)
     if fits.all():
         return requests, ()
     return requests.take(fits), tuple(requests.id[k] for k in np.flatnonzero(~fits).tolist())

@@ -86,10 +86,12 @@ def import_trace(
     with Lines(path) as lines:
         format = trace_format(lines) if format is None else format
         trace = IMPORTERS[format](lines, reading)
-    requests, notes = _requests(trace, reading)
-    workers = fleet.workers(requests.prefill_tokens, requests.decode_tokens)
+    workers = fleet.workers(trace.prefill_tokens, trace.decode_tokens)
+    engine = workers[0].engine
+    semantics = "exclusive" if engine is None else "mixed"
+    requests, notes = _requests(trace, reading, BLOCK_TOKENS if engine is None else engine.block_tokens)
     file = "standard input" if lines.source == STANDARD_INPUT else readable(Path(lines.source).name)
-    kept, unfit = fitting(requests, workers) if drop_unfit else (requests, ())
+    kept, unfit = fitting(requests, workers, semantics) if drop_unfit else (requests, ())
     if not len(kept):
         raise InvalidInputError("", "no request fits a worker", None, lines.shown)
     given = None if isinstance(fleet.worker, Worker) else fleet.worker
@@ -98,12 +100,14 @@ def import_trace(
             name=name if name is not None else _stem(file),
             requests=kept,
             workers=workers,
+            semantics=semantics,
             description=f"{len(kept)} {'rows' if format in TABLES else 'requests'} of {file}, {trace.fields}.",
             source=f"Imported from {file}; worker {_first_name(workers, fleet.count)}.",
         )
     except InvalidInputError as error:
         raise error.located(lines.shown) from None
-    return Imported(instance, format, (*trace.notes, *notes, *_cap_note(given, workers[0])), unfit)
+    mixed = () if engine is None else (f"semantics mixed, for worker {workers[0].name} has an engine",)
+    return Imported(instance, format, (*trace.notes, *notes, *mixed, *_cap_note(given, workers[0])), unfit)
 
 
 def import_csv(
@@ -138,16 +142,16 @@ def _require(format: str | None, reading: Reading) -> None:
         raise InvalidInputError("interval_quantile", f"expected a number above 0.5 and at most 1, got {quantile}")
 
 
-def _requests(trace: Trace, reading: Reading) -> tuple[Requests, tuple[str, ...]]:
+def _requests(trace: Trace, reading: Reading, block_tokens: int) -> tuple[Requests, tuple[str, ...]]:
     count, notes = len(trace.prefill_tokens), []
     if count > MOST_REQUESTS:
         raise InvalidInputError("requests", f"expected at most {MOST_REQUESTS} (--limit N), got {count}")
     blocks = None
     if trace.blocks is not None and reading.prefix_blocks:
         pairs = zip(trace.blocks, trace.prefill_tokens.tolist(), strict=True)
-        blocks = [expanded(ids, p, trace.block_tokens, BLOCK_TOKENS) for ids, p in pairs]
-        if trace.block_tokens != BLOCK_TOKENS:
-            notes.append(f"blocks are expanded from {trace.block_tokens} to {BLOCK_TOKENS} tokens")
+        blocks = [expanded(ids, p, trace.block_tokens, block_tokens) for ids, p in pairs]
+        if trace.block_tokens != block_tokens:
+            notes.append(f"blocks are expanded from {trace.block_tokens} to {block_tokens} tokens")
     lower, upper = trace.decode_lower, trace.decode_upper
     if reading.interval_quantile is not None:
         q = reading.interval_quantile

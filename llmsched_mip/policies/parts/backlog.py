@@ -111,6 +111,14 @@ class BacklogPolicy(Policy):
 
     backlog: Backlog
 
+    def ranked(self, view: WorkerView) -> WaitingQueue:
+        """The requests that wait, in the order in which a mixed engine is to take them now."""
+        return self.backlog.queue
+
+    def admitted(self, request: int, view: WorkerView) -> None:
+        """Note that a mixed engine has taken a request that waited."""
+        self.backlog.queue.take([request])
+
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
         self.backlog.arrived(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.ranking import Ranking
 from llmsched_mip.policies.protocol import Decision, Decode, WorkerView, decode_or_wait
 
@@ -25,6 +26,12 @@ class ListScheduling(BacklogPolicy):
 
     def __init__(self, backlog: Backlog, ranking: Ranking | None = None, overtaking: bool = True, least: int = 1):
         self.backlog, self.ranking, self.overtaking, self.least = backlog, ranking, overtaking, least
+
+    def ranked(self, view: WorkerView) -> WaitingQueue:
+        """The queue, ordered anew where that is due."""
+        if self.ranking is not None:
+            self.ranking.refresh(self.backlog.queue)
+        return self.backlog.queue
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill what fits, else decode until the next completion or until the first of the queue fits."""
