@@ -98,6 +98,8 @@ class ReplayResult(MeasuresObject):
     semantics: str
     evictions: int
     prefix_hit_tokens: int | None
+    bounds: dict[str, float] | None
+    """Under mixed semantics, by objective: what no mixed execution can be below; null where it would take long."""
     seconds: float
 
 

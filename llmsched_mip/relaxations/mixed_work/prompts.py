@@ -60,8 +60,9 @@ class Prompts:
         first, least = np.full(blocks, n, dtype=np.int64), np.full(blocks, np.inf)
         np.minimum.at(first, block, rank[owner])
         np.minimum.at(least, block, block_attention)
-        pairs = np.unique(np.stack((owner, block), axis=1), axis=0)
-        users = np.bincount(pairs[:, 1], minlength=blocks)
+        pairs = np.sort(owner * blocks + block)
+        holder, held = np.divmod(pairs[np.append(True, pairs[1:] != pairs[:-1])], blocks)
+        users = np.bincount(held, minlength=blocks)
         alone = (users[block] == 1) & (np.bincount(block, minlength=blocks)[block] == 1)
         counted, blocks_of = order[first], np.bincount(owner, minlength=n).astype(np.float64)
         return cls(
@@ -69,7 +70,7 @@ class Prompts:
             rest + np.bincount(counted, least, minlength=n),
             without + np.bincount(owner[alone], minlength=n) * size,
             rest + np.bincount(owner[alone], block_attention[alone], minlength=n),
-            blocks_of - np.bincount(pairs[:, 0], 1.0 / users[pairs[:, 1]], minlength=n),
+            blocks_of - np.bincount(holder, 1.0 / users[held], minlength=n),
         )
 
 
