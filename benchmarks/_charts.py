@@ -1,4 +1,4 @@
-"""Charts of docs/results as SVG files that come out alike every time: log-log lines, and boxes."""
+"""Charts of docs/results as SVG files that come out alike every time: log-log lines, boxes, and dots."""
 
 from __future__ import annotations
 
@@ -62,6 +62,30 @@ def write_boxes(
     axes.set_title(title, loc="left")
     if marks:
         figure.legend(loc="outside lower left", frameon=False, fontsize="small")
+    _write(figure, path)
+
+
+def write_dots(path: Path, title: str, x_label: str, rows: Mapping[str, Mapping[str, float]], bar: str) -> None:
+    """Write a line of dots for each row (label to its values by series) to `path`; the series `bar` as a stroke."""
+    series = list(dict.fromkeys(name for values in rows.values() for name in values))
+    figure = Figure(figsize=(8.6, 1.4 + 0.5 * len(rows)), layout="constrained")
+    axes = figure.add_subplot(xlabel=x_label)
+    colors = dict(zip([name for name in series if name != bar], COLORS * len(series), strict=False))
+    for k, name in enumerate(series):
+        points = [(values[name], y) for y, values in enumerate(rows.values()) if name in values]
+        x, y = zip(*points, strict=True)
+        if name == bar:
+            axes.plot(x, y, "|", markersize=18, markeredgewidth=2, color="#444444", label=name, gid=f"series-{k}")
+        else:
+            # Marks beside each other where values are alike: above the line those of even number.
+            y = [place + (k % 3 - 1) * 0.16 for place in y]
+            marker = "osD^v"[k // len(COLORS) % 5]
+            axes.plot(x, y, marker, markersize=5, color=colors[name], alpha=0.85, label=name, gid=f"series-{k}")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_title(title, loc="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
     _write(figure, path)
 
 

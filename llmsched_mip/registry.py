@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Registry(MutableMapping[str, T], Generic[T]):
-    """Names to objects; listing the names imports nothing.
+    """Names to objects; listing the names, and whether one is there, imports nothing.
 
     Parameters
     ----------
@@ -33,6 +33,9 @@ class Registry(MutableMapping[str, T], Generic[T]):
             module, _, attribute = place.partition(":")
             self._found[name] = cast(T, getattr(import_module(f"{self._package}.{module}"), attribute))
         return self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
 
     def __setitem__(self, name: str, value: T) -> None:
         self._places.setdefault(name, None)

@@ -325,15 +325,39 @@ def weighted_tail_seconds(
     """``Σ_k share_k (D_k / 2 + Σ_{m > k} D_m)`` over the rounds k = 1..d of a request that decodes alone.
 
     D_k is the duration of its k-th round by `decode`, share_k by `share`: the time from the middle of a
-    round to the completion, weighted by the shares.  With D_k = α + c k and share_k = γ + κ k the time is
-    ``A - α k - c k² / 2``, A = α (d + 1/2) + c d (d + 1) / 2, and the sum a polynomial in d.
+    round to the completion, weighted by the shares.
     """
     p, d = np.asarray(prefill_tokens, dtype=np.float64), np.asarray(decode_tokens, dtype=np.float64)
-    alpha, c = decode.round_seconds(1, p), decode.per_kv_token_s
-    gamma, kappa = share.round_seconds(1, p), share.per_kv_token_s
-    sum1, sum2 = d * (d + 1) / 2, d * (d + 1) * (2 * d + 1) / 6
-    whole = alpha * (d + 0.5) + c * sum1
-    fixed, growing = whole * d - alpha * sum1 - c * sum2 / 2, whole * sum1 - alpha * sum2 - c * sum1**2 / 2
+    shares, seconds = (Line(time.round_seconds(1, p + 1), time.per_kv_token_s) for time in (share, decode))
+    return weighted_tail_of_lines(shares, seconds, d)
+
+
+class Line(NamedTuple):
+    """What the steps k = 1, 2, ... of requests last or cost: ``first + growth * (k - 1)``; arrays or scalars."""
+
+    first: Any
+    growth: Any
+
+    def last(self, steps: FloatArray) -> FloatArray:
+        """At k = steps, at least 1."""
+        return np.asarray(self.first + self.growth * np.maximum(steps - 1, 0.0))
+
+    def sum(self, steps: FloatArray) -> FloatArray:
+        """Over k = 1..steps."""
+        return np.asarray(steps * self.first + self.growth * (steps * (steps - 1) / 2))
+
+
+def weighted_tail_of_lines(share: Line, seconds: Line, steps: FloatArray) -> FloatArray:
+    """``Σ_k share_k (D_k / 2 + Σ_{m > k} D_m)`` over k = 1..steps, for shares and seconds D that are lines in k.
+
+    With D_k = α + c k and share_k = γ + κ k the time from the middle of step k to the end is
+    ``A - α k - c k² / 2``, A = α (steps + 1/2) + c steps (steps + 1) / 2, and the sum a polynomial in steps.
+    """
+    alpha, c = seconds.first - seconds.growth, seconds.growth
+    gamma, kappa = share.first - share.growth, share.growth
+    sum1, sum2 = steps * (steps + 1) / 2, steps * (steps + 1) * (2 * steps + 1) / 6
+    whole = alpha * (steps + 0.5) + c * sum1
+    fixed, growing = whole * steps - alpha * sum1 - c * sum2 / 2, whole * sum1 - alpha * sum2 - c * sum1**2 / 2
     return np.asarray(gamma * fixed + kappa * growing)
 
 

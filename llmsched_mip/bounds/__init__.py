@@ -28,6 +28,9 @@ BOUNDS: Registry[BoundFunction] = Registry(
         "work_clock": "work_clock:work_clock",
         "worker_time": "worker_time:worker_time",
         "start_lp": "start_lp:start_lp",
+        "mixed_alone": "mixed_alone:mixed_alone",
+        "mixed_work": "mixed_work:mixed_work",
+        "mixed_mean_time": "mixed_mean_time:mixed_mean_time",
     },
 )
 ONE_OBJECTIVE = {
@@ -42,10 +45,14 @@ ONE_OBJECTIVE = {
     "work_clock": "total_completion",
     "worker_time": "total_completion",
     "start_lp": "total_completion",
+    "mixed_work": "makespan",
+    "mixed_mean_time": "total_completion",
 }
 """Bounds that are for one objective alone: for the other they are not even imported."""
+MIXED = ("mixed_alone", "mixed_work", "mixed_mean_time")
+"""Bounds of every mixed execution.  The others are of plans, which are executed exclusively."""
 
-__all__ = ["BOUNDS", "Bound", "best", "bound", "compute"]
+__all__ = ["BOUNDS", "MIXED", "Bound", "best", "bound", "compute", "mixed_bound"]
 
 
 def compute(
@@ -56,6 +63,9 @@ def compute(
     failed: Callable[[str, Exception], None] | None = None,
 ) -> list[Bound]:
     """All bounds that apply, in the order of `BOUNDS`: quick ones first.
+
+    Of an instance with mixed semantics those of `MIXED`, which are for every mixed execution; what bounds its plans are
+    the bounds of ``instance.exclusive()``.
 
     Parameters
     ----------
@@ -87,6 +97,8 @@ def compute(
             break
         if ONE_OBJECTIVE.get(name, instance.objective) != instance.objective:
             continue
+        if (name in MIXED) != (instance.semantics == "mixed"):
+            continue
         try:
             bound = BOUNDS[name](instance, budget)
         except Exception as error:
@@ -116,6 +128,26 @@ def bound(
     """
     found = compute(instance, Budget() if time_limit_s is None else Budget(time_limit_s), names=names)
     return {one.name: one for one in found}
+
+
+def mixed_bound(instance: Instance, objective: str | None = None) -> Bound:
+    """The largest bound on every mixed execution: any order, chunking, eviction, placement, and any prefix cache.
+
+    Parameters
+    ----------
+    instance : Instance
+        Of mixed semantics.
+    objective : str, optional
+        By default the instance's.
+
+    Raises
+    ------
+    InvalidInputError
+        The instance is not of mixed semantics.
+    """
+    if instance.semantics != "mixed":
+        raise InvalidInputError("semantics", f"expected mixed, got {instance.semantics!r}")
+    return best(compute(instance.with_objective(objective or instance.objective)))
 
 
 def best(bounds: Iterable[Bound]) -> Bound:

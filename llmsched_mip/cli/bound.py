@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import llmsched_mip
 from llmsched_mip import errors
 from llmsched_mip.budget import Budget
 from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, InstancePath, ObjectiveName, TimeLimit, at_least, objective_name
-from llmsched_mip.errors import SchedulingError
+from llmsched_mip.errors import InfeasibleInstanceError, SchedulingError
 from llmsched_mip.texts import long_text, seconds_text
+
+if TYPE_CHECKING:
+    from llmsched_mip.instance import Instance
+    from llmsched_mip.lower_bound import Bound
 
 
 def bound(
@@ -24,6 +30,7 @@ def bound(
     budget = Budget() if time_limit is None else Budget(time_limit)
     failures: dict[str, Exception] = {}
     found = llmsched_mip.bounds.compute(instance, budget, failed=failures.__setitem__)
+    of_plans = _of_plans(instance, budget, failures)
     for name, error in failures.items():
         console.note(f"llmsched bound: {name} failed and was left out: {errors.error_text(error)}")
     if not found:
@@ -36,8 +43,34 @@ def bound(
         proofs = {proven.name: console.plain_certificate(proven.certificate) for proven in found}
         failed = [{"part": name, "message": errors.error_text(error)} for name, error in failures.items()]
         more = {"best": binding.value, "binding": binding.name, "seconds": times, "certificates": proofs}
-        console.emit_json({**document, **more, "failures": failed})
+        plans = {proven.name: proven.value for proven in of_plans}
+        beside = {"semantics": instance.semantics, "bounds_of_plans": plans or None}
+        console.emit_json({**document, **more, **beside, "failures": failed})
         return
+    console.emit(f"{console.instance_text(instance)}, objective {instance.objective}")
+    _emit(found, binding)
+    long = long_text(binding.value) if instance.objective == "makespan" else ""
+    beside_s = f" ({long})" if long else ""
+    whose = "of every mixed execution " if instance.semantics == "mixed" else ""
+    console.emit(f"{binding.name} binds: {instance.objective} {whose}≥ {seconds_text(binding.value)} s{beside_s}")
+    if of_plans:
+        console.emit("\nBounds of its plans, executed exclusively; a mixed replay may be below them:")
+        _emit(of_plans, llmsched_mip.bounds.best(of_plans))
+
+
+def _of_plans(instance: Instance, budget: Budget, failures: dict[str, Exception]) -> list[Bound]:
+    """Of an instance with mixed semantics, the bounds of the exclusive instance that is solved in its place."""
+    if instance.semantics != "mixed":
+        return []
+    try:
+        exclusive = instance.exclusive()
+    except InfeasibleInstanceError as error:
+        console.note(f"llmsched bound: no plan can be executed exclusively: {errors.error_text(error)}")
+        return []
+    return llmsched_mip.bounds.compute(exclusive, budget, failed=failures.__setitem__)
+
+
+def _emit(found: list[Bound], binding: Bound) -> None:
     rows = [
         [
             proven.name + (" *" if proven is binding else ""),
@@ -47,8 +80,4 @@ def bound(
         ]
         for proven in sorted(found, key=lambda proven: -proven.value)
     ]
-    console.emit(f"{console.instance_text(instance)}, objective {instance.objective}")
     console.emit(console.table(rows, ["bound", "seconds", "time s", "certificate"]))
-    long = long_text(binding.value) if instance.objective == "makespan" else ""
-    beside = f" ({long})" if long else ""
-    console.emit(f"{binding.name} binds: {instance.objective} ≥ {seconds_text(binding.value)} s{beside}")

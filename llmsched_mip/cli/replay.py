@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,9 @@ from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, InstancePath, Seed, at_least, listed, require_known
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.io.storage import require_writable
-from llmsched_mip.names import BALANCERS, LENGTHS
+from llmsched_mip.names import BALANCERS, LENGTHS, OBJECTIVES
 from llmsched_mip.policies import POLICIES, require_option, split_option
+from llmsched_mip.texts import percent_text, seconds_text
 
 if TYPE_CHECKING:
     from llmsched_mip.execution import Outcome
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
 OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
+MOST_BOUNDED = 20_000
 
 
 PolicyName = Annotated[
@@ -97,11 +100,16 @@ def replay(
 
 
 def _show(outcome: Outcome, instance: Instance, lengths: str, mixed: bool, as_json: bool) -> None:
+    bounds = _bounds(instance) if mixed else None
     if not as_json:
         console.emit(f"{console.instance_text(instance)}, policy {outcome.policy}, lengths {lengths}")
         more = [["evictions", str(outcome.evictions)]]
         if mixed:
             more += [["prefix hits", f"{outcome.prefix_hit_tokens} tokens"]]
+        for objective, least in (bounds or {}).items():
+            above = outcome.measures.objective(objective) / least - 1
+            shown = f"{percent_text(above, 1)} above {seconds_text(least)} s"
+            more += [[f"{objective.replace('_', ' ')} and its bound", shown]]
         more += [["time", f"{outcome.seconds:.4f} s"]]
         console.emit(console.measures_table(outcome.measures, more))
         return
@@ -114,9 +122,19 @@ def _show(outcome: Outcome, instance: Instance, lengths: str, mixed: bool, as_js
             **outcome.measures.as_dict(),
             "evictions": outcome.evictions,
             "prefix_hit_tokens": outcome.prefix_hit_tokens,
+            "bounds": bounds,
             "seconds": outcome.seconds,
         }
     )
+
+
+def _bounds(instance: Instance) -> dict[str, float] | None:
+    """Bounds of every mixed execution by objective, where they take no second."""
+    if instance.n > MOST_BOUNDED:
+        return None
+    mixed = instance if instance.semantics == "mixed" else replace(instance, semantics="mixed")
+    found = {objective: llmsched_mip.bounds.mixed_bound(mixed, objective).value for objective in OBJECTIVES}
+    return {objective: value for objective, value in found.items() if value > 0} or None
 
 
 def _offline_plan(instance: Instance, policy: str, seed: int) -> Plan | None:

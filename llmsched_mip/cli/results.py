@@ -78,6 +78,9 @@ class BoundResult(_Object):
 
     instance: str
     objective: str
+    semantics: str
+    bounds_of_plans: dict[str, float] | None
+    """Of mixed semantics: what bounds the plans, executed exclusively, and not a mixed execution."""
     bounds: dict[str, float]
     best: float
     binding: str
@@ -95,6 +98,8 @@ class ReplayResult(MeasuresObject):
     semantics: str
     evictions: int
     prefix_hit_tokens: int | None
+    bounds: dict[str, float] | None
+    """Under mixed semantics, by objective: what no mixed execution can be below; null where it would take long."""
     seconds: float
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import _charts
 import _results
 import arrivals
+import engines
 import exactness
 import mixture
 import ratios
@@ -54,6 +55,16 @@ def test_ratios_page(monkeypatch, tmp_path):
     place = next(line for line in text.splitlines() if line.startswith("| M")).split(" | ").index("shortest-first")
     assert [float(row[place]) for row in cells] == pytest.approx([2.7, 5.0], abs=0.05)
     assert (tmp_path / "docs" / "results" / "ratios-whales.svg").exists()
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="measured tables are not there: ../shared/data")
+def test_engines_page(monkeypatch, tmp_path):
+    options = ("--data", str(DATA), "--requests", "40", "--plan-seconds", "0.5", "--cases", "run-4090", "azure-6000")
+    text = run(engines, "engines.md", monkeypatch, tmp_path, *options)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| vllm", "| svf", "| plan for"))]
+    assert len(rows) == 8 and all(float(row[k].rstrip(" %|")) >= 0 for row in rows for k in (2, 4))
+    again = run(engines, "engines.md", monkeypatch, tmp_path, *options)
+    assert again == text and (tmp_path / "docs" / "results" / "engines_latency.svg").exists()
 
 
 def test_mixture_page(monkeypatch, tmp_path):
