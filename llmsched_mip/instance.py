@@ -18,6 +18,7 @@ import numpy as np
 
 from llmsched_mip.errors import InfeasibleInstanceError, InvalidInputError
 from llmsched_mip.magnitudes import require_exact_sums, require_finite_times
+from llmsched_mip.mixed_engine import MixedEngine
 from llmsched_mip.names import OBJECTIVES, SEMANTICS
 from llmsched_mip.requests import MAX_TOKENS, Requests
 from llmsched_mip.texts import counted, html_table
@@ -85,13 +86,14 @@ class Instance:
         if not fits.any(axis=1).all():
             bad = int(np.argmin(fits.any(axis=1)))
             r = self.requests
-            raise InfeasibleInstanceError(
-                f"requests[{bad}]",
-                f"fits no worker: needs {r.prefill_tokens[bad]} prefill tokens in one iteration and "
-                f"{r.prefill_tokens[bad] + r.decode_tokens[bad]} KV tokens; "
-                + "; ".join(_limits(worker) for worker in self.workers[:3]),
-                r.id[bad],
-            )
+            p, d = int(r.prefill_tokens[bad]), int(r.decode_tokens[bad])
+            if self.semantics == "mixed":
+                needs = f"fits no worker: needs {p + d - 1} KV tokens, in whole blocks; "
+                has = [_blocks(worker) for worker in self.workers[:3]]
+            else:
+                needs = f"fits no worker: needs {p} prefill tokens in one iteration and {p + d} KV tokens; "
+                has = [_limits(worker) for worker in self.workers[:3]]
+            raise InfeasibleInstanceError(f"requests[{bad}]", needs + "; ".join(has), r.id[bad])
 
     @property
     def n(self) -> int:
@@ -241,6 +243,11 @@ class Instance:
     def take(self, order: Any) -> Instance:
         """Return the instance with the requests `order` (indices), in that order."""
         return self.with_requests(self.requests.take(order))
+
+
+def _blocks(worker: Worker) -> str:
+    tokens = (worker.engine or MixedEngine()).block_tokens
+    return f"worker {worker.name!r} holds kv_capacity {worker.kv_capacity} in blocks of {tokens}"
 
 
 def _limits(worker: Worker) -> str:

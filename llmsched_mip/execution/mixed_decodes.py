@@ -31,6 +31,8 @@ class Progress:
         Tokens whose KV is there or scheduled; of a request in decode as of its first iteration there.
     known : list of int
         Blocks that the prefix cache knows by their id.
+    turn : list of int
+        Number of the last admission on its worker.
     last : list of int
         Number of the iteration after that of the last token, on its worker; -1: not in decode.
     prefill_start, decode_start, first_token, completion : list of float
@@ -44,6 +46,7 @@ class Progress:
     made: list[int] = field(init=False)
     computed: list[int] = field(init=False)
     known: list[int] = field(init=False)
+    turn: list[int] = field(init=False)
     last: list[int] = field(init=False)
     prefill_start: list[float] = field(init=False)
     decode_start: list[float] = field(init=False)
@@ -53,7 +56,8 @@ class Progress:
 
     def __post_init__(self) -> None:
         n = len(self.prompts)
-        self.made, self.computed, self.known, self.last, self.worker = [0] * n, [0] * n, [0] * n, [-1] * n, [-1] * n
+        self.made, self.computed, self.known, self.turn = [0] * n, [0] * n, [0] * n, [0] * n
+        self.last, self.worker = [-1] * n, [-1] * n
         self.prefill_start, self.decode_start = [UNSEEN] * n, [UNSEEN] * n
         self.first_token, self.completion = [UNSEEN] * n, [UNSEEN] * n
 

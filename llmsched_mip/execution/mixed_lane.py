@@ -76,7 +76,7 @@ class Lane:
         self.decides_at = NEVER
         self.version = 0
         self.busy = 0.0
-        self.prompt_iterations = self.decode_iterations = self.evictions = self.hit_tokens = 0
+        self.admissions = self.prompt_iterations = self.decode_iterations = self.evictions = self.hit_tokens = 0
 
     @property
     def load(self) -> int:
@@ -144,6 +144,8 @@ class Lane:
         if not self.finishing:
             return 0
         left = []
+        if len(self.finishing) > 1:
+            self.finishing.sort(key=progress.turn.__getitem__)
         for i in self.finishing:
             if progress.completion[i] > now:
                 left.append(i)
@@ -258,6 +260,8 @@ class Lane:
         else:
             self.waiting.take(i, self.view)
         self.running[i] = None
+        self.admissions += 1
+        progress.turn[i] = self.admissions
         self.view.free_slots -= 1
         most = (progress.prompts[i] + progress.made[i] - 1) // blocks.tokens
         known, again, _ = blocks.find(i, ids, most)

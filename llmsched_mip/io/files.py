@@ -79,7 +79,7 @@ def read_instance(path: str | os.PathLike[str]) -> Instance:
         return Instance(
             name=document.name,
             requests=Requests(**{k: _array(k, v) for k, v in columns.items()}),
-            workers=tuple(worker_of(w) for w in document.workers),
+            workers=tuple(_worker(f"workers[{k}].", w) for k, w in enumerate(document.workers)),
             objective=document.objective,
             semantics=document.semantics,
             description=document.description,
@@ -141,6 +141,13 @@ def worker_file_text(worker: Worker, source: str) -> str:
     """A worker file, a line a field."""
     document = worker_file_document(worker, source)
     return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in document.items()) + "\n}\n"
+
+
+def _worker(where: str, document: WorkerDocument) -> Worker:
+    try:
+        return worker_of(document)
+    except InvalidInputError as error:
+        raise InvalidInputError(where + error.field, error.message) from None
 
 
 def worker_of(document: WorkerDocument) -> Worker:

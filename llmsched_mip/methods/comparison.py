@@ -16,6 +16,7 @@ def first_come_first_served(instance: Instance, time_limit_s: float) -> float | 
     None where the replay takes longer than `time_limit_s` or what ran is no plan.
     """
     try:
+        instance = instance.exclusive()
         run = executed(instance, "fcfs", make_policy("fcfs", Problem.of(instance, "known")), Budget(time_limit_s))
     except SchedulingError:
         return None

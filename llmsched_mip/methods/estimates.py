@@ -52,5 +52,6 @@ def solve_estimated(instance: Instance, visible: str, **options: Any) -> Plan:
     options
         Those of `llmsched_mip.methods.solve`.
     """
+    instance = instance.exclusive()
     plan = solve(estimated(instance, visible), **options).plan
     return replace(plan, instance=instance.name, instance_digest=instance.digest, claims=Claims())

@@ -31,6 +31,7 @@ def model_for_export(instance: Instance, name: str) -> Any:
     InvalidInputError
         The model would be too large, or the user's file is not a model.
     """
+    instance = instance.exclusive()
     if name.endswith(".py"):
         return build_user_model(name, instance)[1]
     if name not in SIZES:

@@ -57,6 +57,7 @@ def plan_of_solution(instance: Instance, model_name: str, solution: SolverSoluti
     InvalidPlanError
         What was extracted is no feasible plan.
     """
+    instance = instance.exclusive()
     module, model = (
         build_user_model(model_name, instance)
         if model_name.endswith(".py")

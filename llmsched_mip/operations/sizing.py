@@ -85,7 +85,7 @@ def fleet_of(instance: Instance, worker: Worker, workers: int) -> Instance:
     InfeasibleInstanceError
         A request does not fit the worker.
     """
-    return replace(instance, workers=copies(worker, workers), objective="makespan")
+    return replace(instance, workers=copies(worker, workers), objective="makespan", semantics="exclusive")
 
 
 def size(

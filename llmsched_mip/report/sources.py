@@ -32,7 +32,9 @@ class Instances:
 
     def __init__(self, given: Iterable[Path] = ()):
         self._given = {path: read_instance(path) for path in given}
-        self._known = {instance.digest: instance for instance in self._given.values()}
+        self._known: dict[str, Instance] = {}
+        for instance in self._given.values():
+            self._note(instance)
         self._looked: set[Path] = set()
 
     def find(self, plan: Plan, path: Path) -> Instance | None:
@@ -74,6 +76,11 @@ class Instances:
         self._known[found.digest] = found
         return found
 
+    def _note(self, instance: Instance) -> None:
+        """Know an instance by its digest and by that of its plans."""
+        for digest in (instance.digest, instance.plan_digest):
+            self._known.setdefault(digest, instance)
+
     def _look(self, folder: Path, name: str, digest: str) -> None:
         """Read the instance files of a folder, those of that name first, until the digest is found."""
         if not folder.is_dir():
@@ -86,8 +93,7 @@ class Instances:
             self._looked.add(resolved)
             try:
                 if b'"llmsched-instance"' in read_bytes(path)[:200]:
-                    instance = read_instance(path)
-                    self._known.setdefault(instance.digest, instance)
+                    self._note(read_instance(path))
             except SchedulingError:
                 continue
             if digest in self._known:
