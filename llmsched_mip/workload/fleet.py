@@ -47,8 +47,8 @@ class Fleet:
         """The workers for requests of these lengths, arrays of shape (n,).
 
         The exclusive model does not cut prompts, as an engine with chunked prefill does.  So the prefill cap that a
-        named deployment has by its engine's budget grows to the longest prompt that its KV cache admits; a cap that
-        somebody has given, here or in a file, stays.
+        named deployment has by its engine's budget, or a worker file whose cap is that budget, grows to the longest
+        prompt that the KV cache admits; another cap that somebody has given, here or in a file, stays.
 
         Raises
         ------
@@ -65,7 +65,9 @@ class Fleet:
             worker = replace(worker, prefill_token_cap=deployment(worker.name).prefill_token_cap)
         elif self.prefill_cap not in (None, "engine"):
             worker = replace(worker, prefill_token_cap=_limit("prefill_cap", self.prefill_cap))
-        if self.prefill_cap == "engine" or (self.prefill_cap is None and self.worker in DEPLOYMENTS):
+        budget = None if worker.engine is None else worker.engine.token_budget
+        of_engine = self.worker in DEPLOYMENTS or worker.prefill_token_cap == budget
+        if self.prefill_cap == "engine" or (self.prefill_cap is None and of_engine):
             worker = replace(worker, prefill_token_cap=raised_cap(worker, prefill_tokens, decode_tokens))
         return copies(worker, self.count, first=1)
 
