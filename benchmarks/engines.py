@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the measured tables")
     parser.add_argument("--requests", type=int, default=MOST, help="of each backlog, at most")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--plan-seconds", type=float, default=20.0, help="for each plan; 0: no plans")
+    parser.add_argument("--plan-seconds", type=float, default=10.0, help="for each plan; 0: no plans")
     parser.add_argument("--ledger", type=Path, default=Path("build/engines.csv"), help="rows there are not run again")
     options = parser.parse_args()
     table = Table(options.ledger)
@@ -167,20 +167,20 @@ INTRO = [
     "inferred). A plan is made by `solve` for exclusive iterations on the same card, and its order alone is taken.\n",
     "`above` is (value - bound) / bound, the bound that of *every* mixed execution (see [bounds](../bounds.md)): "
     "no order, chunking or eviction can be below it. For the mean latency it is the bound on the sum of completions.\n",
-    "Written by `scripts/benchmark engines`, 20 s for each plan, one thread; what is said here of orders is of the run "
+    "Written by `scripts/benchmark engines`, 10 s for each plan, one thread; what is said here of orders is of the run "
     "that is in the tables. Other calibrations move the last figures.\n",
     """## When the order of an exclusive plan helps a mixed engine
 
 - **Latency of a backlog: much.** The plan for total completion, or the quicker rules on the same idea (`machine-time`,
-  `svf`), cut the mean latency by 22 to 50 %, to 15 to 28 % above what any execution could reach. What these orders
+  `svf`), cut the mean latency by 22 to 49 %, to 14 to 31 % above what any execution could reach. What these orders
   weigh, a request's share of the KV cache and of the iterations, is scarce under either semantics.
-- **Latency as requests arrive: by how long the queue is.** 31 to 35 % where Azure's hour overloads the RTX 4090, 16 %
-  and 5 % in the two runs. The price is the tail: long requests wait, and p99 grows 7 to 29 % in the runs and to more
+- **Latency as requests arrive: by how long the queue is.** 30 to 35 % where Azure's hour overloads the RTX 4090, 16 %
+  and 5 % in the two runs. The price is the tail: long requests wait, and p99 grows 7 to 28 % in the runs and to more
   than twice where the overload lasts. First come, first served has the best p99 of all that arrive.
 - **Makespan where slots are scarce: some.** On the RTX PRO 6000 no KV is short and 128 slots are; there the plan for
-  makespan, in essence longest first, ends 5 to 7 % earlier, of at most 9 to 20 % that the bound leaves.
+  makespan, in essence longest first, ends 6 to 7 % earlier, of at most 12 to 22 % that the bound leaves.
 - **Makespan where the KV cache is scarce: hardly.** On the RTX 4090 every order keeps the cache full, and the plan for
-  makespan wins 0.1 to 1.4 %; rules that sort by length lose up to 3 %.
+  makespan wins 0 to 1.3 %; rules that sort by length lose up to 3 %.
 - **Of no help** are the exclusive plan's iterations: a mixed engine decodes beside prompts, so stages and rounds say
   nothing of it, and the plan's bound is none (a mixed replay may be below it).
 - Evictions don't decide: orders with more of them are often the quicker ones.

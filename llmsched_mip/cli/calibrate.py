@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COLLECTIVE = "SECONDS:SECONDS_PER_TOKEN"
 STANDARD_STREAM = "-"
-HEAD = ["iterations", "rows", "left out", "R2", "median error", "worst", "seconds"]
+HEAD = ["iterations", "rows", "left out", "R2", "median error", "worst"]
 REGION_HEAD = ["iterations", "by", "from to", "rows", "median error", "worst", "bias"]
 
 
@@ -141,17 +141,16 @@ def _text(found: Calibration) -> str:
     for one in found.regimes:
         q, said = one.quality, operations.REGIMES[one.name]
         errors = [f"{q.r2:.4f}", percent_text(q.median, 1), percent_text(q.worst, 1)]
-        rows.append([said, str(len(one.fit.timings)), str(one.dropped), *errors, one.fit.time.text()])
+        rows.append([said, str(len(one.fit.timings)), str(one.dropped), *errors])
         for region in q.regions:
             shares = [percent_text(value, 1) for value in (region.median, region.worst, region.bias)]
             ends = range_text([region.least, region.most])
             regions.append([said, operations.REGIONS[region.by], ends, str(region.rows), *shares])
     worker = found.worker
-    exclusive = [
-        ["prefill iteration", worker.prefill_time.text()],
-        ["decode round", dict(worker.rows())["decode round"]],
-    ]
-    return "\n\n".join([console.table(rows, HEAD), console.table(regions, REGION_HEAD), console.table(exclusive)])
+    times = [[f"iteration {operations.REGIMES[one.name]}", one.fit.time.text()] for one in found.regimes]
+    times.append(["prefill iteration of plans", worker.prefill_time.text()])
+    times.append(["decode round of plans", dict(worker.rows())["decode round"]])
+    return "\n\n".join([console.table(rows, HEAD), console.table(regions, REGION_HEAD), console.table(times)])
 
 
 def _document(found: Calibration, output: Path, plot_path: Path | None) -> dict[str, Any]:

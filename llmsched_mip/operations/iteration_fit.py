@@ -148,10 +148,12 @@ def fit_iterations(timings: Timings, parts: Sequence[str]) -> Fit:
     affine = _Form(tuple(parts), ())
     given = _row_weights(timings, affine)
     drawn = np.random.default_rng(SEED).permutation(len(timings))[:MOST_COMPARED]
-    tried, weights = timings.take(drawn), given[drawn]
+    # Which form it takes is asked of short iterations too: a row counts by its seconds, not by their square.
+    compared = np.sqrt(given)
+    tried, weights = timings.take(drawn), compared[drawn]
     errors = {affine: affine.left_out_error(tried, weights)}
     if len(timings) >= LEAST_TABLE_ROWS:
-        knots = _knots(timings, affine, given)
+        knots = _knots(timings, affine, compared)
         for count in KNOTS:
             if count <= len(knots):
                 form = _Form(tuple(parts), tuple(sorted(knots[:count])))

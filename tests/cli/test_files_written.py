@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from malformed_files import INSTANCE, PLAN, TRACE
 from small_studies import write_study
 
@@ -117,6 +118,7 @@ def test_names_that_are_not_utf_8(tmp_path, monkeypatch, capsys):
         pytest.skip("this file system takes UTF-8 names alone")
     monkeypatch.chdir(tmp_path / odd)
     (tmp_path / odd / f"{odd}.csv").write_text(TRACE)
+    (tmp_path / odd / f"{odd}-timing.csv").write_bytes((ROOT / "docs" / "timing_example.csv").read_bytes())
     study = f'name = "s"\npolicies = ["fcfs"]\n[[instances]]\nfiles = ["{"b?.json"}"]\n'
     (tmp_path / odd / f"{odd}.toml").write_text(study)
     for arguments in (
@@ -127,6 +129,8 @@ def test_names_that_are_not_utf_8(tmp_path, monkeypatch, capsys):
         ["report", f"{odd}.plan.json", "--instance", f"{odd}.json", "--format", "md"],
         ["gantt", f"{odd}.plan.json", "--instance", f"{odd}.json", "-o", f"{odd}.html"],
         ["handover", f"{odd}.plan.json", "--instance", f"{odd}.json", "--format", "vllm", "-o", f"{odd}.jsonl"],
+        ["calibrate", f"{odd}-timing.csv", "-o", f"{odd}-worker.json", "--plot", f"{odd}.html"],
+        ["worker", "show", f"{odd}-worker.json"],
         ["size", f"{odd}.json", "--deadline", "1d", "--threads", "1", "--chart", f"{odd}.svg"],
         ["export", f"{odd}.json", "--model", "mmbpp", "-o", f"{odd}.lp"],
         ["export", f"{odd}.json", "--model", "mmbpp", "-o", f"{odd}.mps"],

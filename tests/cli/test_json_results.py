@@ -13,6 +13,7 @@ from llmsched_mip.cli import COMMANDS, main
 from llmsched_mip.cli.results import RESULTS
 
 SLOTS = str(ROOT / "instances/tiny/slots.json")
+TIMING = str(ROOT / "docs/timing_example.csv")
 STUDY = 'name = "s"\npolicies = ["fcfs"]\n[[instances]]\nfamily = "gsm8k-small"\nrequests = 3\nseeds = [0]\n'
 CALLS = {
     "solve": ["solve", "example:slots", "--time-limit", "5"],
@@ -35,6 +36,8 @@ CALLS = {
     "worker, list": ["worker", "list"],
     "worker, show": ["worker", "show", "unit-round"],
     "worker, new": ["worker", "new", "mine", "--like", "unit-round", "-o", "mine.json"],
+    "calibrate": ["calibrate", TIMING, "-o", "mine.json", "--collective", "0.001:1e-6"],
+    "calibrate, plot": ["calibrate", TIMING, "-o", "mine.json", "--plot", "fit.svg"],
     "handover": ["handover", "plan.json", "--instance", SLOTS, "--format", "csv", "-o", "order.csv"],
     "size": ["size", "example:gsm8k-small", "--deadline", "1h", "--time-limit", "2", "--threads", "1"],
     "read-solution": ["read-solution", "example:slots", "slots.sol", "--model", "round_indexed"],

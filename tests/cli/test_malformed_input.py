@@ -12,6 +12,7 @@ from itertools import cycle
 from typing import NamedTuple
 
 import pytest
+from conftest import ROOT
 from malformed_files import (
     INSTANCE,
     INSTANCE_FIELDS,
@@ -122,6 +123,9 @@ def traces() -> Iterator[Case]:
                  "time_s,worker,slots\n0,w0\n", "time_s,worker,slots\n0,w0,-1\n", "time_s,worker,slots\n0,w0,"
                  + "9" * 5000 + "\n"):  # fmt: skip
         yield Case(f"timetable {text[:60]!r}", slots, 2, text.encode())
+    for what, content in {"empty": b"", "of every byte": bytes(range(256)), "of Latin-1": b"prefill_chunk\xe9,a\n",
+                          "of a trace": TRACE.encode(), "gzip": b"\x1f\x8b"}.items():  # fmt: skip
+        yield Case(f"timing table {what}", ["calibrate", BAD, "-o", "out.json"], 2, content)
     yield Case("timetable of Latin-1", slots, 2, b"time_s,worker,slots\n0,w\xe9,1\n")
 
 
@@ -252,6 +256,7 @@ def folder(tmp_path_factory):
     write_plan(solve(instance, method="lists", time_limit_s=5).plan, instance, place / "plan.json")
     (place / "trace.csv").write_text(TRACE)
     (place / "batch.jsonl").write_text('{"custom_id": "a", "body": {"prompt": "x", "max_tokens": 5}}\n')
+    (place / "timing.csv").write_bytes((ROOT / "docs" / "timing_example.csv").read_bytes())
     (place / "study.toml").write_text(STUDY)
     (place / "not.json.gz").write_text("{}")
     for name in ("folder", "folder.py", *(f"dir{ending}" for ending in (".json", ".csv", ".lp", ".svg", ".html"))):
@@ -277,7 +282,7 @@ def refused(capsys, arguments, expected):
 def test_there_are_enough_cases_of_every_command():
     commands = {case.arguments[0] for case in CASES if case.arguments}
     assert commands >= {"solve", "bound", "replay", "check", "generate", "import", "export", "study", "report", "gantt",
-                        "schema", "worker", "handover", "size", "read-solution",
+                        "schema", "worker", "calibrate", "handover", "size", "read-solution",
                         "examples", "compile"}  # fmt: skip
     assert len(CASES) + len(LEDGERS) >= 900
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "bound": ["bound", str(TINY)],
     "schema": ["schema", "instance"],
     "help": ["bound", "--help"],
+    "calibrate": ["calibrate", "docs/timing_example.csv", "-o", "-"],
 }
 needs_full_device = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 

@@ -17,6 +17,7 @@ CASES = {
     ("generate", "--help"): HEAVY,
     ("import", "--help"): HEAVY,
     ("worker", "--help"): HEAVY,
+    ("calibrate", "--help"): HEAVY,
     ("worker", "list"): HEAVY - {"numpy"},
     ("check", str(TINY)): HEAVY - {"numpy"},
     ("check", "example:slots", "--json"): HEAVY - {"numpy"},

@@ -120,7 +120,7 @@ MEASURED = {
     "rtx4090": (EngineLimits(256, 41408, 2048), (0.005, 0.04), 256, 1.5),
     "rtxpro6000": (EngineLimits(128, 585248, 2048), (0.01, 0.10), None, 1.5),
 }
-"""Limits; most median errors; a kink of the time by tokens; how much more a KV token of a decode costs beside prompts."""
+"""Limits; most median errors; a kink of the time by tokens; the least factor of a decode's KV token beside prompts."""
 
 
 @pytest.mark.parametrize("name", MEASURED)
