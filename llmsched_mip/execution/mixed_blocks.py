@@ -101,10 +101,14 @@ class KVBlocks:
         del self._freed_at[name], self._holders[name]
         return 1
 
+    def may_know(self, request: int, ids: Sequence[int]) -> bool:
+        """Whether the prefix cache can hold anything of a request."""
+        return self.caches and (bool(ids) or request in self._left)
+
     def find(self, request: int, ids: Sequence[int], most: int) -> tuple[int, int, int]:
         """What the prefix cache holds of a request, at most `most` blocks: known by id, by the request, and how many
         of both nobody holds."""
-        if not self.caches or not (ids or request in self._left):
+        if not self.may_know(request, ids):
             return 0, 0, 0
         holders, known, idle = self._holders, 0, 0
         for name in ids[:most]:

@@ -21,6 +21,7 @@ from llmsched_mip.policies.protocol import WorkerView
 from llmsched_mip.worker import Worker
 
 NEVER = float("inf")
+NO_IDS: list[int] = []
 
 
 class Lane:
@@ -169,10 +170,12 @@ class Lane:
 
     def _ids(self, i: int) -> list[int]:
         """Ids of the whole blocks of a prompt."""
+        every = self.progress.ids
+        if every is None:
+            return NO_IDS
         ids = self.ids.get(i)
         if ids is None:
-            every = self.progress.ids
-            ids = [] if every is None else every[i].tolist()[: self.progress.prompts[i] // self.blocks.tokens]
+            ids = every[i].tolist()[: self.progress.prompts[i] // self.blocks.tokens]
             self.ids[i] = ids
         return ids
 
@@ -230,16 +233,19 @@ class Lane:
         if self.partial >= 0:
             self.blocks.take(needed + self._partial_blocks())
             left -= self._chunk(chunks, self.partial, left)
-        elif self._next_that_fits(needed) < 0:
-            return chunks
+            following = self._next_that_fits(0)
         else:
+            following = self._next_that_fits(needed)
+            if following < 0:
+                return chunks
             self.blocks.take(needed)
-        while left > 0:
-            i = self._next_that_fits(0)
-            if i < 0:
-                break
-            self._admit(now, i)
-            left -= self._chunk(chunks, i, left, take=True)
+            if self.blocks.may_know(following, self._ids(following)):
+                # What it was to find may just have been taken.
+                following = self._next_that_fits(0)
+        while left > 0 and following >= 0:
+            self._admit(now, following)
+            left -= self._chunk(chunks, following, left, take=True)
+            following = self._next_that_fits(0) if left > 0 else -1
         return chunks
 
     def _next_that_fits(self, needed: int) -> int:
@@ -301,28 +307,34 @@ class Lane:
         list of (int, int), int, int
             Chunks, decodes, and the KV tokens that these hold in it.
         """
-        progress, blocks = self.progress, self.blocks
+        progress, blocks, running = self.progress, self.blocks, self.running
+        prompts, lengths, last, iteration = progress.prompts, progress.lengths, progress.last, self.decodes.iteration
         chunks: list[tuple[int, int]] = []
         left, decodes, kv_tokens = self.budget, 0, 0
-        for i in list(self.running):
-            if i not in self.running:
+        for i in list(running):
+            if i not in running:
                 break
-            decoding = progress.last[i] >= 0
+            decoding = last[i] >= 0
             if not decoding and i != self.partial:
                 continue
             if left == 0:
                 if decoding:
                     self.decodes.stall(i)
                 continue
-            computed = self.decodes.computed(i) if decoding else progress.computed[i]
-            tokens = 1 if decoding else min(progress.prompts[i] + progress.made[i] - computed, left)
-            needed = blocks.of(computed + tokens) - blocks.of(computed)
-            while needed > blocks.free and i in self.running:
-                self._evict(next(reversed(self.running)), now)
-            if i not in self.running:
+            if decoding:
+                computed = prompts[i] + lengths[i] - 1 - last[i] + iteration
+                needed = 0 if computed % blocks.tokens else 1
+            else:
+                computed = progress.computed[i]
+                tokens = min(prompts[i] + progress.made[i] - computed, left)
+                needed = blocks.of(computed + tokens) - blocks.of(computed)
+            while needed > blocks.free and i in running:
+                self._evict(next(reversed(running)), now)
+            if i not in running:
                 break
             if decoding:
-                blocks.take(needed)
+                if needed:
+                    blocks.take(1)
                 left, decodes, kv_tokens = left - 1, decodes + 1, kv_tokens + computed + 1
             else:
                 left -= self._chunk(chunks, i, left, take=True)

@@ -101,7 +101,7 @@ INSTANCE_FIELDS: dict[tuple[Any, ...], list[Any]] = {
     ("name",): [REMOVED, "", *NO_TEXT],
     ("description",): NO_TEXT,
     ("source",): NO_TEXT,
-    ("semantics",): ["mixed", *NO_TEXT],
+    ("semantics",): ["serial", *NO_TEXT],
     ("objective",): ["sum", *NO_TEXT],
     ("workers",): [REMOVED, {}, *NO_OBJECT, [WORKER, WORKER]],
     ("nonsense",): [1],

@@ -23,6 +23,7 @@ OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
     },
     ("replay", "good.json", "--policy", "fcfs"): {
         "--lengths": ["all", "", "Known"],
+        "--balancer": ["best", "", "round-robin"],
         "--seed": ["-1", "x", "1.5"],
         "--nonsense": ["1"],
     },

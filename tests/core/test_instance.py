@@ -50,7 +50,7 @@ def requests(**columns):
             lambda: Instance("n", requests(), (WORKER,), "sum"),
             "objective: expected one of makespan, total_co",
         ),
-        (lambda: Instance("n", requests(), (WORKER,), semantics="mixed"), "semantics: expected 'exclusive'"),
+        (lambda: Instance("n", requests(), (WORKER,), semantics="serial"), "semantics: expected one of exclusive, mixed"),
     ],
 )
 def test_wrong_values(make, message):

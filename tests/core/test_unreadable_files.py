@@ -141,7 +141,7 @@ def test_optional_columns(tmp_path, column, value, expected):
         (("name",), "", 'name: expected a text that is not empty, got ""'),
         (("name",), 5, "name: expected a text, got 5"),
         (("objective",), "sum", "objective: expected 'makespan' or 'total_completion', got \"sum\""),
-        (("semantics",), "mixed", "semantics: expected 'exclusive', got \"mixed\""),
+        (("semantics",), "serial", "semantics: expected 'exclusive' or 'mixed', got \"serial\""),
         (("comment",), "x", "comment: unknown key"),
         (("requests", "prefil_tokens"), [1, 2], "requests.prefil_tokens: unknown key"),
         ((*W, "slot"), 2, "workers[0].slot: unknown key"),
