@@ -143,7 +143,7 @@ def _text(found: Calibration) -> str:
         errors = [f"{q.r2:.4f}", percent_text(q.median, 1), percent_text(q.worst, 1)]
         rows.append([said, str(len(one.fit.timings)), str(one.dropped), *errors])
         for region in q.regions:
-            shares = [percent_text(value, 1) for value in (region.median, region.worst, region.bias)]
+            shares = [percent_text(round(value, 4) + 0.0, 1) for value in (region.median, region.worst, region.bias)]
             ends = range_text([region.least, region.most])
             regions.append([said, operations.REGIONS[region.by], ends, str(region.rows), *shares])
     worker = found.worker
