@@ -13,7 +13,7 @@ from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, at_least, limit_of
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.io import streams
-from llmsched_mip.io.storage import require_writable, write_bytes
+from llmsched_mip.io.storage import readable, require_writable, write_bytes
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.texts import percent_text, range_text
 
@@ -119,7 +119,7 @@ def _name(given: str | None, output: Path, table: Path) -> str:
         return given
     for path in (output, table):
         if str(path) != STANDARD_STREAM:
-            return path.name.removesuffix(".gz").removesuffix(".json").removesuffix(".csv") or path.name
+            return readable(path.name.removesuffix(".gz").removesuffix(".json").removesuffix(".csv") or path.name)
     return "worker"
 
 
