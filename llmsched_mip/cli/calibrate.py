@@ -13,7 +13,7 @@ from llmsched_mip.cli import console
 from llmsched_mip.cli.arguments import AsJson, at_least, limit_of
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.io import streams
-from llmsched_mip.io.storage import require_writable, write_bytes
+from llmsched_mip.io.storage import readable, require_writable, write_bytes
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.texts import percent_text, range_text
 
@@ -119,7 +119,7 @@ def _name(given: str | None, output: Path, table: Path) -> str:
         return given
     for path in (output, table):
         if str(path) != STANDARD_STREAM:
-            return path.name.removesuffix(".gz").removesuffix(".json").removesuffix(".csv") or path.name
+            return readable(path.name.removesuffix(".gz").removesuffix(".json").removesuffix(".csv") or path.name)
     return "worker"
 
 
@@ -143,7 +143,7 @@ def _text(found: Calibration) -> str:
         errors = [f"{q.r2:.4f}", percent_text(q.median, 1), percent_text(q.worst, 1)]
         rows.append([said, str(len(one.fit.timings)), str(one.dropped), *errors])
         for region in q.regions:
-            shares = [percent_text(value, 1) for value in (region.median, region.worst, region.bias)]
+            shares = [percent_text(round(value, 4) + 0.0, 1) for value in (region.median, region.worst, region.bias)]
             ends = range_text([region.least, region.most])
             regions.append([said, operations.REGIONS[region.by], ends, str(region.rows), *shares])
     worker = found.worker

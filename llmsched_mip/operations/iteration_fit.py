@@ -2,7 +2,8 @@
 
 The form is linear in its coefficients, so each fit is a least-squares problem with non-negative coefficients; a row is
 divided by its seconds, so that errors are relative, and rows far from the form count less (soft L1: weights of
-(1 + (r / s)²)^-1/2, with s the spread of the residuals r, P. J. Huber, Robust Statistics, 1981, chapter 7).  In place
+(1 + (r / s)²)^-1/2, with s the 90 % quantile of the residuals |r|: up to a tenth of the rows may be accidents, more is
+how kernels are; P. J. Huber, Robust Statistics, 1981, chapter 7).  In place
 of base and slope by tokens there may be a line through knots that does not fall, linear between them; its knots are
 chosen one after another, and how many by cross-validation.
 """
@@ -32,8 +33,8 @@ ROUNDS = 60
 SETTLED = 1e-7
 LEAST_SPREAD = 1e-6
 """Relative residuals below it are equal: exact tables have none."""
-MAD = 1.4826
-"""Standard deviation of normal residuals over their median absolute value."""
+COUNTED = 0.9
+"""Part of the rows, by weight, that is taken to show the engine; the worst may be accidents of the measurement."""
 
 MOST_CANDIDATES = 48
 KNOTS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
@@ -44,8 +45,6 @@ ENOUGH = 0.01
 """The fewest knots whose error is within this part of the lowest."""
 CLOSE = 0.003
 """An affine form with errors as small as this stands."""
-COUNTED = 0.9
-"""Part of the rows left out, by weight, whose errors count: the worst may be accidents of the measurement."""
 LEAST_TABLE_ROWS = 30
 MOST_COMPARED = 3000
 """Rows, drawn at random, on which forms are compared; the one that is taken is fitted to all."""
@@ -116,7 +115,7 @@ def nonnegative(columns: FloatArray, seconds: FloatArray, weights: FloatArray | 
         if np.abs(found - last).max() <= SETTLED * np.abs(found).max():
             break
         last, residuals = found, np.abs(rows[:, :-1] @ found - 1.0)
-        spread = max(MAD * _weighted_median(residuals, given), LEAST_SPREAD)
+        spread = max(_quantile(residuals, given), LEAST_SPREAD)
         robust = (1.0 + (residuals / spread) ** 2) ** -0.5
     return np.asarray(found / scale)
 
@@ -127,10 +126,11 @@ def _triangle(rows: FloatArray) -> FloatArray:
     return np.asarray(found)
 
 
-def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
+def _quantile(values: FloatArray, weights: FloatArray) -> float:
+    """What `COUNTED` of the values, by weight, do not exceed."""
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(below, below[-1] / 2)]])
+    return float(values[order[np.searchsorted(below, COUNTED * below[-1])]])
 
 
 def fit_iterations(timings: Timings, parts: Sequence[str]) -> Fit:
