@@ -47,7 +47,8 @@ solver = model_builder.Solver("sat")
 solver.set_time_limit_in_seconds(float(sys.argv[2]))
 solver.set_solver_specific_parameters("num_workers:" + sys.argv[3])
 found = solver.solve(model) in (model_builder.SolveStatus.OPTIMAL, model_builder.SolveStatus.FEASIBLE)
-print(json.dumps([solver.objective_value if found else None, solver.best_objective_bound]))
+values = [solver.objective_value, solver.best_objective_bound] if found else [None, None]
+print(json.dumps([None if value is None else float(value) for value in values]))
 """
 
 
@@ -104,7 +105,8 @@ def _apart(way: str, family: str, count: int, options: argparse.Namespace) -> tu
     """Value and bound of a way in a process of its own, empty where there is none, and why."""
     limits = ["--time-limit", str(options.time_limit), "--threads", str(options.threads)]
     command = [sys.executable, __file__, "--one", way, "--families", family, "--requests", str(count), *limits]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, start_new_session=True, **pipes) as process:
         try:
             output, _ = process.communicate(timeout=OVERRUN * options.time_limit + 30)
         except subprocess.TimeoutExpired:
