@@ -50,7 +50,10 @@ def requests(**columns):
             lambda: Instance("n", requests(), (WORKER,), "sum"),
             "objective: expected one of makespan, total_co",
         ),
-        (lambda: Instance("n", requests(), (WORKER,), semantics="serial"), "semantics: expected one of exclusive, mixed"),
+        (
+            lambda: Instance("n", requests(), (WORKER,), semantics="serial"),
+            "semantics: expected one of exclusive, mixed",
+        ),
     ],
 )
 def test_wrong_values(make, message):
