@@ -12,7 +12,7 @@ from llmsched_mip.evaluation import evaluate
 from llmsched_mip.execution import replay
 from llmsched_mip.policies import POLICIES
 
-NAMES = sorted(set(POLICIES) - {"plan"})
+NAMES = sorted(set(POLICIES) - {"plan", "vllm"})
 
 
 def proven(folder):
