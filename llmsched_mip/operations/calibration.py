@@ -137,7 +137,7 @@ def _regime(name: str, timings: Timings, limits: EngineLimits, decode: Regime | 
         left = f", {dropped} more cannot occur within the limits" if dropped else ""
         found = f"{counted(len(kept), 'row')} of iterations {REGIMES[name]}{left}"
         raise InvalidInputError("timing tables", f"{found}; expected at least {1 + max(len(varied), 1)}")
-    fit = fit_iterations(kept, varied)
+    fit = fit_iterations(kept, varied, 0.0 if decode is None else _least_iteration(decode.fit.time))
     warnings = [*collinear(kept, varied), *uncovered(name, rows, limits.slots, limits.kv_capacity, limits.token_budget)]
     missing = [part for part in parts if part not in varied]
     if missing and decode is not None:
@@ -165,6 +165,11 @@ def _possible(timings: Timings, limits: EngineLimits) -> FloatArray:
 def _varies(timings: Timings, part: str) -> bool:
     values = getattr(timings, MEASURE[part])
     return bool(values.min() < values.max())
+
+
+def _least_iteration(time: IterationTime) -> float:
+    """Seconds of an iteration with one decode and nothing held."""
+    return float(time.seconds(0, 0, 1, 0))
 
 
 def _of_decode(time: IterationTime, part: str) -> float:

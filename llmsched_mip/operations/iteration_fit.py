@@ -29,6 +29,8 @@ MEASURE = {
 }
 """A coefficient beside the base, and what of an iteration it multiplies."""
 PARTS = tuple(MEASURE)
+AXES = ("chunk", "decodes", "kv_each")
+"""Of an iteration in a busy engine; the context before a chunk is 0 for every prompt within the token budget."""
 ROUNDS = 60
 SETTLED = 1e-7
 LEAST_SPREAD = 1e-6
@@ -85,7 +87,9 @@ class Fit:
         return 1.0 - float(((y - self.fitted) ** 2).sum()) / spread if spread else 1.0
 
 
-def nonnegative(columns: FloatArray, seconds: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+def nonnegative(
+    columns: FloatArray, seconds: FloatArray, weights: FloatArray | None = None, least_s: float = 0.0
+) -> FloatArray:
     """Coefficients ≥ 0 of a robust fit by relative errors.
 
     Parameters
@@ -95,6 +99,8 @@ def nonnegative(columns: FloatArray, seconds: FloatArray, weights: FloatArray | 
         > 0.
     weights : float array, shape (n,), optional
         What a row counts.
+    least_s : float
+        Seconds that each row has before the columns.
 
     Returns
     -------
@@ -105,7 +111,8 @@ def nonnegative(columns: FloatArray, seconds: FloatArray, weights: FloatArray | 
     design = columns / seconds[:, None]
     scale = np.sqrt((design**2).mean(axis=0))
     scale[scale == 0] = 1.0
-    rows = np.column_stack([design / scale, np.ones(len(seconds))])
+    target = 1.0 - least_s / seconds
+    rows = np.column_stack([design / scale, target])
     given = np.ones(len(seconds)) if weights is None else weights
     robust, last = np.ones(len(seconds)), np.full(columns.shape[1], np.inf)
     found = np.zeros(columns.shape[1])
@@ -114,7 +121,7 @@ def nonnegative(columns: FloatArray, seconds: FloatArray, weights: FloatArray | 
         found = nnls(triangle[:, :-1], triangle[:, -1], maxiter=50 * columns.shape[1])[0]
         if np.abs(found - last).max() <= SETTLED * np.abs(found).max():
             break
-        last, residuals = found, np.abs(rows[:, :-1] @ found - 1.0)
+        last, residuals = found, np.abs(rows[:, :-1] @ found - target)
         spread = max(_quantile(residuals, given), LEAST_SPREAD)
         robust = (1.0 + (residuals / spread) ** 2) ** -0.5
     return np.asarray(found / scale)
@@ -133,30 +140,34 @@ def _quantile(values: FloatArray, weights: FloatArray) -> float:
     return float(values[order[np.searchsorted(below, COUNTED * below[-1])]])
 
 
-def fit_iterations(timings: Timings, parts: Sequence[str]) -> Fit:
+def fit_iterations(timings: Timings, parts: Sequence[str], least_s: float = 0.0) -> Fit:
     """Fit a regime, with a table by tokens where the affine form misses.
 
-    A row counts by the square of its seconds, so that what is small is the error in seconds: times of a replay are
-    sums of iterations, and grids of tables have most of their rows where iterations are short.
+    A row counts by the square of its seconds and by its part of the range, so that what is small is the error in
+    seconds integrated over the iterations that may come: times of a replay are sums of them, and grids of tables have
+    most of their rows where iterations are short.
 
     Parameters
     ----------
     timings : Timings
     parts : sequence of str
         Coefficients beside ``base_s``: of `PARTS`.
+    least_s : float
+        No iteration is to be quicker: where few rows count that are short, the form may not end at 0 for them.
     """
-    affine = _Form(tuple(parts), ())
-    given = _row_weights(timings, affine)
+    affine = _Form(tuple(parts), (), least_s)
+    squares = _row_weights(timings, affine)
+    given = squares * _cells(timings)
     drawn = np.random.default_rng(SEED).permutation(len(timings))[:MOST_COMPARED]
     # Which form it takes is asked of short iterations too: a row counts by its seconds, not by their square.
-    compared = np.sqrt(given)
+    compared = np.sqrt(squares)
     tried, weights = timings.take(drawn), compared[drawn]
     errors = {affine: affine.left_out_error(tried, weights)}
     if len(timings) >= LEAST_TABLE_ROWS:
         knots = _knots(timings, affine, compared)
         for count in KNOTS:
             if count <= len(knots):
-                form = _Form(tuple(parts), tuple(sorted(knots[:count])))
+                form = _Form(tuple(parts), tuple(sorted(knots[:count])), least_s)
                 errors[form] = form.left_out_error(tried, weights)
     lowest = min(errors.values())
     chosen = next(form for form, error in errors.items() if error <= (1 + ENOUGH) * lowest)
@@ -176,6 +187,17 @@ def _row_weights(timings: Timings, affine: _Form) -> FloatArray:
     return np.asarray(squares / squares.mean())
 
 
+def _cells(timings: Timings) -> FloatArray:
+    """How much of the range of iterations is nearest to each row, on every axis of the grid: shape (n,)."""
+    size = np.ones(len(timings))
+    for axis in AXES:
+        values, place = np.unique(getattr(timings, axis), return_inverse=True)
+        if len(values) > 1:
+            borders = np.concatenate((values[:1], (values[1:] + values[:-1]) / 2, values[-1:]))
+            size *= np.diff(borders)[place]
+    return size
+
+
 def seconds_of(time: IterationTime, timings: Timings) -> FloatArray:
     """What the form says of each row, shape (n,)."""
     return np.asarray(time.seconds(timings.chunk, timings.attention, timings.decodes, timings.kv_tokens))
@@ -187,6 +209,7 @@ class _Form:
 
     parts: tuple[str, ...]
     knots: tuple[int, ...]
+    least_s: float = 0.0
 
     def columns(self, timings: Timings, ends: tuple[int, int]) -> FloatArray:
         """Of shape (n, k): the base, then a ramp between any two points or the slope, then the other parts."""
@@ -215,7 +238,8 @@ class _Form:
     def time(self, timings: Timings, weights: FloatArray) -> IterationTime:
         """Fitted to the rows."""
         ends = int(timings.tokens.min()), int(timings.tokens.max())
-        found = nonnegative(self.columns(timings, ends), timings.seconds, weights).tolist()
+        found = nonnegative(self.columns(timings, ends), timings.seconds, weights, self.least_s).tolist()
+        found[0] += self.least_s
         ramps = len(self.points(ends)) - 1 if self.knots else 0
         values = dict(zip(self.rest, found[1 + ramps :], strict=True))
         if not self.knots:

@@ -135,7 +135,7 @@ def test_close_to_the_lp_and_below_every_policy_at_the_published_scale():
     dual, lp = value("kv_dual", instance), value("start_lp", instance)
     assert 0.995 * lp <= dual <= lp * (1 + 1e-6)
     for policy in POLICIES:
-        if policy != "plan":
+        if policy not in ("plan", "vllm"):
             assert lp <= replay(instance, policy).measures.total_completion
 
 

@@ -14,7 +14,7 @@ from llmsched_mip.policies import POLICIES
 LIMIT_S = 0.3
 READING_S = 5e-3
 NEEDS_PLAN = ("plan", "plan-order")
-ONLINE = tuple(name for name in POLICIES if name not in NEEDS_PLAN)
+ONLINE = tuple(name for name in POLICIES if name not in (*NEEDS_PLAN, "vllm"))
 
 
 def bound_of(instance: Instance, name: str) -> float | None:

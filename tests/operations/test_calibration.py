@@ -55,7 +55,7 @@ def coefficients(time):
 
 
 @pytest.mark.parametrize(
-    ("noise", "outliers", "close"), [(0, 0, 1e-6), (0.02, 0, 0.05), (0.02, 0.05, 0.1)], ids=["exact", "noise", "late"]
+    ("noise", "outliers", "close"), [(0, 0, 1e-6), (0.02, 0, 0.15), (0.02, 0.05, 0.2)], ids=["exact", "noise", "late"]
 )
 def test_known_coefficients_come_back(noise, outliers, close):
     engine = fitted(grid(noise=noise, outliers=outliers)).worker.engine

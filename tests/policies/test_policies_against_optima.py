@@ -15,7 +15,7 @@ from llmsched_mip.relaxations.interval_indexed import mean_start_rounds
 
 ALIKE = ("lp-swap", "sorted-lp")
 """They begin with the same relaxation, which is solved once."""
-GROUPS = [ALIKE, *((name,) for name in sorted(set(POLICIES) - {"plan", *ALIKE}))]
+GROUPS = [ALIKE, *((name,) for name in sorted(set(POLICIES) - {"plan", "vllm", *ALIKE}))]
 
 
 def proven(folder):
