@@ -172,15 +172,15 @@ INTRO = [
     """## When the order of an exclusive plan helps a mixed engine
 
 - **Latency of a backlog: much.** The plan for total completion, or the quicker rules on the same idea (`machine-time`,
-  `svf`), cut the mean latency by 22 to 49 %, to 14 to 31 % above what any execution could reach. What these orders
+  `svf`), cut the mean latency by 26 to 50 %, to 14 to 45 % above what any execution could reach. What these orders
   weigh, a request's share of the KV cache and of the iterations, is scarce under either semantics.
-- **Latency as requests arrive: by how long the queue is.** 30 to 35 % where Azure's hour overloads the RTX 4090, 16 %
-  and 5 % in the two runs. The price is the tail: long requests wait, and p99 grows 7 to 28 % in the runs and to more
+- **Latency as requests arrive: by how long the queue is.** 35 % where Azure's hour overloads the RTX 4090, 16 %
+  and 5 % in the two runs. The price is the tail: long requests wait, and p99 grows 7 to 26 % in the runs and to more
   than twice where the overload lasts. First come, first served has the best p99 of all that arrive.
 - **Makespan where slots are scarce: some.** On the RTX PRO 6000 no KV is short and 128 slots are; there the plan for
-  makespan, in essence longest first, ends 6 to 7 % earlier, of at most 12 to 22 % that the bound leaves.
+  makespan, in essence longest first, ends 7 to 9 % earlier, of at most 23 to 25 % that the bound leaves.
 - **Makespan where the KV cache is scarce: hardly.** On the RTX 4090 every order keeps the cache full, and the plan for
-  makespan wins 0 to 1.3 %; rules that sort by length lose up to 3 %.
+  makespan wins 0 to 1.5 %; rules that sort by length lose up to 3 %.
 - **Of no help** are the exclusive plan's iterations: a mixed engine decodes beside prompts, so stages and rounds say
   nothing of it, and the plan's bound is none (a mixed replay may be below it).
 - Evictions don't decide: orders with more of them are often the quicker ones.
