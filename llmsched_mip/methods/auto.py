@@ -55,7 +55,7 @@ SLOW_BOUNDS = (
     "kv_dual",
     "start_lp",
 )
-QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in SLOW_BOUNDS)
+QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in (*SLOW_BOUNDS, *bounds.MIXED))
 IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "worker_time": improve_worker_time}
 """Slow bounds that get better as long as they run, and report it."""
 SLOW_SHARE = 0.5
