@@ -28,7 +28,8 @@ from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.workload import FAMILIES, deployment, generate
 
-NEED_A_PLAN = ("plan", "plan-order")
+NO_RULE = ("plan", "plan-order", "vllm")
+"""They need a plan, or execute mixed semantics, which is another problem."""
 SIZES, FLEETS = (60, 400, 2000), (1, 4)
 RATE = 4.0
 SHARE = 0.1
@@ -90,7 +91,7 @@ def _coprime(a: int, b: int) -> bool:
 def rules(instance: Instance, limit_s: float) -> Iterator[tuple[str, float, float]]:
     """Name, value and seconds of every rule and list order that makes a plan."""
     for name in POLICIES:
-        if name in NEED_A_PLAN or (name in ("sorted-lp", "lp-swap") and instance.n > 1000):
+        if name in NO_RULE or (name in ("sorted-lp", "lp-swap") and instance.n > 1000):
             continue
         began = time.perf_counter()
         try:
