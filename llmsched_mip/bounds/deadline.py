@@ -80,7 +80,7 @@ def _common_rounds(instance: Instance) -> bool:
 def _least_rounds(limits: RoundLimits, least: int, segments: int, budget: Budget) -> int:
     """Rounds below which all are refuted: doubled steps up, then halves between."""
     step, low, high = max(1, int(ENOUGH * least)), least, None
-    while (high is None or high - low > max(0, int(ENOUGH * low))) and not budget.spent():
+    while (high is None or high - low > int(ENOUGH * low)) and not budget.spent():
         tried = low + step if high is None else (low + high) // 2
         if refuted(limits, tried, segments, budget):
             low, step = tried + 1, 2 * step

@@ -60,12 +60,13 @@ class SerialPlacement:
 
     def trials(self) -> Iterator[Found]:
         """Every step, patience, order and pace worth trying; the likeliest first."""
-        longest_first = np.argsort(-self.d, kind="stable")
-        for jobs in self.patient(1 if self.seconds[1] == 0 else STEPS[1]):
+        first_step = 1 if self.seconds[1] == 0 else STEPS[1]
+        longest_first, shortest_first = (np.argsort(key, kind="stable") for key in (-self.d, self.d))
+        for jobs in self.patient(first_step):
             yield self._found(longest_first, jobs._replace(backward=True))
-        for order in self.paced_orders():
+        for order in (longest_first, shortest_first):
             for pace in PACES:
-                for jobs in self.patient(1 if self.seconds[1] == 0 else STEPS[1]):
+                for jobs in self.patient(first_step):
                     yield self._found(order, jobs._replace(pace=pace / self.capacity))
         for step in self.steps():
             for stretch in STRETCHES:
@@ -78,11 +79,6 @@ class SerialPlacement:
     def _found(self, order: IntArray, jobs: Jobs) -> Found:
         rounds, prefills, _ = placed(jobs, order)
         return Found(self.seconds[0] * rounds + self.seconds[1] * prefills, order, jobs)
-
-    def paced_orders(self) -> Iterator[IntArray]:
-        """Orders to start in one after the other: longest first, and shortest first."""
-        yield np.argsort(-self.d, kind="stable")
-        yield np.argsort(self.d, kind="stable")
 
     def steps(self) -> Iterator[int]:
         """Distances of start rounds; one round only where a prefill iteration is nearly free."""

@@ -9,7 +9,7 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.relaxations.fluid.best_pricing import as_certificate, best_pricing
 from llmsched_mip.relaxations.fluid.completion import completion_seconds
-from llmsched_mip.relaxations.fluid.pricing import priced_work
+from llmsched_mip.relaxations.fluid.pricing import WorkerPrices, priced_work
 
 
 def fluid_value(instance: Instance, resources: Sequence[str], budget: Budget) -> tuple[float, dict[str, Any]]:
@@ -22,5 +22,9 @@ def fluid_value(instance: Instance, resources: Sequence[str], budget: Budget) ->
     certificate = as_certificate(instance, pricing)
     if instance.objective != "makespan":
         return completion_seconds(instance, pricing), certificate
-    work_s = float(priced_work(instance, pricing).sum())
-    return float(instance.requests.arrival_s.min()) + work_s, certificate
+    return makespan_seconds(instance, pricing), certificate
+
+
+def makespan_seconds(instance: Instance, pricing: list[WorkerPrices]) -> float:
+    """min r + Σ_i min_w π_iw; see `fluid_value`."""
+    return float(instance.requests.arrival_s.min()) + float(priced_work(instance, pricing).sum())

@@ -18,10 +18,10 @@ from llmsched_mip.alone import alone_by_worker
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.relaxations.fluid.best_pricing import best_pricing
-from llmsched_mip.relaxations.fluid.pricing import WorkerPrices, priced_work
+from llmsched_mip.relaxations.fluid.pricing import WorkerPrices
+from llmsched_mip.relaxations.fluid.value import makespan_seconds
 from llmsched_mip.timing import FloatArray
 
-RESOURCES = ("slots", "kv")
 TRIALS = 12
 ENOUGH = 3e-3
 """Relative distance of a deadline that is refuted and one that is not at which the search between them ends."""
@@ -61,31 +61,26 @@ def least_deadline(instance: Instance, budget: Budget) -> float | None:
     """
     alone = completions_alone(instance)
     low, high = float(alone.min(axis=1).max()), float(alone[np.isfinite(alone)].max())
-    pricing = best_pricing(instance, RESOURCES, budget)
-    if low >= high or _value(instance, pricing) >= high:
+    pricing = best_pricing(instance, budget=budget)
+    if low >= high or makespan_seconds(instance, pricing) >= high:
         return None
     low = _latest_refuted(instance, pricing, low, high)
     while high - low > ENOUGH * low and not budget.spent():
         tried = (low + high) / 2
         within = Within.of(instance, tried)
-        pricing = best_pricing(within, RESOURCES, budget)
-        if _value(within, pricing) > tried:
+        pricing = best_pricing(within, budget=budget)
+        if makespan_seconds(within, pricing) > tried:
             low = tried
         else:
             low, high = _latest_refuted(instance, pricing, low, tried), tried
     return low
 
 
-def _value(instance: Instance, pricing: list[WorkerPrices]) -> float:
-    """The fluid bound on the makespan at these prices, seconds."""
-    return float(instance.requests.arrival_s.min() + priced_work(instance, pricing).sum())
-
-
 def _latest_refuted(instance: Instance, pricing: list[WorkerPrices], low: float, high: float) -> float:
     """The latest deadline from `low` to `high` that the prices refute; no makespan is below `low`."""
     for _ in range(TRIALS):
         tried = (low + high) / 2
-        if _value(Within.of(instance, tried), pricing) > tried:
+        if makespan_seconds(Within.of(instance, tried), pricing) > tried:
             low = tried
         else:
             high = tried
