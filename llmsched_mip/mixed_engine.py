@@ -1,7 +1,7 @@
 """An engine with chunked prefill, as a mixed replay executes it (docs/problem.md, section 2).
 
-Beside `timing` the only arithmetic of iteration times: an iteration is given by its prompt tokens, what these attend
-to, the requests in decode and the KV tokens that they hold.  Seconds and tokens throughout.
+An iteration is given by its prompt tokens, what these attend to, the requests in decode and the KV tokens that they
+hold; `execution.mixed_clock` has the sums over runs of them.  Seconds and tokens throughout.
 """
 
 from __future__ import annotations
@@ -102,14 +102,6 @@ class IterationTime:
         first = self.base_s + self.per_token_s * prompt_tokens if self.table is None else self.table(tokens)
         rest = self.per_attention_s * attention + self.per_sequence_s * sequences + self.per_kv_token_s * kv_tokens
         return first + rest if self.collective is None else first + rest + self.collective(tokens)
-
-    def run_seconds(self, rounds: Any, sequences: Any, kv_tokens: Any) -> Any:
-        """Duration of `rounds` iterations of the same decodes, which hold `kv_tokens` in the first of them.
-
-        Each makes a token in each: iteration k = 0, 1, ... has kv_tokens + k · sequences of them.
-        """
-        grown = self.per_kv_token_s * sequences * (rounds * (rounds - 1) / 2)
-        return rounds * self.seconds(0, 0, sequences, kv_tokens) + grown
 
     def text(self) -> str:
         """In words."""
