@@ -39,6 +39,8 @@ from llmsched_mip.policies.parts.mixed_order import MixedOrder
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.plan_times import PlanTimes, start_order
 from llmsched_mip.policies.parts.queue import WaitingQueue, by_arrival
+from llmsched_mip.policies.parts.ranking import Renewal
+from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
 
 LOOKAHEAD = 48
@@ -70,7 +72,7 @@ class Lagrangian(BacklogPolicy):
     """
 
     def __init__(self, problem: Problem, estimator: Estimator | None = None, admission: list[Admission] | None = None):
-        estimator = Estimator(problem.lengths) if estimator is None else estimator
+        estimator = estimator_for(problem) if estimator is None else estimator
         plan = problem.plan
         self.by_volume = plan is None and problem.objective == "total_completion"
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
@@ -78,6 +80,7 @@ class Lagrangian(BacklogPolicy):
         self.times: PlanTimes | None = None
         self.order: MixedOrder | None = None
         self.kv: KVRefill | None = None
+        self.renewal = Renewal(estimator)
         if plan is not None:
             place = start_order(plan, len(problem.prefill_tokens))
             self.backlog = Backlog(problem, lambda request, _: place[request], estimator, admission)
@@ -113,6 +116,7 @@ class Lagrangian(BacklogPolicy):
         """The queue in the order that is due: of the plan, by volume, or by arrival and longest first near the end."""
         if (self.kv is None or not self._kv_binds(self.kv, view)) and self.order is not None:
             self.order.settle(view)
+        self.renewal.refresh(self.backlog.queue)
         return self.backlog.queue
 
     def admitted(self, request: int, view: WorkerView) -> None:
@@ -137,6 +141,7 @@ class Lagrangian(BacklogPolicy):
         price.observe(view.rounds)
         if self.order is not None:
             self.order.settle(view)
+        self.renewal.refresh(backlog.queue)
         if self.times is not None and backlog.queue:
             batch, ahead = self.times.choose(view, price.multiplier, self.fixed_s[view.index])
             if batch or not view.started:

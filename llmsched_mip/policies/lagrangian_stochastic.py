@@ -42,7 +42,7 @@ class StochasticLagrangian(Policy):
     """
 
     def __init__(self, problem: Problem, risk: float):
-        self.survival, prompts = SurvivalEstimator(problem.lengths), prompt_tokens(problem)
+        self.survival, prompts = SurvivalEstimator(problem.lengths, problem.prefill_tokens), prompt_tokens(problem)
         admission: list[Admission] = [ChanceAdmission(w, self.survival, prompts, risk) for w in problem.workers]
         self.rule = Lagrangian(problem, self.survival, admission)
 
@@ -65,14 +65,10 @@ class StochasticLagrangian(Policy):
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length."""
         self.rule.completed(request, length, view)
-        self.survival.learn(request, length, {i: view.rounds - start for i, start in view.started.items()})
 
     def evict(self, view: WorkerView) -> list[int]:
         """Evict the request that started last; its length is more than what was made."""
-        victims = self.rule.evict(view)
-        for i in victims:
-            self.survival.lose(i, view.rounds - view.started[i])
-        return victims
+        return self.rule.evict(view)
 
 
 def risk(option: str) -> float:
