@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from sortedcontainers import SortedList
 
 from llmsched_mip.instance import Worker
 from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.parts.survival import active_arrays
 from llmsched_mip.policies.protocol import WorkerView
 from llmsched_mip.timing import FloatArray
 
+AHEAD = np.unique(np.geomspace(1, 128, 24).astype(np.int64))
+
 
 class Outlook:
-    """Expected lengths as they stood on arrival, and with known lengths the finish of every active request.
+    """Expected lengths of the requests that wait, and with known lengths the finish of every active request.
 
     Parameters
     ----------
@@ -24,7 +29,7 @@ class Outlook:
     expected : dict of int to int
         Expected length of every request that has arrived, tokens.
     longest : int
-        The largest of them.
+        The largest of those that wait or have waited since the last fit.
     """
 
     def __init__(self, estimator: Estimator, workers: tuple[Worker, ...]):
@@ -41,6 +46,13 @@ class Outlook:
         length = self.expected[request] = self.estimator.length(request)
         self._waiting_tokens += length
         self.longest = max(self.longest, length)
+
+    def renew(self, waiting: Iterable[int]) -> None:
+        """Estimate all requests that wait anew."""
+        lengths = {i: self.estimator.length(i) for i in waiting}
+        self.expected.update(lengths)
+        self._waiting_tokens = sum(lengths.values())
+        self.longest = max(lengths.values(), default=self.longest)
 
     def started(self, batch: list[int], view: WorkerView) -> None:
         """Note a prefill."""
@@ -76,6 +88,12 @@ class Outlook:
         if self.estimator.exact:
             return self._finish_sum[view.index] - len(self._finishes[view.index]) * view.rounds
         return float(self.estimator.remaining(view)[0].sum())
+
+    def completions_ahead(self, view: WorkerView) -> tuple[FloatArray, FloatArray]:
+        """Rounds ahead, and the completions that are expected until each of them: two arrays of one shape."""
+        requests, made = active_arrays(view)
+        ends = len(requests) - self.estimator.alive(requests, made, AHEAD + 1).sum(axis=0)
+        return AHEAD.astype(np.float64), ends
 
     def rounds_to_completions(self, view: WorkerView, most: int) -> FloatArray:
         """Expected rounds until the 1st, 2nd, ... completion, at most `most` of them; exact when lengths are known."""
