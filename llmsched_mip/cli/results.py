@@ -73,6 +73,15 @@ class SolveResult(_Object):
     trace: list[EventObject]
 
 
+class HiddenBoundObject(_Object):
+    """A lower bound on the mean of every policy that does not see the lengths; seconds, of what lengths."""
+
+    value: float
+    error: float
+    draws: int
+    model: str
+
+
 class BoundResult(_Object):
     """Of `llmsched bound`: by name the values, the seconds spent, and what a proof needs."""
 
@@ -82,6 +91,8 @@ class BoundResult(_Object):
     bounds_of_plans: dict[str, float] | None
     """Of mixed semantics: what bounds the plans, executed exclusively, and not a mixed execution."""
     bounds: dict[str, float]
+    hidden: HiddenBoundObject | None
+    """With `--lengths interval` or `unknown`."""
     best: float
     binding: str
     seconds: dict[str, float]

@@ -15,7 +15,9 @@ OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "--solver": ["nonsense", "none.py"],
         "--nonsense": ["1"],
     },
-    ("bound", "good.json"): {"--objective": ["speed"], "--time-limit": ["-1", "nan", "x"], "--nonsense": ["1"]},
+    ("bound", "good.json"): {
+        "--objective": ["speed"], "--time-limit": ["-1", "nan", "x"], "--lengths": ["all"], "--nonsense": ["1"],
+    },
     ("replay", "good.json"): {
         "--policy": ["nonsense", "", "plan:1", "fcfs:0", "sorted-f:zzz", "sorted-f:", "mc-sf:nan", "mc-sf:1", "mc-sf:x",
                      "mc-sf:inf", "lagrangian-stochastic:0", "lagrangian-stochastic:nan", ":", "plan:x"],
