@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _hidden_cases import ADAPTIVE, HAND_MADE, LEARNED_FAMILIES, MAKESPAN_FAMILIES, MISSES, all_cases, column, run_all
 from _ledger import Table
 from _results import markdown_table, run_with, write_page
-from _hidden_cases import ADAPTIVE, HAND_MADE, LEARNED_FAMILIES, MAKESPAN_FAMILIES, MISSES, all_cases, column, run_all
 from scipy.stats import wilcoxon
 
 SECTIONS = ("makespan", "wrong", "learned", "arrivals")
