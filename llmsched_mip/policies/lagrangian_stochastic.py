@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian import Lagrangian
-from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.chance_admission import RISK, ChanceAdmission
 from llmsched_mip.policies.parts.queue import WaitingQueue
+from llmsched_mip.policies.parts.refill_admission import refill_admission
 from llmsched_mip.policies.parts.survival import SurvivalEstimator
 from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView, prompt_tokens
 
@@ -41,7 +41,10 @@ class StochasticLagrangian(Policy):
 
     def __init__(self, problem: Problem, risk: float):
         self.survival, prompts = SurvivalEstimator(problem.lengths, problem.prefill_tokens), prompt_tokens(problem)
-        admission: list[Admission] = [ChanceAdmission(w, self.survival, prompts, risk) for w in problem.workers]
+        if problem.objective == "makespan":
+            admission = refill_admission(problem, self.survival, risk)
+        else:
+            admission = [ChanceAdmission(w, self.survival, prompts, risk) for w in problem.workers]
         self.rule = Lagrangian(problem, self.survival, admission)
 
     def arrived(self, request: int, time: float) -> None:

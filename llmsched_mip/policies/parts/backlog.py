@@ -59,7 +59,7 @@ class Backlog:
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length and free the KV that was set aside."""
         self.estimator.note(request, length, view)
-        self.admission[view.index].released(request)
+        self.admission[view.index].completed(request)
 
     def evict(self, view: WorkerView) -> list[int]:
         """The request that started last (least work lost), of several the last to arrive."""
