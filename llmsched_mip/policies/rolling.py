@@ -135,7 +135,7 @@ class Rolling(BacklogPolicy):
         """Learn the length."""
         super().completed(request, length, view)
         self.outlook.stopped(request, view)
-        self.order.completed(request)
+        self.order.completed(request, length)
         if self.hidden is not None:
             self.hidden.learn(request, length, {i: view.rounds - start for i, start in view.started.items()})
 

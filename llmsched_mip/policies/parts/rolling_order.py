@@ -12,6 +12,7 @@ from llmsched_mip.timing import FloatArray, IntArray
 EFFICIENCY = 0.9
 """Share of a full worker's rate that order of arrival is taken to reach."""
 STEEPNESS = 4.0
+PRIOR_S = 5.0
 
 
 class RollingOrder:
@@ -35,7 +36,7 @@ class RollingOrder:
         self.problem, self.estimator, self.lives, self.ageing = problem, estimator, lives, ageing
         n = len(problem.prefill_tokens)
         self.work, self.since, self.weight = np.zeros(n), np.full(n, np.inf), problem.weight
-        self.present_s = 0.0
+        self.present_s = self.done_s = self.done_expected_s = 0.0
         self._within: dict[int, float] = {}
 
     def arrived(self, request: int, time: float) -> None:
@@ -47,9 +48,13 @@ class RollingOrder:
         self._within[request] = work
         self.present_s += work
 
-    def completed(self, request: int) -> None:
+    def completed(self, request: int, length: int) -> None:
         """Note a completion."""
-        self.present_s -= self._within.pop(request, 0.0)
+        expected = self._within.pop(request, 0.0)
+        self.present_s -= expected
+        self.done_expected_s += expected
+        prompt = self.problem.prefill_tokens[request : request + 1]
+        self.done_s += float(machine_seconds(self.problem, prompt, np.array([length]))[0])
 
     def _work(self, requests: IntArray) -> FloatArray:
         if self.lives is not None:
@@ -60,7 +65,8 @@ class RollingOrder:
     @property
     def patience_s(self) -> float:
         """T, seconds."""
-        return self.ageing * self.present_s / (EFFICIENCY * len(self.problem.workers))
+        off = (self.done_s + PRIOR_S) / (self.done_expected_s + PRIOR_S)
+        return self.ageing * off * self.present_s / (EFFICIENCY * len(self.problem.workers))
 
     def first_key(self, request: int, number: int) -> tuple[float, int]:
         """Place of a request that no plan has seen."""
