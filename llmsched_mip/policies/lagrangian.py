@@ -32,6 +32,7 @@ from llmsched_mip.policies.lagrangian_published import PublishedLagrangian
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.chance_admission import RISK, ChanceAdmission
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting, offline_dual
 from llmsched_mip.policies.parts.kv_refill import KVRefill
@@ -39,7 +40,9 @@ from llmsched_mip.policies.parts.mixed_order import MixedOrder
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.plan_times import PlanTimes, start_order
 from llmsched_mip.policies.parts.queue import WaitingQueue, by_arrival
-from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
+from llmsched_mip.policies.parts.ranking import Renewal
+from llmsched_mip.policies.parts.survival import SurvivalEstimator, estimator_for
+from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
 
 LOOKAHEAD = 48
 LARGEST_DRIFT = 2.0
@@ -70,14 +73,18 @@ class Lagrangian(BacklogPolicy):
     """
 
     def __init__(self, problem: Problem, estimator: Estimator | None = None, admission: list[Admission] | None = None):
-        estimator = Estimator(problem.lengths) if estimator is None else estimator
+        estimator = estimator_for(problem) if estimator is None else estimator
         plan = problem.plan
         self.by_volume = plan is None and problem.objective == "total_completion"
+        if admission is None and self.by_volume and isinstance(estimator, SurvivalEstimator):
+            prompts = prompt_tokens(problem)
+            admission = [ChanceAdmission(worker, estimator, prompts, RISK) for worker in problem.workers]
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.outlook = Outlook(estimator, problem.workers)
         self.times: PlanTimes | None = None
         self.order: MixedOrder | None = None
         self.kv: KVRefill | None = None
+        self.renewal = Renewal(estimator)
         if plan is not None:
             place = start_order(plan, len(problem.prefill_tokens))
             self.backlog = Backlog(problem, lambda request, _: place[request], estimator, admission)
@@ -113,6 +120,7 @@ class Lagrangian(BacklogPolicy):
         """The queue in the order that is due: of the plan, by volume, or by arrival and longest first near the end."""
         if (self.kv is None or not self._kv_binds(self.kv, view)) and self.order is not None:
             self.order.settle(view)
+        self.renewal.refresh(self.backlog.queue)
         return self.backlog.queue
 
     def admitted(self, request: int, view: WorkerView) -> None:
@@ -137,6 +145,7 @@ class Lagrangian(BacklogPolicy):
         price.observe(view.rounds)
         if self.order is not None:
             self.order.settle(view)
+        self.renewal.refresh(backlog.queue)
         if self.times is not None and backlog.queue:
             batch, ahead = self.times.choose(view, price.multiplier, self.fixed_s[view.index])
             if batch or not view.started:

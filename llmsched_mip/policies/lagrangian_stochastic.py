@@ -5,12 +5,10 @@ from __future__ import annotations
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.parts.admission import Admission
-from llmsched_mip.policies.parts.chance_admission import ChanceAdmission
+from llmsched_mip.policies.parts.chance_admission import RISK, ChanceAdmission
 from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.survival import SurvivalEstimator
 from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView, prompt_tokens
-
-RISK = 0.05
 
 
 def lagrangian_stochastic(problem: Problem, option: str | None = None) -> Policy:
@@ -42,7 +40,7 @@ class StochasticLagrangian(Policy):
     """
 
     def __init__(self, problem: Problem, risk: float):
-        self.survival, prompts = SurvivalEstimator(problem.lengths), prompt_tokens(problem)
+        self.survival, prompts = SurvivalEstimator(problem.lengths, problem.prefill_tokens), prompt_tokens(problem)
         admission: list[Admission] = [ChanceAdmission(w, self.survival, prompts, risk) for w in problem.workers]
         self.rule = Lagrangian(problem, self.survival, admission)
 
@@ -65,14 +63,10 @@ class StochasticLagrangian(Policy):
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length."""
         self.rule.completed(request, length, view)
-        self.survival.learn(request, length, {i: view.rounds - start for i, start in view.started.items()})
 
     def evict(self, view: WorkerView) -> list[int]:
         """Evict the request that started last; its length is more than what was made."""
-        victims = self.rule.evict(view)
-        for i in victims:
-            self.survival.lose(i, view.rounds - view.started[i])
-        return victims
+        return self.rule.evict(view)
 
 
 def risk(option: str) -> float:

@@ -14,6 +14,7 @@ from llmsched_mip.policies.protocol import WorkerView
 from llmsched_mip.timing import FloatArray, IntArray
 
 HORIZONS = 24
+RISK = 0.05
 
 
 class ChanceAdmission(Admission):
@@ -48,8 +49,7 @@ class ChanceAdmission(Admission):
     def _spread(self, capacity: int) -> None:
         """Place the rounds ahead, up to the longest length."""
         self.version = self.survival.version
-        longest = self.survival.lengths_at(np.arange(len(self.prompts)), self.survival.atoms[-1:])
-        most = max(2, min(capacity, int(np.max(longest))))
+        most = max(2, min(capacity, int(self.survival.cells.edges[-1])))
         self.ahead = np.unique(np.geomspace(1, most, HORIZONS).astype(np.int64))
 
     def _load(self, requests: IntArray, made: IntArray) -> tuple[FloatArray, FloatArray]:
