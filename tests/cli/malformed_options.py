@@ -20,7 +20,8 @@ OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
     },
     ("replay", "good.json"): {
         "--policy": ["nonsense", "", "plan:1", "fcfs:0", "sorted-f:zzz", "sorted-f:", "mc-sf:nan", "mc-sf:1", "mc-sf:x",
-                     "mc-sf:inf", "lagrangian-stochastic:0", "lagrangian-stochastic:nan", ":", "plan:x"],
+                     "mc-sf:inf", "lagrangian-stochastic:0", "lagrangian-stochastic:nan", "rolling:period=0",
+                     "rolling:speed=1", "rolling:", "rolling:delay=1,delay=2", "rolling:ageing=nan", ":", "plan:x"],
         "--lengths": ["all"],
     },
     ("replay", "good.json", "--policy", "fcfs"): {
