@@ -7,7 +7,9 @@ import lazy_loader
 if TYPE_CHECKING:
     from llmsched_mip.io.files import (
         json_schema,
+        parse_document,
         parse_worker,
+        read_bytes,
         read_instance,
         read_plan,
         read_worker_file,
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
     __all__ = [
         "json_schema",
+        "parse_document",
         "parse_worker",
+        "read_bytes",
         "read_instance",
         "read_plan",
         "read_worker_file",
@@ -36,7 +40,9 @@ else:
         submod_attrs={
             "files": [
                 "json_schema",
+                "parse_document",
                 "parse_worker",
+                "read_bytes",
                 "read_instance",
                 "read_plan",
                 "read_worker_file",

@@ -218,6 +218,7 @@ class ParametersDocument(_Document):
     idle_price: Number
     idle_price_kv: Number
     least: Number
+    growth: Number
     reserve: Number
     relief: Number
     ramp_start: Number
@@ -277,6 +278,15 @@ class TrainingDocument(_Document):
     interrupted: bool
 
 
+class TrainingStateDocument(_Document):
+    """Where a training stands: settings, and by goal the losses of each batch of candidates."""
+
+    format: Literal["llmsched-training"]
+    version: Version
+    settings: dict[str, Any]
+    losses: dict[str, list[list[Number]]]
+
+
 class PolicyDocument(_Document):
     """A policy file."""
 
@@ -292,6 +302,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "plan": PlanDocument,
     "worker": DeploymentDocument,
     "policy": PolicyDocument,
+    "training": TrainingStateDocument,
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 
+from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting
@@ -105,7 +106,7 @@ class LearnedRule(BacklogPolicy):
         prompts = prompt_tokens(problem)
         self.gates = [Gate(worker, parameters, lambda: self.order.mean_length) for worker in problem.workers]
         kind = GatedAdmission if known else LearnedAdmission
-        admission = [
+        admission: list[Admission] = [
             kind(worker, estimator, prompts, gate)  # type: ignore[arg-type]
             for worker, gate in zip(problem.workers, self.gates, strict=True)
         ]

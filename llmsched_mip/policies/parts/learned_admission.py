@@ -64,8 +64,8 @@ class Gate:
 class LearnedAdmission(Admission):
     """The forward KV check in distribution, as `ChanceAdmission` has it, behind a `Gate`.
 
-    In each of 24 rounds ahead the mean of the KV held plus `reserve` standard deviations has to stay within the
-    capacity.  The queue is looked at in blocks, and taken up to the first request that does not fit.
+    In each of 24 rounds ahead what is held now, `growth` times the expected growth and `reserve` standard deviations
+    have to stay within the capacity.  The queue is looked at in blocks, and taken up to the first that does not fit.
     """
 
     def __init__(self, worker: Worker, estimator: SurvivalEstimator, prompts: list[int], gate: Gate):
@@ -108,7 +108,10 @@ class _Load:
     def __init__(self, admission: LearnedAdmission, view: WorkerView):
         self.admission, self.view = admission, view
         self.tokens, self.held, self.empty = 0, view.kv_held + view.active, not view.started
+        self.checks = (admission.gate.parameters.growth, admission.gate.parameters.reserve) != (0.0, 0.0)
         self.ahead: IntArray | None = None
+        self.mean: FloatArray = np.zeros(1)
+        self.variance: FloatArray = np.zeros(1)
 
     def add(self, block: list[int]) -> int:
         """Add as many of the block as fit; their number."""
@@ -122,27 +125,28 @@ class _Load:
         if capacity is not None:
             held = self.held + np.cumsum(prompts + 1)
             fits &= held <= capacity
-            if fits[0]:
-                fits &= self._within(requests, capacity)
+            if fits[0] and self.checks:
+                fits &= self._within(requests, held, capacity)
         fit = len(block) if fits.all() else int(np.argmin(fits))
         if fit == len(block):
             self.tokens, self.empty = int(tokens[-1]), False
             if capacity is not None:
                 self.held = int(held[-1])
-                self.mean, self.variance = self._means[-1], self._variances[-1]
         return fit
 
-    def _within(self, requests: IntArray, capacity: int) -> np.ndarray:
-        """Whether the KV stays within the capacity with the first 1, 2, ... of the requests."""
-        reserve = self.admission.gate.parameters.reserve
+    def _within(self, requests: IntArray, held: IntArray, capacity: int) -> np.ndarray:
+        """Whether the KV stays within the capacity with the first 1, 2, ... of the requests, which hold `held` now."""
+        parameters = self.admission.gate.parameters
         if self.ahead is None:
             self._begin(requests, capacity)
         mean, variance = self._expected(requests, np.zeros(len(requests), dtype=np.int64))
-        self._means = self.mean + np.cumsum(mean, axis=0)
-        self._variances = self.variance + np.cumsum(variance, axis=0)
-        within = np.all(self._means + reserve * np.sqrt(self._variances) <= capacity, axis=1)
+        means, variances = self.mean + np.cumsum(mean, axis=0), self.variance + np.cumsum(variance, axis=0)
+        now = held[:, None]
+        counted = now + parameters.growth * (means - now) + parameters.reserve * np.sqrt(variances)
+        within = np.all(counted <= capacity, axis=1)
         # Alone on the worker it has to be tried.
         within[0] |= self.empty
+        self.mean, self.variance = means[-1], variances[-1]
         return np.asarray(within)
 
     def _begin(self, requests: IntArray, capacity: int) -> None:

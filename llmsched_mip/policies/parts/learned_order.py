@@ -6,7 +6,7 @@ import numpy as np
 
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.estimator import Estimator
-from llmsched_mip.policies.parts.learned_parameters import Parameters
+from llmsched_mip.policies.parts.learned_parameters import FEATURES, Parameters
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.survival import SurvivalEstimator
 from llmsched_mip.policies.protocol import Problem, WorkerView
@@ -17,7 +17,6 @@ LONG = 0.9
 NEW_SHARE = 16
 NEWS = 1 / 8
 SHORTEST_HORIZON = 1024
-FEATURES = ("length", "machine_time", "volume", "prompt", "weight", "uncertainty", "tail", "place", "age")
 
 
 class ExpectedLengths:
@@ -120,7 +119,7 @@ class LearnedOrder:
         self.mean_length = float(mean.mean())
         if self._ends:
             return -(mean + self.parameters.endgame_spread * spread)
-        return self._features(waiting, mean, spread, tail, now) @ self.weights
+        return np.asarray(self._features(waiting, mean, spread, tail, now) @ self.weights)
 
     def _features(
         self, waiting: IntArray, mean: FloatArray, spread: FloatArray, tail: FloatArray, now: float
