@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from itertools import product
 from pathlib import Path
@@ -19,6 +20,7 @@ from llmsched_mip.learning.search import Effort
 from llmsched_mip.learning.train import MOST_VALIDATED
 from llmsched_mip.limits import MOST_REQUESTS, MOST_THREADS
 from llmsched_mip.names import LENGTHS, OBJECTIVES
+from llmsched_mip.policies.parts.learned_file import read_policy
 from llmsched_mip.workload import FAMILIES
 
 if TYPE_CHECKING:
@@ -127,9 +129,8 @@ def _goal(source: str, visible: str, objective: str | None, predictions: str | N
 
 def _kept(path: Path) -> list[dict[str, Any]]:
     """The entries of a policy file."""
-    content = io.read_bytes(path)
-    io.parse_document(str(path), content, "policy")
-    return list(json.loads(content)["entries"])
+    read_policy(path)
+    return list(json.loads(io.read_bytes(path).removeprefix(codecs.BOM_UTF8))["entries"])
 
 
 def _key(entry: dict[str, Any]) -> tuple[str, str, str]:

@@ -7,7 +7,6 @@ import lazy_loader
 if TYPE_CHECKING:
     from llmsched_mip.io.files import (
         json_schema,
-        parse_document,
         parse_worker,
         read_bytes,
         read_instance,
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     __all__ = [
         "json_schema",
-        "parse_document",
         "parse_worker",
         "read_bytes",
         "read_instance",
@@ -40,7 +38,6 @@ else:
         submod_attrs={
             "files": [
                 "json_schema",
-                "parse_document",
                 "parse_worker",
                 "read_bytes",
                 "read_instance",

@@ -20,7 +20,7 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.learning.crew import Crew
 from llmsched_mip.learning.goal import Goal
 from llmsched_mip.learning.state import Ledger
-from llmsched_mip.policies.parts.learned_parameters import CHECKS, LOWER, NAMES, STARTS, STEPS, UPPER, Parameters
+from llmsched_mip.policies.parts.learned_parameters import LOWER, NAMES, STARTS, STEPS, TRIES, UPPER, Parameters
 from llmsched_mip.timing import FloatArray
 
 FIRST_TRAINING_SEED = 10_000
@@ -111,14 +111,13 @@ class Search:
             return Found(last[0] if last else best, label, curve, True)
 
     def _start(self) -> tuple[str, Parameters]:
-        """The best hand-made rule: first of all orders, then with another care for the KV cache."""
+        """The best hand-made rule, and what the first tries make of it."""
         label, best = self._best_of(STARTS)
-        if NAMES.index("reserve") not in self.free:
-            return label, best
-        checks = {
-            f"{growth:g} {reserve:g}": replace(best, growth=growth, reserve=reserve) for growth, reserve in CHECKS
-        }
-        return label, self._best_of({"as it is": best, **checks})[1]
+        for changes in TRIES:
+            if all(NAMES.index(name) in self.free for change in changes for name in change):
+                tried = {str(change): replace(best, **change) for change in changes}
+                best = self._best_of({"": best, **tried})[1]
+        return label, best
 
     def _best_of(self, rules: dict[str, Parameters]) -> tuple[str, Parameters]:
         losses = self._losses(list(rules.values()), self.effort.seeds)

@@ -75,6 +75,10 @@ def train(
             found = search.run(whole.slice(share=1 / (len(goals) - k)))
             interrupted = found.interrupted
             seeds = 0 if interrupted else settings.validated
+            try:
+                validation = validate(goal, found.parameters, seeds, crew) if seeds else None
+            except KeyboardInterrupt:
+                validation, interrupted = None, True
             entries.append(
                 {
                     "family": goal.family,
@@ -86,7 +90,7 @@ def train(
                     "start": found.start,
                     "parameters": {name: round(value, 6) for name, value in asdict(found.parameters).items()},
                     "curve": [generation._asdict() for generation in found.curve],
-                    "validation": validate(goal, found.parameters, seeds, crew) if seeds else None,
+                    "validation": validation,
                 }
             )
             if interrupted:

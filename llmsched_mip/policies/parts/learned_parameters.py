@@ -130,8 +130,12 @@ STARTS: dict[str, Parameters] = {
     "lagrangian, by machine time": Parameters(machine_time=1.0, weight=-1.0),
 }
 """Hand-made rules in these numbers, nearly: what the training starts from is the best of them."""
-CHECKS = ((0.0, 0.0), (1.0, 0.0), (1.3, 0.0))
-"""Growth and reserve that are tried with the best order, beside those of the rule."""
+TRIES: tuple[tuple[dict[str, float], ...], ...] = (
+    ({"growth": 0.0, "reserve": 0.0}, {"reserve": 0.0}, {"growth": 1.3, "reserve": 0.0}),
+    ({"ramp_start": 0.6}, {"ramp_start": 0.3}),
+    ({"idle_price": -1.0}, {"idle_price": -2.0}),
+)
+"""Changes that are tried in turn on the best of the hand-made rules, of each group the best, before the search."""
 DEFAULTS = {
     "makespan": STARTS["lagrangian"],
     "total_completion": STARTS["lagrangian, by machine time"],
