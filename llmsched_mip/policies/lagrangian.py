@@ -27,6 +27,8 @@ Meal, 1973; least unit cost).
 
 from __future__ import annotations
 
+import numpy as np
+
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian_published import PublishedLagrangian
 from llmsched_mip.policies.parts import keys
@@ -35,10 +37,14 @@ from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting, offline_dual
 from llmsched_mip.policies.parts.kv_refill import KVRefill
+from llmsched_mip.policies.parts.lot_size import merging_pays
 from llmsched_mip.policies.parts.mixed_order import MixedOrder
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.plan_times import PlanTimes, start_order
 from llmsched_mip.policies.parts.queue import WaitingQueue, by_arrival
+from llmsched_mip.policies.parts.ranking import Renewal
+from llmsched_mip.policies.parts.refill_admission import RefillAdmission, refill_admission
+from llmsched_mip.policies.parts.survival import SurvivalEstimator, estimator_for
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
 
 LOOKAHEAD = 48
@@ -70,14 +76,18 @@ class Lagrangian(BacklogPolicy):
     """
 
     def __init__(self, problem: Problem, estimator: Estimator | None = None, admission: list[Admission] | None = None):
-        estimator = Estimator(problem.lengths) if estimator is None else estimator
+        estimator = estimator_for(problem) if estimator is None else estimator
         plan = problem.plan
+        self.merges = problem.objective == "makespan" and isinstance(estimator, SurvivalEstimator)
+        if admission is None and self.merges:
+            admission = refill_admission(problem, estimator)
         self.by_volume = plan is None and problem.objective == "total_completion"
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.outlook = Outlook(estimator, problem.workers)
         self.times: PlanTimes | None = None
         self.order: MixedOrder | None = None
         self.kv: KVRefill | None = None
+        self.renewal = Renewal(estimator)
         if plan is not None:
             place = start_order(plan, len(problem.prefill_tokens))
             self.backlog = Backlog(problem, lambda request, _: place[request], estimator, admission)
@@ -92,6 +102,9 @@ class Lagrangian(BacklogPolicy):
             self.order = MixedOrder(problem, self.backlog, self.outlook)
             if estimator.exact:
                 self.kv = KVRefill(problem, self.backlog, self.outlook)
+        for each in self.backlog.admission:
+            if isinstance(each, RefillAdmission):
+                each.follow(self.backlog.queue, 1 / len(problem.workers))
         if self.by_volume:
             self.price = [LearntPrice(1.0, LARGEST_DRIFT) for _ in problem.workers]
         else:
@@ -113,6 +126,7 @@ class Lagrangian(BacklogPolicy):
         """The queue in the order that is due: of the plan, by volume, or by arrival and longest first near the end."""
         if (self.kv is None or not self._kv_binds(self.kv, view)) and self.order is not None:
             self.order.settle(view)
+        self.renewal.refresh(self.backlog.queue)
         return self.backlog.queue
 
     def admitted(self, request: int, view: WorkerView) -> None:
@@ -137,6 +151,7 @@ class Lagrangian(BacklogPolicy):
         price.observe(view.rounds)
         if self.order is not None:
             self.order.settle(view)
+        self.renewal.refresh(backlog.queue)
         if self.times is not None and backlog.queue:
             batch, ahead = self.times.choose(view, price.multiplier, self.fixed_s[view.index])
             if batch or not view.started:
@@ -147,10 +162,11 @@ class Lagrangian(BacklogPolicy):
             price.nothing_fits()
             return decode_or_wait(view, wake=view.free_slots > 0)
         if view.started and not self._urgent(batch[0], view):
-            predicted = self._idle_until_cheaper(view, len(batch))
+            predicted = None if self.merges else self._idle_until_cheaper(view, len(batch))
             if predicted is not None:
-                backlog.admission[view.index].retract(batch)
                 price.waits(len(batch), predicted)
+            if predicted is not None or (self.merges and self._merging_pays(view, len(batch))):
+                backlog.admission[view.index].retract(batch)
                 return Decode(None, wake=True)
         return self._prefill(batch, view)
 
@@ -182,6 +198,20 @@ class Lagrangian(BacklogPolicy):
     def _urgent(self, request: int, view: WorkerView) -> bool:
         """Whether the request, started now, is expected to outlast all other work: waiting delays the end."""
         return not self.by_volume and self.backlog.estimator.length(request) >= self.outlook.rounds_left(view)
+
+    def _merging_pays(self, view: WorkerView, count: int) -> bool:
+        """Whether some of the next completions should share the prefill iteration of a batch of `count`.
+
+        Where lengths are hidden and the makespan counts, an idle slot is worth its share of the fixed seconds of a
+        round: all else of the work is conserved (docs/problem.md, section 2).
+        """
+        more, fixed_s = len(self.backlog.queue) - count, self.fixed_s[view.index]
+        price_s = view.worker.decode_time.base_s / (view.slots or view.active + count)
+        if more <= 0 or fixed_s <= 0 or price_s <= 0:
+            return False
+        rate = view.active / self.backlog.estimator.length(self.backlog.queue.first)
+        rounds, ends = self.outlook.completions_ahead(view)
+        return merging_pays(fixed_s, price_s, count, rate, rounds, np.minimum(ends, more))
 
     def _idle_until_cheaper(self, view: WorkerView, count: int) -> float | None:
         """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian import Lagrangian
-from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.chance_admission import ChanceAdmission
 from llmsched_mip.policies.parts.queue import WaitingQueue
+from llmsched_mip.policies.parts.refill_admission import refill_admission
 from llmsched_mip.policies.parts.survival import SurvivalEstimator
 from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView, prompt_tokens
 
@@ -42,8 +42,11 @@ class StochasticLagrangian(Policy):
     """
 
     def __init__(self, problem: Problem, risk: float):
-        self.survival, prompts = SurvivalEstimator(problem.lengths), prompt_tokens(problem)
-        admission: list[Admission] = [ChanceAdmission(w, self.survival, prompts, risk) for w in problem.workers]
+        self.survival, prompts = SurvivalEstimator(problem.lengths, problem.prefill_tokens), prompt_tokens(problem)
+        if problem.objective == "makespan":
+            admission = refill_admission(problem, self.survival, risk)
+        else:
+            admission = [ChanceAdmission(w, self.survival, prompts, risk) for w in problem.workers]
         self.rule = Lagrangian(problem, self.survival, admission)
 
     def arrived(self, request: int, time: float) -> None:
@@ -65,14 +68,10 @@ class StochasticLagrangian(Policy):
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length."""
         self.rule.completed(request, length, view)
-        self.survival.learn(request, length, {i: view.rounds - start for i, start in view.started.items()})
 
     def evict(self, view: WorkerView) -> list[int]:
         """Evict the request that started last; its length is more than what was made."""
-        victims = self.rule.evict(view)
-        for i in victims:
-            self.survival.lose(i, view.rounds - view.started[i])
-        return victims
+        return self.rule.evict(view)
 
 
 def risk(option: str) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.backlog import Backlog
-from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.list_scheduling import ListScheduling, least_batch
+from llmsched_mip.policies.parts.ranking import Renewal
+from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.protocol import Problem
 
 
@@ -18,6 +19,6 @@ def machine_time(problem: Problem, option: str | None = None) -> ListScheduling:
     binds, the order is that of `svf`, where slots bind that of `shortest-first`; those keys ignore prefill time.
     Where lengths are not known, of the expected length.
     """
-    estimator = Estimator(problem.lengths)
+    estimator = estimator_for(problem)
     backlog = Backlog(problem, keys.smallest_machine_time_first(problem, estimator), estimator)
-    return ListScheduling(backlog, least=least_batch(option))
+    return ListScheduling(backlog, Renewal(estimator), least=least_batch(option))

@@ -8,6 +8,8 @@ from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.list_scheduling import ListScheduling, least_batch
+from llmsched_mip.policies.parts.ranking import Renewal
+from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.protocol import Problem, prompt_tokens
 
 MARGIN = 0.1
@@ -20,9 +22,9 @@ def shortest_first(problem: Problem, option: str | None = None) -> ListSchedulin
     With known lengths that is the order of the decode tokens d (over the weight ω where there are weights); in order
     of arrival where nothing is visible of the lengths.
     """
-    estimator = Estimator(problem.lengths)
+    estimator = estimator_for(problem)
     backlog = Backlog(problem, keys.shortest_first(problem, estimator), estimator)
-    return ListScheduling(backlog, least=least_batch(option))
+    return ListScheduling(backlog, Renewal(estimator), least=least_batch(option))
 
 
 def hindsight_shortest_first(problem: Problem) -> ListScheduling:

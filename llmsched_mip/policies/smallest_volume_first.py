@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.backlog import Backlog
-from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.list_scheduling import ListScheduling, least_batch
+from llmsched_mip.policies.parts.ranking import Renewal
+from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.protocol import Problem
 
 
@@ -16,6 +17,6 @@ def smallest_volume_first(problem: Problem, option: str | None = None) -> ListSc
     the optimum when every p + d is at most α M (as stated in arXiv 2606.22327).  With weights: volume over weight.
     Where lengths are not known, the volume of the expected length.
     """
-    estimator = Estimator(problem.lengths)
+    estimator = estimator_for(problem)
     backlog = Backlog(problem, keys.smallest_volume_first(problem, estimator), estimator)
-    return ListScheduling(backlog, least=least_batch(option))
+    return ListScheduling(backlog, Renewal(estimator), least=least_batch(option))

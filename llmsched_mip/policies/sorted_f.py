@@ -7,6 +7,7 @@ import numpy as np
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.batch_selection import SELECTIONS, Selection
+from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.list_scheduling import ListScheduling
 from llmsched_mip.policies.parts.ranking import Ranking, expected_tokens, largest_worker
 from llmsched_mip.policies.protocol import Problem
@@ -37,7 +38,7 @@ def sorted_f(problem: Problem, option: str | None = None) -> ListScheduling:
     select = selection("auto" if option is None else option)
     capacity, slots = largest_worker(problem)
     ranking = Ranking(lambda waiting: waiting[places(waiting)])
-    backlog = Backlog(problem, ranking.key)
+    backlog = Backlog(problem, ranking.key, Estimator(problem.lengths))
 
     def places(waiting: IntArray) -> IntArray:
         lengths = expected_tokens(backlog.estimator, waiting)

@@ -14,9 +14,8 @@ from llmsched_mip import Instance, Requests, evaluate
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.execution import Executor, replay
 from llmsched_mip.policies import POLICIES, make_policy
-from llmsched_mip.policies.parts.survival import SurvivalEstimator, kaplan_meier
 from llmsched_mip.policies.parts.swaps import swapped
-from llmsched_mip.policies.protocol import Lengths, Problem
+from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.relaxations.interval_indexed import mean_start_rounds
 from llmsched_mip.timing import AffinePrefill
 from llmsched_mip.unit_loads import list_starts
@@ -154,37 +153,6 @@ def test_the_order_of_the_relaxation_does_not_depend_on_the_unit_of_weights():
     starts = mean_start_rounds(p, d, weight, 20, 12)
     for factor in (2.0**-60, 2.0, 2.0**60):
         assert mean_start_rounds(p, d, factor * weight, 20, 12).tolist() == starts.tolist()
-
-
-def test_kaplan_meier_by_hand():
-    """Ends at 1, 2, 4 and one lost from sight at 3: 3/4, then 2/3 of it, then none."""
-    places, ended = np.array([2.0, 4.0, 1.0, 3.0]), np.array([True, True, True, False])
-    points, survival = kaplan_meier(places, ended, np.ones(4))
-    assert points.tolist() == [1, 2, 4]
-    assert survival == pytest.approx([0.75, 0.5, 0.0])
-
-
-def test_distribution_is_learnt_from_biased_intervals():
-    """All lengths are 3/2 of the upper end: the estimate goes there."""
-    n = 400
-    estimator = SurvivalEstimator(Lengths("interval", np.full(n, 10), np.full(n, 40)))
-    before = estimator.length(0)
-    assert 10 < before < 40
-    for i in range(300):
-        estimator.learn(i, 60, {})
-    assert estimator.length(399) == pytest.approx(60, rel=0.05)
-    assert estimator.length(399, made=80) > 80
-    alive = estimator.alive(np.array([399]), np.array([0]), np.array([1, 30, 59, 90]))
-    assert (np.diff(alive[0]) <= 0).all() and alive[0, 0] == 1.0 and alive[0, 3] < 0.1
-
-
-def test_running_requests_count_as_censored():
-    """Half end at 10, the others still run at 20: no estimate for them is at 10."""
-    estimator = SurvivalEstimator(Lengths("unknown", None, None))
-    for i in range(100):
-        estimator.learn(i, 10, dict.fromkeys(range(100, 200), 20))
-    assert estimator.length(150, made=20) > 20
-    assert estimator.length(250) > 12
 
 
 @pytest.mark.parametrize("length", [611, 1001, 4097])

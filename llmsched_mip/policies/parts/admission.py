@@ -97,8 +97,12 @@ class Admission:
         for i in batch:
             self.released(i)
 
+    def completed(self, request: int) -> None:
+        """Note a completion."""
+        self.released(request)
+
     def released(self, request: int) -> None:
-        """Note a completion or an eviction."""
+        """Free what was set aside for a request."""
         if self.profile is not None:
             self.profile.remove(request)
 

@@ -8,6 +8,7 @@ from itertools import islice
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.queue import Key, WaitingQueue
+from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.protocol import Policy, Prefill, Problem, WorkerView, prompt_tokens
 
 LOOKAHEAD = 100
@@ -41,7 +42,7 @@ class Backlog:
         keeps_place: bool = True,
     ):
         self.prompts = prompt_tokens(problem)
-        self.estimator = Estimator(problem.lengths) if estimator is None else estimator
+        self.estimator = estimator_for(problem) if estimator is None else estimator
         if admission is None:
             admission = [Admission(worker, self.estimator, self.prompts) for worker in problem.workers]
         self.admission, self.skip = admission, skip
@@ -57,8 +58,8 @@ class Backlog:
 
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length and free the KV that was set aside."""
-        self.estimator.observe(length)
-        self.admission[view.index].released(request)
+        self.estimator.note(request, length, view)
+        self.admission[view.index].completed(request)
 
     def evict(self, view: WorkerView) -> list[int]:
         """The request that started last (least work lost), of several the last to arrive."""
@@ -73,6 +74,7 @@ class Backlog:
             self.unfit[view.index].update(victims)
         for i in victims:
             self.admission[view.index].released(i)
+            self.estimator.lose(i, view.rounds - view.started[i])
 
     def candidates(self, view: WorkerView) -> Iterator[int]:
         """Waiting requests in the order of the queue, without those that can never run on this worker."""

@@ -48,8 +48,7 @@ class ChanceAdmission(Admission):
     def _spread(self, capacity: int) -> None:
         """Place the rounds ahead, up to the longest length."""
         self.version = self.survival.version
-        longest = self.survival.lengths_at(np.arange(len(self.prompts)), self.survival.atoms[-1:])
-        most = max(2, min(capacity, int(np.max(longest))))
+        most = max(2, min(capacity, int(self.survival.cells.edges[-1])))
         self.ahead = np.unique(np.geomspace(1, most, HORIZONS).astype(np.int64))
 
     def _load(self, requests: IntArray, made: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -31,6 +31,7 @@ class Estimator:
         self.upper: list[int] | None = None if lengths.upper is None else lengths.upper.tolist()
         self.low, self.high = lengths.lower, lengths.upper
         self.seen = _Seen()
+        self.version = 0
 
     @property
     def exact(self) -> bool:
@@ -41,6 +42,13 @@ class Estimator:
         """Learn the length of a completed request."""
         if self.visible == "unknown":
             self.seen.add(length)
+
+    def note(self, request: int, length: int, view: WorkerView) -> None:
+        """Note a completion on the worker of `view`."""
+        self.observe(length)
+
+    def lose(self, request: int, made: int) -> None:
+        """Note an eviction after `made` tokens."""
 
     def length(self, request: int, made: int = 0) -> int:
         """Expected length in tokens of `request` that has made `made` tokens and is not complete: > `made`."""
@@ -85,6 +93,23 @@ class Estimator:
         due = self.low[requests] <= made + 1
         rate = np.where(due, np.minimum(1.0, 1.0 / (np.where(inside, x, 1) * ratio)), 0.0)
         return np.maximum(1.0, mean - made), rate
+
+    def alive(self, requests: IntArray, made: IntArray, ahead: IntArray) -> FloatArray:
+        """Chance that each request still runs in the round `ahead` from now, shape (requests, ahead): 0 or 1, for the
+        expected length."""
+        lengths = np.array([self.length(i, k) for i, k in zip(requests.tolist(), made.tolist(), strict=True)])
+        return (lengths[:, None] >= made[:, None] + ahead[None, :]).astype(np.float64)
+
+    def quantile(self, request: int, made: int, share: float) -> int:
+        """The least length that the request, which has made `made` tokens, exceeds with a chance of 1 - `share`: here
+        the expected length."""
+        return self.length(request, made)
+
+    def sample(self, rng: np.random.Generator, requests: IntArray, made: IntArray, count: int) -> IntArray:
+        """Draw `count` times the lengths of requests that have made so many tokens: shape (count, m), each > `made`;
+        here the expected ones."""
+        lengths = [self.length(i, k) for i, k in zip(requests.tolist(), made.tolist(), strict=True)]
+        return np.tile(np.array(lengths, dtype=np.int64), (count, 1))
 
     def _residuals(self, made: IntArray) -> FloatArray:
         count, tokens = self.seen.above(made)

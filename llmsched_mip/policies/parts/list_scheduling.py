@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
 from llmsched_mip.policies.parts.queue import WaitingQueue
-from llmsched_mip.policies.parts.ranking import Ranking
+from llmsched_mip.policies.parts.ranking import Ranking, Renewal
 from llmsched_mip.policies.protocol import Decision, Decode, WorkerView, decode_or_wait
 
 
@@ -24,7 +24,9 @@ class ListScheduling(BacklogPolicy):
         slots bind that is a threshold of idle slots, where KV binds, of room for so many requests.
     """
 
-    def __init__(self, backlog: Backlog, ranking: Ranking | None = None, overtaking: bool = True, least: int = 1):
+    def __init__(
+        self, backlog: Backlog, ranking: Ranking | Renewal | None = None, overtaking: bool = True, least: int = 1
+    ):
         self.backlog, self.ranking, self.overtaking, self.least = backlog, ranking, overtaking, least
 
     def ranked(self, view: WorkerView) -> WaitingQueue:

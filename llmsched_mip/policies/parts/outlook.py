@@ -7,8 +7,11 @@ from sortedcontainers import SortedList
 
 from llmsched_mip.instance import Worker
 from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.parts.survival import active_arrays
 from llmsched_mip.policies.protocol import WorkerView
 from llmsched_mip.timing import FloatArray
+
+AHEAD = np.unique(np.geomspace(1, 128, 24).astype(np.int64))
 
 
 class Outlook:
@@ -76,6 +79,12 @@ class Outlook:
         if self.estimator.exact:
             return self._finish_sum[view.index] - len(self._finishes[view.index]) * view.rounds
         return float(self.estimator.remaining(view)[0].sum())
+
+    def completions_ahead(self, view: WorkerView) -> tuple[FloatArray, FloatArray]:
+        """Rounds ahead, and the completions that are expected until each of them: two arrays of one shape."""
+        requests, made = active_arrays(view)
+        ends = len(requests) - self.estimator.alive(requests, made, AHEAD + 1).sum(axis=0)
+        return AHEAD.astype(np.float64), ends
 
     def rounds_to_completions(self, view: WorkerView, most: int) -> FloatArray:
         """Expected rounds until the 1st, 2nd, ... completion, at most `most` of them; exact when lengths are known."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from llmsched_mip.policies.parts.estimator import Estimator
-from llmsched_mip.policies.parts.queue import WaitingQueue
+from llmsched_mip.policies.parts.queue import Key, WaitingQueue
 from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.timing import IntArray
 
@@ -46,6 +46,27 @@ class Ranking:
             # One that was evicted keeps its place of an earlier order: of equal places the first to arrive goes first.
             ordered = self.order(waiting).tolist()
             queue.place({i: (0, place, queue.number[i]) for place, i in enumerate(ordered)})
+
+
+class Renewal:
+    """Orders the waiting requests of a queue by their keys anew when the estimates of their lengths have been.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    key : Key, optional
+        Made of its estimates; the queue's own if left out.
+    """
+
+    def __init__(self, estimator: Estimator, key: Key | None = None):
+        self.estimator, self.key = estimator, key
+        self.version = estimator.version
+
+    def refresh(self, queue: WaitingQueue) -> None:
+        """Order the waiting requests where that is due."""
+        if self.version != self.estimator.version:
+            self.version, key = self.estimator.version, self.key or queue.key
+            queue.place({i: key(i, queue.number[i]) for i in queue})
 
 
 def expected_tokens(estimator: Estimator, requests: IntArray) -> IntArray:
