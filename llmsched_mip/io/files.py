@@ -37,6 +37,7 @@ from llmsched_mip.worker import Cost, validate_worker, worker_document
 
 __all__ = [
     "json_schema",
+    "parse_document",
     "parse_worker",
     "read_bytes",
     "read_instance",
@@ -54,10 +55,17 @@ __all__ = [
 
 
 def _parse(path: str | os.PathLike[str], kind: str) -> Any:
-    return _parse_content(os.fspath(path), read_bytes(path), kind)
+    return parse_document(os.fspath(path), read_bytes(path), kind)
 
 
-def _parse_content(name: str, content: bytes, kind: str) -> Any:
+def parse_document(name: str, content: bytes, kind: str) -> Any:
+    """The content of the file `name` as the document of its `kind` in `DOCUMENTS`.
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError
+        One line: file, field, and what was expected.
+    """
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
         document = DOCUMENTS[kind].model_validate_json(content)
@@ -125,7 +133,7 @@ def parse_worker(name: str, content: bytes) -> tuple[Worker, str]:
     ------
     UnreadableFileError, InvalidInputError
     """
-    document = _parse_content(name, content, "worker")
+    document = parse_document(name, content, "worker")
     try:
         worker = worker_of(document)
         validate_worker("", worker)
