@@ -13,7 +13,7 @@ OPTIONS: dict[tuple[str, ...], dict[str, list[str]]] = {
         "--threads": NO_COUNT,
         "--seed": ["-1", "1.5", "x", ""],
         "--solver": ["nonsense", "none.py"],
-        "--lengths": ["all", "", "Known", "interval"],
+        "--lengths": ["all", "", "Known"],
         "--lengths-from": ["good.json"],
         "--scenarios": ["4"],
         "--overflow-risk": ["0.1"],
