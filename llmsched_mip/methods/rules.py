@@ -30,9 +30,7 @@ HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic", "rolling", "le
 MOST_FORECAST, MOST_SMALL = 500, 100
 PROBED, PROBE_EXPONENT = 8, 1.5
 QUICK_RULES = tuple(
-    name
-    for name in POLICIES
-    if name not in (*NEED_A_PLAN, *MAY_EVICT, *AS_SHORTEST_FIRST, *AS_FCFS, *SLOW_RULES, *TRAINED)
+    name for name in POLICIES if name not in (*NEED_A_PLAN, *MAY_EVICT, *AS_SHORTEST_FIRST, *AS_FCFS, *SLOW_RULES)
 )
 
 
