@@ -11,9 +11,7 @@ from llmsched_mip.timing import FloatArray
 ROUNDING = 1e-12
 
 
-def merging_pays(
-    fixed_s: float, price_s: float, count: int, rate: float, rounds: FloatArray, ends: FloatArray
-) -> bool:
+def merging_pays(fixed_s: float, price_s: float, count: int, rate: float, rounds: FloatArray, ends: FloatArray) -> bool:
     """Whether the requests that are ready should wait and share a prefill iteration with later ones.
 
     In a steady state of `rate` completions a round the best number to prefill together is the economic order quantity
