@@ -239,9 +239,11 @@ class ParametersDocument(_Document):
     age: Number
     endgame: Number
     endgame_spread: Number
+    lot_size: Number
     idle_price: Number
     idle_price_kv: Number
     least: Number
+    refill: Number
     growth: Number
     reserve: Number
     relief: Number

@@ -92,6 +92,7 @@ class Search:
     def __init__(self, goal: Goal, effort: Effort, crew: Crew, ledger: Ledger, note: Callable[[str], None]):
         self.goal, self.effort, self.crew, self.ledger, self.note = goal, effort, crew, ledger, note
         self.free = np.flatnonzero(goal.free())
+        self.idle = [k for k in np.flatnonzero(~goal.free()) if NAMES[k] not in ("refill", "lot_size")]
         self._seed = FIRST_TRAINING_SEED
 
     def run(self, budget: Budget) -> Found:
@@ -114,7 +115,7 @@ class Search:
         """The best hand-made rule, and what the first tries make of it."""
         label, best = self._best_of(STARTS)
         for changes in TRIES:
-            if all(NAMES.index(name) in self.free for change in changes for name in change):
+            if not any(NAMES.index(name) in self.idle for change in changes for name in change):
                 tried = {str(change): replace(best, **change) for change in changes}
                 best = self._best_of({"": best, **tried})[1]
         return label, best

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
-from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting
-from llmsched_mip.policies.parts.learned_admission import Gate, GatedAdmission, LearnedAdmission
+from llmsched_mip.policies.parts.learned_admission import Gate, gated_admission
 from llmsched_mip.policies.parts.learned_file import PolicyFile, read_policy, shipped_policy
-from llmsched_mip.policies.parts.learned_order import ExpectedLengths, LearnedOrder
+from llmsched_mip.policies.parts.learned_order import LearnedOrder
 from llmsched_mip.policies.parts.learned_parameters import DEFAULTS, NEVER_WAITS, Parameters
+from llmsched_mip.policies.parts.lot_size import merging_pays
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.queue import WaitingQueue
-from llmsched_mip.policies.parts.survival import SurvivalEstimator
+from llmsched_mip.policies.parts.refill_admission import RefillAdmission
+from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
 
 LOOKAHEAD = 48
@@ -100,20 +103,18 @@ class LearnedRule(BacklogPolicy):
 
     def __init__(self, problem: Problem, parameters: Parameters):
         self.parameters = parameters
-        known = problem.lengths.visible == "known"
-        self.survival = None if known else SurvivalEstimator(problem.lengths)
-        estimator = Estimator(problem.lengths) if self.survival is None else self.survival
-        prompts = prompt_tokens(problem)
+        estimator, prompts = estimator_for(problem), prompt_tokens(problem)
         self.gates = [Gate(worker, parameters, lambda: self.order.mean_length) for worker in problem.workers]
-        kind = GatedAdmission if known else LearnedAdmission
         admission: list[Admission] = [
-            kind(worker, estimator, prompts, gate)  # type: ignore[arg-type]
+            gated_admission(worker, estimator, prompts, gate)
             for worker, gate in zip(problem.workers, self.gates, strict=True)
         ]
         self.backlog = Backlog(problem, lambda _, number: (math.inf, number), estimator, admission)
+        for each in admission:
+            if isinstance(each, RefillAdmission):
+                each.follow(self.backlog.queue, 1 / len(problem.workers))
         self.outlook = Outlook(estimator, problem.workers)
-        lengths = ExpectedLengths(problem, estimator)
-        self.order = LearnedOrder(problem, self.backlog, self.outlook, lengths, parameters)
+        self.order = LearnedOrder(problem, self.backlog, self.outlook, parameters)
         self.makespan = problem.objective == "makespan"
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.price = [LearntPrice(1.0, LARGEST_DRIFT) for _ in problem.workers]
@@ -138,10 +139,6 @@ class LearnedRule(BacklogPolicy):
         """Learn the length."""
         super().completed(request, length, view)
         self.outlook.stopped(request, view)
-        self.order.completed(length)
-        if self.survival is not None:
-            rounds = view.rounds
-            self.survival.learn(request, length, {i: rounds - start for i, start in view.started.items()})
 
     def evict(self, view: WorkerView) -> list[int]:
         """The request that started last, of several the last to arrive; then a pause."""
@@ -149,8 +146,6 @@ class LearnedRule(BacklogPolicy):
         self.gates[view.index].overflowed = True
         for i in victims:
             self.outlook.stopped(i, view)
-            if self.survival is not None:
-                self.survival.lose(i, view.rounds - view.started[i])
         return victims
 
     def decide(self, view: WorkerView) -> Decision:
@@ -193,10 +188,17 @@ class LearnedRule(BacklogPolicy):
         more, fixed_s = min(len(self.backlog.queue) - count, LOOKAHEAD), self.fixed_s[view.index]
         if more <= 0 or fixed_s <= 0 or self.parameters.idle_price >= NEVER_WAITS:
             return None
-        slots = view.slots if self.makespan and view.slots else view.active + count
+        decode, slots = view.worker.decode_time, view.slots if self.makespan and view.slots else view.active + count
         load = 0.0 if view.worker.kv_capacity is None else view.kv_held / view.worker.kv_capacity - 0.5
         learned = math.exp(self.parameters.idle_price + self.parameters.idle_price_kv * load)
+        if self.parameters.lot_size > 0.5 and not self.backlog.estimator.exact:
+            price_s = learned * decode.base_s / slots
+            rate = view.active / self.backlog.estimator.length(self.backlog.queue.first)
+            rounds, ends = self.outlook.completions_ahead(view)
+            ends = np.minimum(ends, len(self.backlog.queue) - count)
+            pays = price_s > 0 and merging_pays(fixed_s, price_s, count, rate, rounds, ends)
+            return 0.0 if pays else None
         multiplier = self.price[view.index].multiplier * learned / slots
-        round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
+        round_s = float(decode.round_seconds(view.active, view.kv_held))
         completions = self.outlook.rounds_to_completions(view, more)
         return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions)

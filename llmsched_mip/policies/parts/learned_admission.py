@@ -9,14 +9,16 @@ import numpy as np
 
 from llmsched_mip.instance import Worker
 from llmsched_mip.policies.parts.admission import Admission
+from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.learned_parameters import Parameters
+from llmsched_mip.policies.parts.refill_admission import RefillAdmission
 from llmsched_mip.policies.parts.survival import SurvivalEstimator, active_arrays
 from llmsched_mip.policies.protocol import WorkerView
 from llmsched_mip.timing import FloatArray, IntArray
 
 RAMP_STEPS = 16
 BLOCK = 32
-FAR, HORIZONS, RENEWED = 48, 24, 32
+HORIZONS = 24
 
 
 class Gate:
@@ -74,17 +76,14 @@ class LearnedAdmission(Admission):
         self.survival, self.gate = estimator, gate
         self.all_prompts = np.array(prompts)
         self._ahead = np.ones(1, dtype=np.int64)
-        self._asked = 0
+        self._version = -1
 
-    def rounds_ahead(self, requests: IntArray, capacity: int) -> IntArray:
-        """Rounds ahead that are looked at: spread geometrically up to the longest that any request is expected to
-        run, which is found anew from time to time."""
-        if self._asked % RENEWED == 0:
-            far = np.unique(np.geomspace(1, capacity, FAR).astype(np.int64))
-            alive = self.survival.alive(requests, np.zeros(len(requests), dtype=np.int64), far).max(axis=0)
-            most = far[min(np.flatnonzero(alive > 0)[-1] + 1, len(far) - 1)]
+    def rounds_ahead(self, capacity: int) -> IntArray:
+        """Rounds ahead that are looked at: spread geometrically up to the longest length in question."""
+        if self._version != self.survival.version:
+            self._version = self.survival.version
+            most = max(2, min(capacity, int(self.survival.cells.edges[-1])))
             self._ahead = np.unique(np.geomspace(1, most, HORIZONS).astype(np.int64))
-        self._asked += 1
         return self._ahead
 
     def batch(self, view: WorkerView, candidates: Iterable[int], skip: bool) -> list[int]:
@@ -138,7 +137,7 @@ class _Load:
         """Whether the KV stays within the capacity with the first 1, 2, ... of the requests, which hold `held` now."""
         parameters = self.admission.gate.parameters
         if self.ahead is None:
-            self._begin(requests, capacity)
+            self._begin(capacity)
         mean, variance = self._expected(requests, np.zeros(len(requests), dtype=np.int64))
         means, variances = self.mean + np.cumsum(mean, axis=0), self.variance + np.cumsum(variance, axis=0)
         now = held[:, None]
@@ -149,10 +148,10 @@ class _Load:
         self.mean, self.variance = means[-1], variances[-1]
         return np.asarray(within)
 
-    def _begin(self, requests: IntArray, capacity: int) -> None:
+    def _begin(self, capacity: int) -> None:
         """Count what is active."""
         active, made = active_arrays(self.view)
-        self.ahead = self.admission.rounds_ahead(np.append(active, requests), capacity)
+        self.ahead = self.admission.rounds_ahead(capacity)
         mean, variance = self._expected(active, made)
         self.mean, self.variance = mean.sum(axis=0), variance.sum(axis=0)
 
@@ -165,10 +164,23 @@ class _Load:
         return mean, mean * (held - mean)
 
 
+class GatedRefillAdmission(RefillAdmission):
+    """`RefillAdmission` behind a `Gate`."""
+
+    def __init__(self, worker: Worker, estimator: SurvivalEstimator, prompts: list[int], gate: Gate):
+        super().__init__(worker, estimator, prompts)
+        self.gate, self.factor = gate, gate.parameters.reserve
+
+    def batch(self, view: WorkerView, candidates: Iterable[int], skip: bool) -> list[int]:
+        """As `RefillAdmission.batch`, at most as many as the gate lets pass."""
+        opened = self.gate.opened(view)
+        return [] if opened <= 0 else super().batch(view, islice(candidates, opened), skip)
+
+
 class GatedAdmission(Admission):
     """`Admission`, for lengths that are known, behind a `Gate`."""
 
-    def __init__(self, worker: Worker, estimator: SurvivalEstimator, prompts: list[int], gate: Gate):
+    def __init__(self, worker: Worker, estimator: Estimator, prompts: list[int], gate: Gate):
         super().__init__(worker, estimator, prompts)
         self.gate = gate
 
@@ -176,3 +188,11 @@ class GatedAdmission(Admission):
         """As `Admission.batch`, at most as many as the gate lets pass."""
         opened = self.gate.opened(view)
         return [] if opened <= 0 else super().batch(view, islice(candidates, opened), skip)
+
+
+def gated_admission(worker: Worker, estimator: Estimator, prompts: list[int], gate: Gate) -> Admission:
+    """The admission that the numbers ask for; of known lengths the exact check."""
+    if not isinstance(estimator, SurvivalEstimator):
+        return GatedAdmission(worker, estimator, prompts, gate)
+    kind = GatedRefillAdmission if gate.parameters.refill > 0.5 else LearnedAdmission
+    return kind(worker, estimator, prompts, gate)
