@@ -35,6 +35,7 @@ COMMANDS = {
     "report": "Write one self-contained page (or tables) of studies and plans: gaps, convergence, schedules.",
     "gantt": "Draw a plan: a lane a slot, a bar a request, prefill iterations, KV use and slots over time.",
     "handover": "Hand over a plan's order: a table, priorities for vLLM, or a batch file's lines, one file a worker.",
+    "train": "Train a learned policy on the simulator, for `replay --policy learned:FILE`.",
     "size": "How many workers a deadline takes: the fewest with a plan, the most that provably cannot, cost.",
     "read-solution": "Read the solution of an exported model, solved elsewhere, as a plan.",
     "study": "Run many cases, each recorded as soon as it is done; --export alone writes the tables of a ledger.",

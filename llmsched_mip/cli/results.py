@@ -46,6 +46,32 @@ class MeasuresObject(_Object):
     kv_peak: int
 
 
+class StochasticObject(_Object):
+    """Of a plan that was made without seeing the lengths; half widths are those of 95 % confidence intervals.
+
+    Seconds, weighted for total_completion; `statistical_bound` is an estimate from scenarios, not a proof.
+    """
+
+    lengths: str
+    distribution: str
+    scenarios: int
+    fresh_scenarios: int
+    clairvoyant_scenarios: int
+    value_in_sample: float
+    expected_value: float
+    expected_value_half_width: float
+    value_of_stochastic_solution: float | None
+    value_of_stochastic_solution_half_width: float | None
+    value_of_perfect_information: float | None
+    value_of_perfect_information_half_width: float | None
+    most_value_of_perfect_information: float | None
+    statistical_bound: float | None
+    overflow_risk: float
+    overflow_share: float
+    executed_value: float
+    evictions: int
+
+
 class SolveResult(_Object):
     """Of `llmsched solve`; without a plan (exit code 3) what is of a plan is null."""
 
@@ -71,6 +97,17 @@ class SolveResult(_Object):
     interrupted: bool | None
     measures: MeasuresObject | None
     trace: list[EventObject]
+    stochastic: StochasticObject | None
+    """Null where lengths were known."""
+
+
+class HiddenBoundObject(_Object):
+    """A lower bound on the mean of every policy that does not see the lengths; seconds, of what lengths."""
+
+    value: float
+    error: float
+    draws: int
+    model: str
 
 
 class BoundResult(_Object):
@@ -82,6 +119,8 @@ class BoundResult(_Object):
     bounds_of_plans: dict[str, float] | None
     """Of mixed semantics: what bounds the plans, executed exclusively, and not a mixed execution."""
     bounds: dict[str, float]
+    hidden: HiddenBoundObject | None
+    """With `--lengths interval` or `unknown`."""
     best: float
     binding: str
     seconds: dict[str, float]
@@ -280,6 +319,66 @@ class HandoverResult(_Object):
     workers: list[HandedOverObject]
 
 
+class GenerationObject(_Object):
+    """A generation of a training: objective over that of fcfs, of its best candidate and in the mean."""
+
+    generation: int
+    best: float
+    mean: float
+
+
+class ComparedRuleObject(_Object):
+    """A hand-made rule on held-out seeds, and the learned one over it; `p`: Wilcoxon's signed-rank test, one-sided."""
+
+    policy: str
+    value: float
+    ratio: float
+    better: int
+    p: float
+
+
+class ValidationObject(_Object):
+    """The learned rule on held-out seeds, and every hand-made rule that sees the same."""
+
+    instances: int
+    value: float
+    rules: list[ComparedRuleObject]
+
+
+class TrainedObject(_Object):
+    """One trained rule, as the policy file has it."""
+
+    family: str
+    objective: str
+    lengths: str
+    predictions: str | None
+    requests: int | None
+    likeness: list[float]
+    start: str
+    parameters: dict[str, float]
+    curve: list[GenerationObject]
+    validation: ValidationObject | None
+
+
+class TrainingObject(_Object):
+    """How the training was run."""
+
+    seed: int
+    seeds: int
+    population: int
+    generations: int
+    seconds: float
+    interrupted: bool
+
+
+class TrainResult(_Object):
+    """Of `llmsched train`: the policy file that was written, and its new entries."""
+
+    file: str
+    training: TrainingObject
+    entries: list[TrainedObject]
+
+
 class SizeStepObject(_Object):
     """So many workers: seconds of the bound and the plan, and whether the deadline is met (null: nobody knows)."""
 
@@ -329,6 +428,7 @@ RESULTS: dict[str, type[BaseModel]] = {
     "worker": WorkerResult,
     "calibrate": CalibrateResult,
     "handover": HandoverResult,
+    "train": TrainResult,
     "size": SizeResult,
     "read-solution": ReadSolutionResult,
     "export": ExportResult,

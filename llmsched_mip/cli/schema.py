@@ -12,19 +12,19 @@ from llmsched_mip.cli import console
 from llmsched_mip.cli.results import RESULTS
 from llmsched_mip.errors import InvalidInputError
 
-FILES = ("instance", "plan", "worker")
+FILES = ("instance", "plan", "worker", "policy")
 
 
 def schema(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A file: instance, plan, worker; or a command, for its --json; or results."
+            metavar="NAME", help="A file: instance, plan, worker, policy; or a command, for its --json; or results."
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Nothing else: it is JSON anyway.")] = False,
 ) -> None:
-    """Print the JSON schema of instance, plan or worker files, or of a command's --json; results: of all of them."""
+    """Print the JSON schema of a kind of files, or of a command's --json; results: of all of them."""
     if kind in FILES:
         found = io.json_schema(kind)
     elif kind in RESULTS:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from llmsched_mip.io.files import (
         json_schema,
         parse_worker,
+        read_bytes,
         read_instance,
         read_plan,
         read_worker_file,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     __all__ = [
         "json_schema",
         "parse_worker",
+        "read_bytes",
         "read_instance",
         "read_plan",
         "read_worker_file",
@@ -37,6 +39,7 @@ else:
             "files": [
                 "json_schema",
                 "parse_worker",
+                "read_bytes",
                 "read_instance",
                 "read_plan",
                 "read_worker_file",

@@ -182,6 +182,29 @@ class DualsDocument(_Document):
     kv_token_s: Seconds
 
 
+class StochasticDocument(_Document):
+    """Of a plan that was made without seeing the lengths: what was expected of it."""
+
+    lengths: str
+    distribution: str
+    scenarios: int
+    fresh_scenarios: int
+    clairvoyant_scenarios: int
+    value_in_sample: Number
+    expected_value: Number
+    expected_value_half_width: Number
+    value_of_stochastic_solution: Number | None
+    value_of_stochastic_solution_half_width: Number | None
+    value_of_perfect_information: Number | None
+    value_of_perfect_information_half_width: Number | None
+    most_value_of_perfect_information: Number | None
+    statistical_bound: Number | None
+    overflow_risk: Number
+    overflow_share: Number
+    executed_value: Number
+    evictions: int
+
+
 class PlanDocument(_Document):
     """A plan file."""
 
@@ -198,17 +221,118 @@ class PlanDocument(_Document):
     bounds: dict[str, Number] = {}
     seconds: Seconds = 0.0
     duals: dict[str, DualsDocument] = {}
+    stochastic: StochasticDocument | None = None
     workers: list[WorkerPlanDocument]
+
+
+class ParametersDocument(_Document):
+    """Numbers of the learned rule, without dimension; what each means and its range: docs/learned.md."""
+
+    length: Number
+    machine_time: Number
+    volume: Number
+    prompt: Number
+    weight: Number
+    uncertainty: Number
+    tail: Number
+    place: Number
+    age: Number
+    endgame: Number
+    endgame_spread: Number
+    lot_size: Number
+    idle_price: Number
+    idle_price_kv: Number
+    least: Number
+    refill: Number
+    growth: Number
+    reserve: Number
+    relief: Number
+    ramp_start: Number
+    ramp: Number
+
+
+class GenerationDocument(_Document):
+    """A generation of the training: value over that of fcfs, of its best candidate and in the mean."""
+
+    generation: Annotated[int, Field(ge=0)]
+    best: Number
+    mean: Number
+
+
+class ComparedRuleDocument(_Document):
+    """A rule on the held-out seeds: mean value, and of the learned rule over it the mean ratio, how often it is
+    better, and the p-value of Wilcoxon's signed-rank test (one-sided)."""
+
+    policy: str
+    value: Number
+    ratio: Number
+    better: Annotated[int, Field(ge=0)]
+    p: Number
+
+
+class ValidationDocument(_Document):
+    """The learned rule on held-out seeds: its mean value, and the rules with the same view of the lengths."""
+
+    instances: Annotated[int, Field(ge=0)]
+    value: Number
+    rules: list[ComparedRuleDocument]
+
+
+class EntryDocument(_Document):
+    """One trained rule."""
+
+    family: Name
+    objective: Literal["makespan", "total_completion"]
+    lengths: Literal["known", "interval", "unknown"]
+    predictions: str | None = None
+    requests: Limit | None = None
+    likeness: Annotated[list[Number], Field(min_length=4, max_length=4)]
+    start: str
+    parameters: ParametersDocument
+    curve: list[GenerationDocument] = []
+    validation: ValidationDocument | None = None
+
+
+class TrainingDocument(_Document):
+    """How the training was run."""
+
+    seed: Annotated[int, Field(ge=0)]
+    seeds: Limit
+    population: Limit
+    generations: Annotated[int, Field(ge=0)]
+    seconds: Seconds
+    interrupted: bool
+
+
+class TrainingStateDocument(_Document):
+    """Where a training stands: settings, and by goal the losses of each batch of candidates."""
+
+    format: Literal["llmsched-training"]
+    version: Version
+    settings: dict[str, Any]
+    losses: dict[str, list[list[Number]]]
+
+
+class PolicyDocument(_Document):
+    """A policy file."""
+
+    format: Literal["llmsched-policy"]
+    version: Version
+    description: str = ""
+    training: TrainingDocument | None = None
+    entries: Annotated[list[EntryDocument], Field(min_length=1)]
 
 
 DOCUMENTS: dict[str, type[BaseModel]] = {
     "instance": InstanceDocument,
     "plan": PlanDocument,
     "worker": DeploymentDocument,
+    "policy": PolicyDocument,
+    "training": TrainingStateDocument,
 }
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """JSON schema of ``instance``, ``plan`` or ``worker`` (named deployment) files."""
+    """JSON schema of ``instance``, ``plan``, ``worker`` (named deployment) or ``policy`` files."""
     schema = DOCUMENTS[name].model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

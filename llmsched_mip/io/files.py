@@ -32,11 +32,13 @@ from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.plan import Claims, Duals, Plan, WorkerPlan
 from llmsched_mip.requests import column_json, request_columns
 from llmsched_mip.result import Result
+from llmsched_mip.stochastic_values import StochasticValues
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 from llmsched_mip.worker import Cost, validate_worker, worker_document
 
 __all__ = [
     "json_schema",
+    "parse_document",
     "parse_worker",
     "read_bytes",
     "read_instance",
@@ -54,10 +56,17 @@ __all__ = [
 
 
 def _parse(path: str | os.PathLike[str], kind: str) -> Any:
-    return _parse_content(os.fspath(path), read_bytes(path), kind)
+    return parse_document(os.fspath(path), read_bytes(path), kind)
 
 
-def _parse_content(name: str, content: bytes, kind: str) -> Any:
+def parse_document(name: str, content: bytes, kind: str) -> Any:
+    """The content of the file `name` as the document of its `kind` in `DOCUMENTS`.
+
+    Raises
+    ------
+    UnreadableFileError, InvalidInputError
+        One line: file, field, and what was expected.
+    """
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
         document = DOCUMENTS[kind].model_validate_json(content)
@@ -125,7 +134,7 @@ def parse_worker(name: str, content: bytes) -> tuple[Worker, str]:
     ------
     UnreadableFileError, InvalidInputError
     """
-    document = _parse_content(name, content, "worker")
+    document = parse_document(name, content, "worker")
     try:
         worker = worker_of(document)
         validate_worker("", worker)
@@ -214,9 +223,9 @@ def read_plan_claims(path: str | os.PathLike[str]) -> Plan:
 def _plan(document: PlanDocument, workers: tuple[WorkerPlan, ...]) -> Plan:
     claims = Claims(**{name.name: getattr(document, name.name) for name in fields(Claims)})
     duals = {name: Duals(one.slot_s, one.kv_token_s) for name, one in document.duals.items()}
-    return Plan(
-        document.instance, document.instance_digest, document.objective, document.method, workers, claims, duals
-    )
+    stochastic = None if document.stochastic is None else StochasticValues(**document.stochastic.__dict__)
+    head = document.instance, document.instance_digest, document.objective, document.method
+    return Plan(*head, workers, claims, duals, stochastic)
 
 
 def _worker_plan(document: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
@@ -296,6 +305,7 @@ def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
         "method": plan.method,
         **asdict(plan.claims),
         **({"duals": {name: one._asdict() for name, one in plan.duals.items()}} if plan.duals else {}),
+        **({"stochastic": asdict(plan.stochastic)} if plan.stochastic is not None else {}),
         "workers": workers,
     }
 

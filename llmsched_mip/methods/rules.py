@@ -25,7 +25,7 @@ AS_SHORTEST_FIRST = ("mc-sf", "h-sf", "a-max", "a-min")
 """With known lengths they decide as `shortest-first` does, the last two where all weights are equal."""
 AS_FCFS = ("vllm",)
 SLOW_RULES = ("sorted-lp", "lp-swap")
-HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic")
+HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic", "rolling", "learned")
 """They select or forecast before their first decision, which no budget ends."""
 MOST_FORECAST, MOST_SMALL = 500, 100
 PROBED, PROBE_EXPONENT = 8, 1.5

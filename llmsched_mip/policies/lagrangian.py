@@ -214,7 +214,7 @@ class Lagrangian(BacklogPolicy):
         round: all else of the work is conserved (docs/problem.md, section 2).
         """
         more, fixed_s = len(self.backlog.queue) - count, self.fixed_s[view.index]
-        price_s = view.worker.decode_time.base_s / (view.slots or view.active + count)
+        price_s = view.worker.decode_time.base_s / (view.active + count)
         if more <= 0 or fixed_s <= 0 or price_s <= 0:
             return False
         rate = view.active / self.backlog.estimator.length(self.backlog.queue.first)

@@ -165,6 +165,42 @@ PLAN_AGAINST_INSTANCE: dict[tuple[Any, ...], list[Any]] = {
     (*S, "slots"): [[0], [0, 1, 2], [2**62, 1]],
 }
 """Values that are found out where the stages are read."""
+ENTRY = ("entries", 0)
+POLICY = {
+    "format": "llmsched-policy",
+    "version": 1,
+    "entries": [
+        {
+            "family": "gsm8k-small",
+            "objective": "makespan",
+            "lengths": "unknown",
+            "likeness": [1.0, 0.5, -2.0, 3.0],
+            "start": "fcfs",
+            "parameters": {
+                **dict.fromkeys(("length", "machine_time", "volume", "prompt", "weight", "uncertainty", "tail"), 0.5),
+                **dict.fromkeys(("place", "age", "endgame", "endgame_spread", "idle_price", "idle_price_kv"), 0.5),
+                **dict.fromkeys(("least", "growth", "reserve", "relief", "ramp_start", "ramp"), 0.5),
+            },
+        }
+    ],
+}
+POLICY_FIELDS: dict[tuple[Any, ...], list[Any]] = {
+    ("format",): [REMOVED, "llmsched-plan", *NO_TEXT],
+    ("version",): [REMOVED, 2, "1", True],
+    ("entries",): [REMOVED, {}, None, [], [5]],
+    ("nonsense",): [1],
+    (*ENTRY, "nonsense"): [1],
+    (*ENTRY, "family"): [REMOVED, "", *NO_TEXT],
+    (*ENTRY, "objective"): [REMOVED, "sum", *NO_TEXT],
+    (*ENTRY, "lengths"): [REMOVED, "all", *NO_TEXT],
+    (*ENTRY, "likeness"): [REMOVED, [], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0, "4"], [1.0, 2.0, 3.0, float("nan")], None],
+    (*ENTRY, "parameters"): [REMOVED, {}, *NO_OBJECT],
+    (*ENTRY, "parameters", "length"): [REMOVED, 11, -11, "x", None, True, float("nan"), float("inf")],
+    (*ENTRY, "parameters", "ramp_start"): [0, -1, 1.5],
+    (*ENTRY, "parameters", "nonsense"): [1],
+    (*ENTRY, "curve"): [None, [5]],
+    (*ENTRY, "validation"): [5, {}],
+}
 STUDY_CHANGES: list[tuple[str, str]] = [
     ('name = "good"', ""),
     ('name = "good"', 'name = ""'),
@@ -233,6 +269,7 @@ STUDY_CHANGES: list[tuple[str, str]] = [
     ('policy = "fcfs"', 'policy = "mc-sf:nan"'),
     ('policy = "fcfs"', 'policy = "mc-sf:"'),
     ('policy = "fcfs"', 'policy = "lagrangian-stochastic:0.9"'),
+    ('policy = "fcfs"', 'policy = "learned:none.json"'),
     ('policy = "fcfs"', 'policy = "fcfs"\nmethod = "lists"'),
     ('policy = "fcfs"', 'policy = "plan"'),
     ('policy = "fcfs"', 'policy = "fcfs"\nplan = "nonsense"'),

@@ -15,10 +15,21 @@ from llmsched_mip.cli.results import RESULTS
 SLOTS = str(ROOT / "instances/tiny/slots.json")
 TIMING = str(ROOT / "docs/timing_example.csv")
 STUDY = 'name = "s"\npolicies = ["fcfs"]\n[[instances]]\nfamily = "gsm8k-small"\nrequests = 3\nseeds = [0]\n'
+TINY = ["--requests", "8", "--jobs", "1", "--population", "4", "--seeds", "1", "--generations", "1", "--validate", "2"]
 CALLS = {
     "solve": ["solve", "example:slots", "--time-limit", "5"],
     "solve, quiet": ["solve", "example:weights", "--quiet", "--time-limit", "5"],
     "solve, two workers": ["solve", "example:two-workers", "--time-limit", "1", "--threads", "1"],
+    "solve, lengths not seen": [
+        "solve",
+        "example:slots",
+        "--lengths",
+        "unknown",
+        "--time-limit",
+        "1",
+        "--threads",
+        "1",
+    ],
     "bound": ["bound", "example:levels"],
     "replay": ["replay", "example:kv", "--policy", "fcfs"],
     "check": ["check", "example:kv"],
@@ -39,6 +50,7 @@ CALLS = {
     "calibrate": ["calibrate", TIMING, "-o", "mine.json", "--collective", "0.001:1e-6"],
     "calibrate, plot": ["calibrate", TIMING, "-o", "mine.json", "--plot", "fit.svg"],
     "handover": ["handover", "plan.json", "--instance", SLOTS, "--format", "csv", "-o", "order.csv"],
+    "train": ["train", "gsm8k-small", "--lengths", "unknown", "-o", "mine.json", *TINY],
     "size": ["size", "example:gsm8k-small", "--deadline", "1h", "--time-limit", "2", "--threads", "1"],
     "read-solution": ["read-solution", "example:slots", "slots.sol", "--model", "round_indexed"],
 }

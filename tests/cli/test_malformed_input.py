@@ -20,6 +20,8 @@ from malformed_files import (
     PLAN,
     PLAN_AGAINST_INSTANCE,
     PLAN_FIELDS,
+    POLICY,
+    POLICY_FIELDS,
     STUDY,
     STUDY_CHANGES,
     TRACE,
@@ -74,6 +76,10 @@ READS_PLAN = [
 ]
 READS_TRACE = ["import", "csv", "--worker", "opt-66b-a100-tp4", "-o", "out.json"]
 READS_STAGES = READS_PLAN[:2]
+READS_POLICY = [
+    ["replay", "good.json", "--policy", f"learned:{BAD}", "--lengths", "unknown"],
+    ["train", "gsm8k-small", "--add", "-o", BAD],
+]
 READS_WORKER = [
     ["generate", "gsm8k-small", "--worker", BAD, "-o", "out.json"],
     ["import", "csv", "trace.csv", "--worker", BAD, "-o", "out.json"],
@@ -100,6 +106,9 @@ def files() -> Iterator[Case]:
     yield from about(READS_STAGES, wrong_values(PLAN, PLAN_AGAINST_INSTANCE))
     yield from about(READS_PLAN, keys_twice(PLAN))
     yield from about(READS_PLAN, damaged(PLAN), False)
+    yield from about(READS_POLICY, wrong_values(POLICY, POLICY_FIELDS))
+    yield from about(READS_POLICY, keys_twice(POLICY))
+    yield from about(READS_POLICY, damaged(POLICY), False)
     worker = {path[2:]: values for path, values in INSTANCE_FIELDS.items() if path[:2] == ("workers", 0) and path[2:]}
     yield from about(READS_WORKER, wrong_values(DEPLOYMENT, {**worker, ("source",): ["", 5, None]}))
     yield from about(READS_WORKER, keys_twice(DEPLOYMENT))
