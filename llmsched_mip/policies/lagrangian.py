@@ -130,7 +130,7 @@ class Lagrangian(BacklogPolicy):
         """The queue in the order that is due: of the plan, by volume, or by arrival and longest first near the end."""
         if (self.kv is None or not self._kv_binds(self.kv, view)) and self.order is not None:
             self.order.settle(view)
-        self._renew()
+        self._renew(view)
         return self.backlog.queue
 
     def admitted(self, request: int, view: WorkerView) -> None:
@@ -155,7 +155,7 @@ class Lagrangian(BacklogPolicy):
         price.observe(view.rounds)
         if self.order is not None:
             self.order.settle(view)
-        self._renew()
+        self._renew(view)
         if self.times is not None and backlog.queue:
             batch, ahead = self.times.choose(view, price.multiplier, self.fixed_s[view.index])
             if batch or not view.started:
@@ -174,9 +174,11 @@ class Lagrangian(BacklogPolicy):
                 return Decode(None, wake=True)
         return self._prefill(batch, view)
 
-    def _renew(self) -> None:
+    def _renew(self, view: WorkerView) -> None:
         if self.renewal.refresh(self.backlog.queue):
             self.outlook.renew(self.backlog.queue)
+            if self.order is not None:
+                self.order.renew(view)
 
     def _kv_binds(self, kv: KVRefill, view: WorkerView) -> bool:
         kv.settle()

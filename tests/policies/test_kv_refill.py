@@ -25,11 +25,12 @@ def backlog(prefill, decode, capacity, slots=None, prefill_s=0.0, workers=1):
 
 def test_a_request_that_ends_with_one_that_runs_goes_before_a_larger_one():
     """r0 runs from 0 to 6.  At 1 r1 (4 + 4 tokens at its end) or r2 (1 + 5) fits beside it, not both: r2 would end with
-    r0, so it goes first, and r1 has to wait for their end."""
+    r0, so it goes first, and r1 has to wait for their end; with nothing known r2 does not pass."""
     case = backlog([4, 4, 1], [6, 4, 5], 17)
     case = case.with_requests(replace(case.requests, arrival_s=[0.0, 1.0, 1.0]))
     assert replay(case, "lagrangian").schedule.prefill_start_s.tolist() == [0, 6, 1]
-    assert replay(case, "lagrangian", lengths="unknown").schedule.prefill_start_s.tolist()[1] == 1
+    _, first, second = replay(case, "lagrangian", lengths="unknown").schedule.prefill_start_s.tolist()
+    assert first <= second
 
 
 def test_it_waits_where_the_next_completion_makes_the_prefill_cheaper_for_each_token():

@@ -153,8 +153,8 @@ def test_all_answers_agree(kind):
     ahead = np.array([1, 5, 20, 80, 200, 500, 3000])
     alive = estimator.alive(requests, made, ahead)
     assert (alive[:, 0] == 1).all() and (np.diff(alive, axis=1) <= 1e-12).all() and (alive >= 0).all()
-    drawn = estimator.sample(np.random.default_rng(0), requests, made, 4000)
-    assert drawn.shape == (4000, 40) and (drawn > made).all()
+    drawn = estimator.sample(np.random.default_rng(0), requests, made, 2000)
+    assert drawn.shape == (2000, 40) and (drawn > made).all()
     seen = (drawn[:, :, None] >= made[None, :, None] + ahead).mean(axis=0)
     assert np.abs(seen - alive).max() < 0.05
     for k, i in enumerate(requests.tolist()):
@@ -193,7 +193,7 @@ def test_extremes(low, high, lengths):
 @pytest.mark.parametrize("policy", ["lagrangian", "lagrangian-stochastic", "svf", "longest-first"])
 def test_several_workers_share_what_they_learn(policy):
     """And a replay repeats."""
-    instance = with_predictions(generate("gsm8k-65b", 300, 1000), "intervals:4", 1000)
+    instance = with_predictions(generate("gsm8k-65b", 150, 1000), "intervals:4", 1000)
     worker = replace(instance.workers[0], slots=20)
     instance = replace(instance, workers=(worker, replace(worker, name="second")))
     first, second = (replay(instance, policy, lengths="interval").measures.makespan for _ in range(2))

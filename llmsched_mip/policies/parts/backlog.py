@@ -74,7 +74,7 @@ class Backlog:
             self.unfit[view.index].update(victims)
         for i in victims:
             self.admission[view.index].released(i)
-            self.estimator.lose(i, view.rounds - view.started[i])
+            self.estimator.lose(i, view.rounds - view.started[i], view)
 
     def candidates(self, view: WorkerView) -> Iterator[int]:
         """Waiting requests in the order of the queue, without those that can never run on this worker."""

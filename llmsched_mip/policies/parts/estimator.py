@@ -47,8 +47,8 @@ class Estimator:
         """Note a completion on the worker of `view`."""
         self.observe(length)
 
-    def lose(self, request: int, made: int) -> None:
-        """Note an eviction after `made` tokens."""
+    def lose(self, request: int, made: int, view: WorkerView | None = None) -> None:
+        """Note an eviction after `made` tokens, from the worker of `view`."""
 
     def length(self, request: int, made: int = 0) -> int:
         """Expected length in tokens of `request` that has made `made` tokens and is not complete: > `made`."""

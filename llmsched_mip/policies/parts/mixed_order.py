@@ -17,6 +17,7 @@ import numpy as np
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.outlook import Outlook
+from llmsched_mip.policies.parts.queue import by_arrival
 from llmsched_mip.policies.protocol import Problem, WorkerView
 from llmsched_mip.timing import request_kv_peak
 
@@ -56,6 +57,12 @@ class MixedOrder:
                 self._start_steadily()
         if self.settled:
             self.backlog.queue.order_by(keys.longest_first(self.backlog.estimator))
+
+    def renew(self, view: WorkerView) -> None:
+        """Go back to the order of arrival where new estimates say that longest first would overflow the KV cache."""
+        if self.settled and self.outlook.rounds_left(view) > self.endgame * self.outlook.longest and self._overflows():
+            self.settled = False
+            self.backlog.queue.order_by(by_arrival)
 
     def _start_steadily(self) -> None:
         """Move requests that fill all slots, as if they had always run, to the front of the queue."""

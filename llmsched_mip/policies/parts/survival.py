@@ -50,7 +50,7 @@ class SurvivalEstimator(Estimator):
     completed requests (ends), running and evicted ones (lost from sight at the tokens made) and a prior of a few
     requests.  Prompts are classed by quantiles, and each class is drawn to the whole by 24 requests.
 
-    All is fitted anew when a tenth more requests have completed; `version` counts the fits.
+    All is fitted anew when a tenth more requests have completed or been evicted; `version` counts the fits.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class SurvivalEstimator(Estimator):
         self.views: dict[int, WorkerView] = {}
         self.new: list[int] = []
         self.scores = np.empty((0, len(self.prior)))
-        self.refit_at = FIRST_FIT
+        self.until_fit = FIRST_FIT
         self.version = 0
         self.class_edges: FloatArray = np.empty(0)
         empty: IntArray = np.empty(0, dtype=np.int64)
@@ -98,14 +98,26 @@ class SurvivalEstimator(Estimator):
             self.new.append(request)
         self.ends[request] = length
         self.lost.pop(request, None)
-        if len(self.ends) >= self.refit_at or len(self.new) >= WINDOW // 4:
-            for view in self.views.values():
-                running = running | {i: view.rounds - start for i, start in view.started.items()}
-            self._refit(self.lost | {i: made for i, made in running.items() if i not in self.ends})
+        self._count(running)
 
-    def lose(self, request: int, made: int) -> None:
-        """Note an eviction after `made` tokens."""
+    def lose(self, request: int, made: int, view: WorkerView | None = None) -> None:
+        """Note an eviction after `made` tokens, from the worker of `view`."""
+        if view is not None:
+            self.views[view.index] = view
         self.lost[request] = max(made, self.lost.get(request, 0))
+        self._count({})
+
+    def _count(self, running: dict[int, int]) -> None:
+        """Count one more observation, and fit anew where that is due."""
+        self.until_fit -= 1
+        if self.until_fit > 0:
+            return
+        for view in self.views.values():
+            running = running | {i: view.rounds - start for i, start in view.started.items()}
+        self._refit(
+            {i: max(made, self.lost.get(i, 0)) for i, made in (self.lost | running).items() if i not in self.ends}
+        )
+        self.until_fit = max(FIRST_FIT, int(REFIT_SHARE * len(self.ends)))
 
     def _refit(self, running: dict[int, int]) -> None:
         requests, lengths = _arrays(self.ends)
@@ -113,7 +125,6 @@ class SurvivalEstimator(Estimator):
         self._weigh(others, made)
         for old in list(self.ends)[: max(0, len(self.ends) - WINDOW)]:
             del self.ends[old]
-        self.refit_at = len(self.ends) + max(FIRST_FIT, int(REFIT_SHARE * len(self.ends)))
         self._set_cells(lengths, made)
         ends, lost = self.cells.of(lengths), self.cells.of(made + 1)
         mean = (lengths.sum() + made.sum() + PRIOR_WEIGHT * PRIOR_MEAN) / (len(lengths) + PRIOR_WEIGHT)
