@@ -206,8 +206,19 @@ class Lagrangian(BacklogPolicy):
         return self.backlog.take(batch)
 
     def _urgent(self, request: int, view: WorkerView) -> bool:
-        """Whether the request, started now, is expected to outlast all other work: waiting delays the end."""
-        return not self.by_volume and self.backlog.estimator.length(request) >= self.outlook.rounds_left(view)
+        """Whether the request, started now, is expected to outlast all other work: waiting delays the end.
+
+        Where lengths are hidden, the last of the queue will outlast it if it is as long, for it starts later.
+        """
+        if self.by_volume:
+            return False
+        estimator, queue = self.backlog.estimator, self.backlog.queue
+        length = estimator.length(request)
+        if self.merges and len(queue) > view.free_slots:
+            starts = (len(queue) - view.free_slots) * length / view.active
+            if length < starts + estimator.length(queue.last):
+                return False
+        return length >= self.outlook.rounds_left(view)
 
     def _merging_pays(self, view: WorkerView, count: int) -> bool:
         """Whether some of the next completions should share the prefill iteration of a batch of `count`.

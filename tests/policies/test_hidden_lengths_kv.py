@@ -18,7 +18,7 @@ def test_a_wave_of_requests_that_start_together_overflows_hardly(lengths):
 
 
 def test_evenly_spaced_completions_make_the_economic_order_quantity_the_threshold():
-    fixed_s, price_s, rate = 0.5, 0.001, 0.4
+    fixed_s, price_s, rate = 0.5, 0.00095, 0.4
     quantity = np.sqrt(2 * fixed_s * rate / price_s)
     rounds = np.linspace(0.01, 100, 10000)
     waits = [n for n in range(1, 60) if merging_pays(fixed_s, price_s, n, rate, rounds, rate * rounds)]

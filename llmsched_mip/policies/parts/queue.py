@@ -49,6 +49,12 @@ class WaitingQueue:
         request: int = self._waiting[0][1]
         return request
 
+    @property
+    def last(self) -> int:
+        """The request that is last; the queue must not be empty."""
+        request: int = self._waiting[-1][1]
+        return request
+
     def add(self, request: int) -> bool:
         """Queue a request; whether it is new here."""
         new = request not in self._keys
