@@ -82,7 +82,3 @@ class RollingOrder:
             return np.asarray(value)
         age = np.maximum(0.0, time - self.since[requests])
         return np.asarray(value / (1.0 + (age / patience) ** STEEPNESS))
-
-    def overdue(self, request: int, time: float) -> bool:
-        """Whether a request is so old that none may pass it."""
-        return self.ageing > 0 and time - self.since[request] > self.patience_s
