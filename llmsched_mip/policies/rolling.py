@@ -58,7 +58,7 @@ class Settings:
     delay: float = 1.0
     ageing: float = 1.2
     risk: float = 0.05
-    trials: float = 12
+    trials: float = 0
 
 
 def settings(option: str) -> Settings:
@@ -185,7 +185,8 @@ class Rolling(BacklogPolicy):
             candidates = [i for i in candidates if not elsewhere(i, view, view.time - float(since[i]))]
         if not candidates:
             return []
-        return self.admission[view.index].batch(view, candidates, True)
+        passes = not self.order.overdue(candidates[0], view.time)
+        return self.admission[view.index].batch(view, candidates, passes)
 
     def _idle_until_cheaper(self, view: WorkerView, count: int) -> float | None:
         """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""

@@ -21,7 +21,7 @@ LOOKAHEAD = 48
 NEIGHBOURS = (1.0, 0.5, 2.0)
 LEAST, MOST = 0.25, 4.0
 LONGEST_LIST = 256
-GAIN = 0.002
+GAIN = 0.01
 """Share by which a plan has to be better than the last one: the model is not the executor."""
 
 
@@ -52,27 +52,29 @@ class WaitingPrice:
         looked at, with its share of what waits."""
         count = len(self.problem.workers)
         w, self.plans = self.plans % count, self.plans + 1
-        own = ordered[w::count][:LONGEST_LIST]
+        share = ordered[w::count][:LONGEST_LIST]
         running = self._active.get(w, {})
-        if not self.draws or len(own) < 2 or not running:
+        if not self.draws or len(share) < 2 or not running:
             return
-        costs = self._costs(w, own, running)
+        costs = self._costs(w, share, running)
         best = min(costs, key=lambda multiplier: costs[multiplier])
         if costs[best] < (1 - GAIN) * costs[self.multiplier]:
             self.multiplier = best
 
-    def _costs(self, w: int, own: IntArray, running: dict[int, int]) -> dict[float, float]:
+    def _costs(self, w: int, share: IntArray, running: dict[int, int]) -> dict[float, float]:
         worker, prompts, estimator = self.problem.workers[w], self.problem.prefill_tokens, self.estimator
         requests, made = (np.array([*x], dtype=np.int64) for x in (running.keys(), running.values()))
         rng = np.random.default_rng([self.problem.seed, self.plans])
         left = estimator.sample(rng, requests, made, self.draws) - made
-        drawn = estimator.sample(rng, own, np.zeros(len(own), dtype=np.int64), self.draws)
+        drawn = estimator.sample(rng, share, np.zeros(len(share), dtype=np.int64), self.draws)
         expected = drawn.mean(axis=0)
         parameters = _parameters(worker)
         candidates = dict.fromkeys(min(max(self.multiplier * x, LEAST), MOST) for x in NEIGHBOURS)
         return {
             price: sum(
-                rollout_cost((prompts[requests] + made, left[k]), (prompts[own], drawn[k], expected), parameters, price)
+                rollout_cost(
+                    (prompts[requests] + made, left[k]), (prompts[share], drawn[k], expected), parameters, price
+                )
                 for k in range(self.draws)
             )
             for price in candidates
