@@ -91,4 +91,4 @@ class RollingOrder:
 
     def overdue(self, request: int, time: float) -> bool:
         """Whether a request has waited so long, by the last plan, that the KV cache is to be cleared for it."""
-        return 0 < OVERDUE * self._patience < time - self.since[request]
+        return bool(0 < OVERDUE * self._patience < time - self.since[request])
