@@ -55,8 +55,8 @@ OPTIONS: Registry[Callable[[str], object]] = Registry(
 ``machine-time:4``, and all of `WAITING` (no prefill before so many requests fit),
 ``sorted-f:exact|scaled|swap|quantile|auto`` (how a batch is selected), ``mc-sf:0.05`` (share of the KV cache that is
 kept free), ``lagrangian:published`` (the rule without extensions), ``lagrangian-stochastic:0.1`` (accepted risk of a KV
-overflow), ``rolling:period=5,delay=1,ageing=0`` (seconds between plans and until one takes effect, weight of age),
-``learned:FILE`` (a policy file of one's own, see `llmsched train`)."""
+overflow), ``rolling:period=5,delay=1,ageing=0`` (`rolling.Settings`), ``learned:FILE`` (a policy file of one's own, see
+`llmsched train`)."""
 
 
 def split_option(name: str) -> tuple[str, str | None]:

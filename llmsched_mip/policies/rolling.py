@@ -18,14 +18,15 @@ from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.lagrangian_stochastic import StochasticLagrangian
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
-from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.rolling_admission import RollingAdmission
 from llmsched_mip.policies.parts.rolling_lives import Lives
 from llmsched_mip.policies.parts.rolling_order import RollingOrder
-from llmsched_mip.policies.parts.survival import SurvivalEstimator
+from llmsched_mip.policies.parts.rolling_placement import RollingPlacement
+from llmsched_mip.policies.parts.rolling_rollout import WaitingPrice
+from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
 
 LOOKAHEAD, CANDIDATES = 48, 64
@@ -49,12 +50,15 @@ class Settings:
         ageing.
     risk : float
         Accepted risk of a KV overflow in a round ahead, above 0 and at most 0.5.
+    trials : float
+        Work that one plan may take: the present state is run on so many times, at least 0.
     """
 
     period: float = 5.0
     delay: float = 1.0
-    ageing: float = 1.0
+    ageing: float = 1.2
     risk: float = 0.05
+    trials: float = 0
 
 
 def settings(option: str) -> Settings:
@@ -67,10 +71,10 @@ def settings(option: str) -> Settings:
             number = float(text)
         except ValueError:
             number = math.nan
-        least = name in ("delay", "ageing")
+        least = name in ("delay", "ageing", "trials")
         most = 0.5 if name == "risk" else 1e9
         if name not in names or name in given or not (0 < number <= most or (least and number == 0)):
-            expected = "period=S,delay=S,ageing=FACTOR,risk=SHARE, each once or not at all"
+            expected = "period=S,delay=S,ageing=FACTOR,risk=SHARE,trials=N, each once or not at all"
             raise InvalidInputError("policy", f"rolling: expected {expected}, got {option!r}")
         given[name] = number
     return Settings(**given)
@@ -97,21 +101,23 @@ class Rolling(BacklogPolicy):
 
     def __init__(self, problem: Problem, chosen: Settings):
         self.problem, self.chosen, prompts = problem, chosen, prompt_tokens(problem)
-        self.hidden = None if problem.lengths.visible == "known" else SurvivalEstimator(problem.lengths)
-        self.estimator = Estimator(problem.lengths) if self.hidden is None else self.hidden
+        self.estimator = estimator_for(problem)
         self.admission = [Admission(worker, self.estimator, prompts) for worker in problem.workers]
         lives = None
-        if self.hidden is not None:
-            lives = Lives(problem, self.hidden)
+        if not self.estimator.exact:
+            lives = Lives(problem, self.estimator)
             self.admission = [RollingAdmission(worker, lives, prompts, chosen.risk) for worker in problem.workers]
         self.order = RollingOrder(problem, self.estimator, lives, chosen.ageing)
         self.backlog = Backlog(problem, self.order.first_key, self.estimator, self.admission)
         self.outlook = Outlook(self.estimator, problem.workers)
         self.price = [LearntPrice(1.0, DRIFT) for _ in problem.workers]
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
+        self.placement = RollingPlacement(problem, self.estimator) if len(problem.workers) > 1 else None
         self.new = 0
         self.asked, self.effective = -math.inf, math.inf
         self.planned: dict[int, tuple[float, int]] = {}
+        self.waiting_price = WaitingPrice(problem, self.estimator, int(chosen.trials))
+        self.multiplier = 1.0
 
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
@@ -136,16 +142,12 @@ class Rolling(BacklogPolicy):
         super().completed(request, length, view)
         self.outlook.stopped(request, view)
         self.order.completed(request, length)
-        if self.hidden is not None:
-            self.hidden.learn(request, length, {i: view.rounds - start for i, start in view.started.items()})
 
     def evict(self, view: WorkerView) -> list[int]:
         """The request that started last, of several the last to arrive."""
         victims = super().evict(view)
         for i in victims:
             self.outlook.stopped(i, view)
-            if self.hidden is not None:
-                self.hidden.lose(i, view.rounds - view.started[i])
         return victims
 
     def decide(self, view: WorkerView) -> Decision:
@@ -153,6 +155,9 @@ class Rolling(BacklogPolicy):
         self._follow(view.time)
         price = self.price[view.index]
         price.observe(view.rounds)
+        self.waiting_price.observe(view)
+        if self.placement is not None:
+            self.placement.observe(view)
         batch = self._choose(view)
         if not batch:
             price.nothing_fits()
@@ -165,6 +170,8 @@ class Rolling(BacklogPolicy):
                 return Decode(None, wake=True)
         price.learn()
         self.outlook.started(batch, view)
+        if self.placement is not None:
+            self.placement.taken(batch, view)
         return self.backlog.take(batch)
 
     def _choose(self, view: WorkerView) -> list[int]:
@@ -173,6 +180,9 @@ class Rolling(BacklogPolicy):
         if view.free_slots == 0 or not queue:
             return []
         candidates = list(islice(self.backlog.candidates(view), CANDIDATES))
+        if self.placement is not None:
+            elsewhere, since = self.placement.elsewhere, self.order.since
+            candidates = [i for i in candidates if not elsewhere(i, view, view.time - float(since[i]))]
         if not candidates:
             return []
         passes = not self.order.overdue(candidates[0], view.time)
@@ -183,7 +193,7 @@ class Rolling(BacklogPolicy):
         more, fixed_s = min(len(self.backlog.queue) - count, LOOKAHEAD), self.fixed_s[view.index]
         if more <= 0 or fixed_s <= 0:
             return None
-        multiplier = self.price[view.index].multiplier / (view.active + count)
+        multiplier = self.multiplier * self.price[view.index].multiplier / (view.active + count)
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
         completions = self.outlook.rounds_to_completions(view, more)
         return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions)
@@ -192,6 +202,7 @@ class Rolling(BacklogPolicy):
         """Put the plan that was asked for into effect when its time has come, and ask for another when that is due."""
         if time >= self.effective:
             self.backlog.queue.place(self.planned)
+            self.multiplier = self.waiting_price.multiplier
             self.effective = math.inf
         waiting = len(self.backlog.queue)
         if self.effective < math.inf or not waiting:
@@ -206,3 +217,4 @@ class Rolling(BacklogPolicy):
         number = self.backlog.queue.number
         priorities = self.order.priorities(waiting, self.effective)
         self.planned = {i: (x, number[i]) for i, x in zip(waiting.tolist(), priorities.tolist(), strict=True)}
+        self.waiting_price.plan(waiting[np.argsort(priorities, kind="stable")])

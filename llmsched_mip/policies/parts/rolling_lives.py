@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from llmsched_mip.instance import MAX_TOKENS
-from llmsched_mip.policies.parts.survival import SurvivalEstimator
+from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.timing import FloatArray, IntArray, work_seconds
 
@@ -21,10 +21,10 @@ class Lives:
     ----------
     problem : Problem
         With lengths that are not known.
-    estimator : SurvivalEstimator
+    estimator : Estimator
     """
 
-    def __init__(self, problem: Problem, estimator: SurvivalEstimator):
+    def __init__(self, problem: Problem, estimator: Estimator):
         self.problem, self.estimator, self.prompts = problem, estimator, problem.prefill_tokens
         capacities = [worker.kv_capacity or MAX_TOKENS for worker in problem.workers]
         most = max(2, min(MAX_TOKENS, max(capacities), _longest(problem)))

@@ -13,14 +13,17 @@ EFFICIENCY = 0.9
 """Share of a full worker's rate that order of arrival is taken to reach."""
 STEEPNESS = 4.0
 PRIOR_S = 5.0
+OVERDUE = 2.0
+"""At so many T nothing passes a request any more."""
 
 
 class RollingOrder:
     """Priorities of what waits, smallest first.
 
     A request of age t has the priority ``E[machine time] / weight / (1 + (t / T)**4)``: little is lost by age at first,
-    and past T it soon stands in front.  T is a multiple of the latency that order of arrival would give at that time:
-    the machine time of all that is in the system, over the rate at which full workers do it.
+    and past T it soon stands in front.  T is a multiple of the latency that order of arrival would have given to one
+    that waits: the most machine time that was in the system when one of them came, over the rate at which full workers
+    do it, as it was expected, times what has completed over what was expected of that.
 
     Parameters
     ----------
@@ -38,6 +41,8 @@ class RollingOrder:
         self.work, self.since, self.weight = np.zeros(n), np.full(n, np.inf), problem.weight
         self.present_s = self.done_s = self.done_expected_s = 0.0
         self._within: dict[int, float] = {}
+        self._ahead = np.zeros(n)
+        self._patience = 0.0
 
     def arrived(self, request: int, time: float) -> None:
         """Note a request that waits: for the first time, or after an eviction."""
@@ -47,6 +52,7 @@ class RollingOrder:
         self.work[request] = work = float(self._work(np.array([request]))[0])
         self._within[request] = work
         self.present_s += work
+        self._ahead[request] = self.present_s
 
     def completed(self, request: int, length: int) -> None:
         """Note a completion."""
@@ -62,11 +68,11 @@ class RollingOrder:
         lengths = np.array([self.estimator.length(i) for i in requests.tolist()], dtype=np.int64)
         return machine_seconds(self.problem, self.problem.prefill_tokens[requests], lengths)
 
-    @property
-    def patience_s(self) -> float:
-        """T, seconds."""
+    def patience_s(self, waiting: IntArray) -> float:
+        """T, seconds: by the most that was in the system when one of these came."""
         off = (self.done_s + PRIOR_S) / (self.done_expected_s + PRIOR_S)
-        return self.ageing * off * self.present_s / (EFFICIENCY * len(self.problem.workers))
+        present_s = float(self._ahead[waiting].max(initial=0.0))
+        return self.ageing * off * present_s / (EFFICIENCY * len(self.problem.workers))
 
     def first_key(self, request: int, number: int) -> tuple[float, int]:
         """Place of a request that no plan has seen."""
@@ -77,12 +83,12 @@ class RollingOrder:
         if self.lives is not None:
             self.work[requests] = self._work(requests)
         value = self.work[requests] / self.weight[requests]
-        patience = self.patience_s
+        patience = self._patience = self.patience_s(requests)
         if patience <= 0:
             return np.asarray(value)
         age = np.maximum(0.0, time - self.since[requests])
         return np.asarray(value / (1.0 + (age / patience) ** STEEPNESS))
 
     def overdue(self, request: int, time: float) -> bool:
-        """Whether a request is so old that none may pass it."""
-        return self.ageing > 0 and time - self.since[request] > self.patience_s
+        """Whether a request has waited so long, by the last plan, that the KV cache is to be cleared for it."""
+        return bool(0 < OVERDUE * self._patience < time - self.since[request])
