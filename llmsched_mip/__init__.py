@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmsched_mip.execution import replay
     from llmsched_mip.instance import Instance, Requests, Worker
     from llmsched_mip.io.files import read, read_instance, read_plan, write, write_instance, write_plan
-    from llmsched_mip.methods import solve
+    from llmsched_mip.methods import solve, solve_stochastic
     from llmsched_mip.plan import Plan, Stage
     from llmsched_mip.result import Result
     from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         "read_plan",
         "replay",
         "solve",
+        "solve_stochastic",
         "write",
         "write_instance",
         "write_plan",
@@ -59,7 +60,7 @@ else:
             "execution": ["replay"],
             "io.files": ["read", "read_instance", "read_plan", "write", "write_instance", "write_plan"],
             "instance": ["Instance", "Requests", "Worker"],
-            "methods": ["solve"],
+            "methods": ["solve", "solve_stochastic"],
             "plan": ["Plan", "Stage"],
             "result": ["Result"],
             "timing": ["AffinePrefill", "DecodeTime", "LevelPrefill"],

@@ -18,6 +18,8 @@ MOST_SEEDS = 1_000_000
 """Seeds of one section of a study."""
 MOST_THREADS = 4096
 """Threads of a solver, processes of a study."""
+MOST_SCENARIOS = 10_000
+"""Scenarios of a stochastic plan."""
 
 
 def finite(limit: int | None, needed: int) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from llmsched_mip.instance import Instance
+from llmsched_mip.stochastic_values import StochasticValues
 from llmsched_mip.texts import counted, html_table, percent_text, seconds_text
 from llmsched_mip.timing import FloatArray, IntArray
 from llmsched_mip.tolerance import meets
@@ -187,6 +188,8 @@ class Plan:
         What a plan file says of its plan; none for a plan that was just made.
     duals : dict of str to Duals
         By the name of the worker; empty where nothing is known.
+    stochastic : StochasticValues or None
+        Of a plan that was made without seeing the lengths: what was expected of it.
     """
 
     instance: str
@@ -196,6 +199,7 @@ class Plan:
     workers: tuple[WorkerPlan, ...]
     claims: Claims = Claims()
     duals: dict[str, Duals] = field(default_factory=dict)
+    stochastic: StochasticValues | None = None
 
     def __repr__(self) -> str:
         stages, workers = counted(self._stage_count, "stage"), counted(len(self.workers), "worker")

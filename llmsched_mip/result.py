@@ -122,6 +122,7 @@ class Result:
             ("decode rounds", str(self.measures.decode_rounds)),
             ("KV peak", f"{self.measures.kv_peak} tokens"),
             ("time", f"{self.seconds:.2f} s"),
+            *([] if self.plan.stochastic is None else self.plan.stochastic.rows()),
         ]
 
     def schedule(self, instance: Instance | None = None) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,7 @@ def solve_document(result: Result, fcfs: float | None) -> dict[str, Any]:
         "interrupted": result.interrupted,
         "measures": result.measures.as_dict(),
         "trace": [event._asdict() for event in result.trace],
+        "stochastic": None if result.plan.stochastic is None else asdict(result.plan.stochastic),
     }
     return {**plan, **found, "failures": [failure._asdict() for failure in result.failures], **more}
 
@@ -122,7 +124,7 @@ def no_plan_document(instance: str, objective: str, method: str, bounds: dict[st
         "failures": [],
     }
     more = ("above_bound", "fcfs", "faster_than_fcfs", "verdict", "interrupted", "measures")
-    return {**head, **found, **dict.fromkeys(more), "trace": []}
+    return {**head, **found, **dict.fromkeys(more), "trace": [], "stochastic": None}
 
 
 def no_plan_table(document: dict[str, Any]) -> str:

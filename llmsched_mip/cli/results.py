@@ -46,6 +46,32 @@ class MeasuresObject(_Object):
     kv_peak: int
 
 
+class StochasticObject(_Object):
+    """Of a plan that was made without seeing the lengths; half widths are those of 95 % confidence intervals.
+
+    Seconds, weighted for total_completion; `statistical_bound` is an estimate from scenarios, not a proof.
+    """
+
+    lengths: str
+    distribution: str
+    scenarios: int
+    fresh_scenarios: int
+    clairvoyant_scenarios: int
+    value_in_sample: float
+    expected_value: float
+    expected_value_half_width: float
+    value_of_stochastic_solution: float | None
+    value_of_stochastic_solution_half_width: float | None
+    value_of_perfect_information: float | None
+    value_of_perfect_information_half_width: float | None
+    most_value_of_perfect_information: float | None
+    statistical_bound: float | None
+    overflow_risk: float
+    overflow_share: float
+    executed_value: float
+    evictions: int
+
+
 class SolveResult(_Object):
     """Of `llmsched solve`; without a plan (exit code 3) what is of a plan is null."""
 
@@ -71,6 +97,17 @@ class SolveResult(_Object):
     interrupted: bool | None
     measures: MeasuresObject | None
     trace: list[EventObject]
+    stochastic: StochasticObject | None
+    """Null where lengths were known."""
+
+
+class HiddenBoundObject(_Object):
+    """A lower bound on the mean of every policy that does not see the lengths; seconds, of what lengths."""
+
+    value: float
+    error: float
+    draws: int
+    model: str
 
 
 class BoundResult(_Object):
@@ -82,6 +119,8 @@ class BoundResult(_Object):
     bounds_of_plans: dict[str, float] | None
     """Of mixed semantics: what bounds the plans, executed exclusively, and not a mixed execution."""
     bounds: dict[str, float]
+    hidden: HiddenBoundObject | None
+    """With `--lengths interval` or `unknown`."""
     best: float
     binding: str
     seconds: dict[str, float]

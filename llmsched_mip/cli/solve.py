@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +26,7 @@ from llmsched_mip.cli.arguments import (
     objective_name,
     require_known,
 )
+from llmsched_mip.cli.hidden_lengths import HiddenLengths, Lengths, LengthsFrom, OverflowRisk, Scenarios
 from llmsched_mip.cli.interrupts import Ending
 from llmsched_mip.cli.solve_log import SolveLog, announced
 from llmsched_mip.engines.engine import ENGINE_NAMES
@@ -63,6 +65,10 @@ def solve(
     solver: Annotated[
         str | None, typer.Option("--solver", metavar="NAME", help="For the full MIP: highs, cbc or a model file, .py.")
     ] = None,
+    lengths: Lengths = "known",
+    history_path: LengthsFrom = None,
+    scenarios: Scenarios = None,
+    overflow_risk: OverflowRisk = None,
     start_path: Annotated[
         Path | None, typer.Option("--start", metavar="PLAN", help="Plan to begin with; never made worse.")
     ] = None,
@@ -79,6 +85,10 @@ def solve(
     at_least("--threads", threads, 1, MOST_THREADS)
     require_known("--method", method, METHODS)
     require_known("--engine", engine, ENGINE_NAMES)
+    hidden = HiddenLengths(lengths, history_path, scenarios, overflow_risk)
+    hidden.require_fits(
+        method=method != "auto", solver=solver, start=start_path, engine=engine != "local", scheduler=scheduler
+    )
     if solver is not None and solver.endswith(".py"):
         read_bytes(solver)
     require_writable(plan_path)
@@ -86,23 +96,15 @@ def solve(
     instance = llmsched_mip.read_instance(instance_path)
     instance = instance.with_objective(objective_name(objective, instance))
     start = None if start_path is None else llmsched_mip.read_plan(start_path, instance)
+    chosen = method if solver is None else f"{_with_solver(method)}:{solver}"
+    options: dict[str, Any] = {"method": chosen, "start": start, "engine": engine, "scheduler": scheduler}
+    planner = hidden.planner(instance) or partial(methods.solve, instance, **options)
     limit, threads = _limit(time_limit, work), threads if work is None else 1
     log = SolveLog(_title(instance, method, limit), quiet, log_path)
     with _ending(instance, method, as_json) as ending:
         log.kept = ending.keep
         with log, announced(log), nullcontext() if work is None else clock.counting(clock.READING_S):
-            result = methods.solve(
-                instance,
-                method=method if solver is None else f"{_with_solver(method)}:{solver}",
-                time_limit_s=limit,
-                gap=gap,
-                threads=threads,
-                seed=seed,
-                log=log,
-                start=start,
-                engine=engine,
-                scheduler=scheduler,
-            )
+            result = planner(time_limit_s=limit, gap=gap, threads=threads, seed=seed, log=log)
         _solved(instance, result, log, plan_path, as_json)
 
 

@@ -182,6 +182,29 @@ class DualsDocument(_Document):
     kv_token_s: Seconds
 
 
+class StochasticDocument(_Document):
+    """Of a plan that was made without seeing the lengths: what was expected of it."""
+
+    lengths: str
+    distribution: str
+    scenarios: int
+    fresh_scenarios: int
+    clairvoyant_scenarios: int
+    value_in_sample: Number
+    expected_value: Number
+    expected_value_half_width: Number
+    value_of_stochastic_solution: Number | None
+    value_of_stochastic_solution_half_width: Number | None
+    value_of_perfect_information: Number | None
+    value_of_perfect_information_half_width: Number | None
+    most_value_of_perfect_information: Number | None
+    statistical_bound: Number | None
+    overflow_risk: Number
+    overflow_share: Number
+    executed_value: Number
+    evictions: int
+
+
 class PlanDocument(_Document):
     """A plan file."""
 
@@ -198,6 +221,7 @@ class PlanDocument(_Document):
     bounds: dict[str, Number] = {}
     seconds: Seconds = 0.0
     duals: dict[str, DualsDocument] = {}
+    stochastic: StochasticDocument | None = None
     workers: list[WorkerPlanDocument]
 
 

@@ -32,6 +32,7 @@ from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.plan import Claims, Duals, Plan, WorkerPlan
 from llmsched_mip.requests import column_json, request_columns
 from llmsched_mip.result import Result
+from llmsched_mip.stochastic_values import StochasticValues
 from llmsched_mip.timing import AffinePrefill, DecodeTime, LevelPrefill
 from llmsched_mip.worker import Cost, validate_worker, worker_document
 
@@ -222,9 +223,9 @@ def read_plan_claims(path: str | os.PathLike[str]) -> Plan:
 def _plan(document: PlanDocument, workers: tuple[WorkerPlan, ...]) -> Plan:
     claims = Claims(**{name.name: getattr(document, name.name) for name in fields(Claims)})
     duals = {name: Duals(one.slot_s, one.kv_token_s) for name, one in document.duals.items()}
-    return Plan(
-        document.instance, document.instance_digest, document.objective, document.method, workers, claims, duals
-    )
+    stochastic = None if document.stochastic is None else StochasticValues(**document.stochastic.__dict__)
+    head = document.instance, document.instance_digest, document.objective, document.method
+    return Plan(*head, workers, claims, duals, stochastic)
 
 
 def _worker_plan(document: WorkerPlanDocument, index: dict[str, int]) -> WorkerPlan:
@@ -304,6 +305,7 @@ def plan_document(plan: Plan, instance: Instance) -> dict[str, Any]:
         "method": plan.method,
         **asdict(plan.claims),
         **({"duals": {name: one._asdict() for name, one in plan.duals.items()}} if plan.duals else {}),
+        **({"stochastic": asdict(plan.stochastic)} if plan.stochastic is not None else {}),
         "workers": workers,
     }
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmsched_mip.methods.portfolio import QUICK_BOUNDS, SLOW_BOUNDS, SOLVERS, solve
     from llmsched_mip.methods.search import Search
     from llmsched_mip.methods.solution_plan import plan_of_solution
+    from llmsched_mip.methods.stochastic.solve import solve_stochastic
 
     __all__ = [
         "DEFAULT_TIME_LIMIT_S",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         "model_for_export",
         "plan_of_solution",
         "solve",
+        "solve_stochastic",
     ]
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -39,6 +41,7 @@ else:
             "portfolio": ["QUICK_BOUNDS", "SLOW_BOUNDS", "SOLVERS", "solve"],
             "search": ["Search"],
             "solution_plan": ["plan_of_solution"],
+            "stochastic.solve": ["solve_stochastic"],
         },
     )
     __all__ += ["DEFAULT_TIME_LIMIT_S", "METHODS"]

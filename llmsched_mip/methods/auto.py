@@ -72,6 +72,8 @@ FIRST_SHARE = 0.6
 """Where slots bind: chains and the linear programs of patterns need some time before they give anything."""
 SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
+LISTS_SHARE = 0.3
+"""Of unit rounds, whose own list schedules pass over nothing."""
 BEFORE_RULES = 0.5
 """Of what is left, where one process has rules to execute that take longer than a glance."""
 PLACED_SHARE = 0.1
@@ -137,7 +139,14 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
         return [*glance, *placements(search), *proofs, Part(on_cluster, CLUSTER_SHARE), *duals, Part(long_makers)]
     first = [*glance, *quick_makers(search)]
     if processes == 1:
-        return [*first, *proofs, Part(partial(before_rules, every)), Part(every.rules), Part(long_makers)]
+        return [
+            *first,
+            *proofs,
+            Part(partial(before_rules, every)),
+            Part(every.rules),
+            Part(slow_rules),
+            Part(long_makers),
+        ]
     if process == 0:
         return [*first, Part(long_makers)]
     if one_makespan(search):
@@ -155,7 +164,7 @@ def quick_makers(search: Search) -> list[Part]:
     """Makers that end by themselves."""
     instance = search.instance
     if unit_round_applies(search):
-        return []
+        return [Part(list_schedules, LISTS_SHARE)]
     small = [Part(branch_and_bound_if_small), Part(full_if_small)]
     if len(instance.workers) == 1:
         return [Part(list_orders), *small]

@@ -36,7 +36,7 @@ from llmsched_mip.relaxations.fluid.duals import capacity_duals
 from llmsched_mip.result import Event, Result
 from llmsched_mip.solvers.cbc import require_cbc
 
-__all__ = ["QUICK_BOUNDS", "SLOW_BOUNDS", "SOLVERS", "solve"]
+__all__ = ["QUICK_BOUNDS", "SLOW_BOUNDS", "SOLVERS", "result_of", "solve"]
 
 SOLVERS = ("highs", "cbc")
 
@@ -130,7 +130,7 @@ def solve(  # noqa: PLR0913
         Search(form.instance, limit, gap, threads, seed, log, form) as search,
     ):
         _search(search, pool, begun, partial(_run, search, chosen, method != "auto"))
-    return _result(search)
+    return result_of(search)
 
 
 def _search(search: Search, pool: Pool | None, begun: Plan | None, run: Callable[[], None]) -> None:
@@ -187,7 +187,7 @@ def _guarded(search: Search, name: str) -> None:
     search.attempt(name, partial(METHODS[name], search))
 
 
-def _result(search: Search) -> Result:
+def result_of(search: Search) -> Result:
     """The best plan as one of the instance that `solve` was given, evaluated there."""
     form = search.form
     proven = {name: form.value(value) for name, value in search.bounds.items()}

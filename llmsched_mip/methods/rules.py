@@ -25,16 +25,12 @@ AS_SHORTEST_FIRST = ("mc-sf", "h-sf", "a-max", "a-min")
 """With known lengths they decide as `shortest-first` does, the last two where all weights are equal."""
 AS_FCFS = ("vllm",)
 SLOW_RULES = ("sorted-lp", "lp-swap")
-TRAINED = ("learned",)
-"""Trained for lengths that are hidden: with known ones it is the Lagrangian rule without its extensions."""
-HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic")
+HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic", "rolling", "learned")
 """They select or forecast before their first decision, which no budget ends."""
 MOST_FORECAST, MOST_SMALL = 500, 100
 PROBED, PROBE_EXPONENT = 8, 1.5
 QUICK_RULES = tuple(
-    name
-    for name in POLICIES
-    if name not in (*NEED_A_PLAN, *MAY_EVICT, *AS_SHORTEST_FIRST, *AS_FCFS, *SLOW_RULES, *TRAINED)
+    name for name in POLICIES if name not in (*NEED_A_PLAN, *MAY_EVICT, *AS_SHORTEST_FIRST, *AS_FCFS, *SLOW_RULES)
 )
 
 

@@ -28,6 +28,7 @@ POLICIES: Registry[Callable[..., Policy]] = Registry(
         "plan-order": "plan_order:plan_order",
         "lagrangian": "lagrangian:lagrangian",
         "lagrangian-stochastic": "lagrangian_stochastic:lagrangian_stochastic",
+        "rolling": "rolling:rolling",
         "learned": "learned:learned",
         "a-max": "a_max:a_max",
         "a-min": "a_min:AMin",
@@ -46,6 +47,7 @@ OPTIONS: Registry[Callable[[str], object]] = Registry(
         "mc-sf": "shortest_first:share",
         "lagrangian": "lagrangian:variant",
         "lagrangian-stochastic": "lagrangian_stochastic:risk",
+        "rolling": "rolling:settings",
         "learned": "learned:policy_file",
     },
 )
@@ -53,7 +55,8 @@ OPTIONS: Registry[Callable[[str], object]] = Registry(
 ``machine-time:4``, and all of `WAITING` (no prefill before so many requests fit),
 ``sorted-f:exact|scaled|swap|quantile|auto`` (how a batch is selected), ``mc-sf:0.05`` (share of the KV cache that is
 kept free), ``lagrangian:published`` (the rule without extensions), ``lagrangian-stochastic:0.1`` (accepted risk of a KV
-overflow), ``learned:FILE`` (a policy file of one's own, see `llmsched train`)."""
+overflow), ``rolling:period=5,delay=1,ageing=0`` (seconds between plans and until one takes effect, weight of age),
+``learned:FILE`` (a policy file of one's own, see `llmsched train`)."""
 
 
 def split_option(name: str) -> tuple[str, str | None]:

@@ -34,6 +34,7 @@ from llmsched_mip.policies.lagrangian_published import PublishedLagrangian
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.chance_admission import RISK, ChanceAdmission
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting, offline_dual
 from llmsched_mip.policies.parts.kv_refill import KVRefill
@@ -45,7 +46,7 @@ from llmsched_mip.policies.parts.queue import WaitingQueue, by_arrival
 from llmsched_mip.policies.parts.ranking import Renewal
 from llmsched_mip.policies.parts.refill_admission import RefillAdmission, refill_admission
 from llmsched_mip.policies.parts.survival import SurvivalEstimator, estimator_for
-from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
+from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
 
 LOOKAHEAD = 48
 LARGEST_DRIFT = 2.0
@@ -82,6 +83,9 @@ class Lagrangian(BacklogPolicy):
         if admission is None and self.merges:
             admission = refill_admission(problem, estimator)
         self.by_volume = plan is None and problem.objective == "total_completion"
+        if admission is None and self.by_volume and isinstance(estimator, SurvivalEstimator):
+            prompts = prompt_tokens(problem)
+            admission = [ChanceAdmission(worker, estimator, prompts, RISK) for worker in problem.workers]
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.outlook = Outlook(estimator, problem.workers)
         self.times: PlanTimes | None = None
@@ -126,7 +130,7 @@ class Lagrangian(BacklogPolicy):
         """The queue in the order that is due: of the plan, by volume, or by arrival and longest first near the end."""
         if (self.kv is None or not self._kv_binds(self.kv, view)) and self.order is not None:
             self.order.settle(view)
-        self.renewal.refresh(self.backlog.queue)
+        self._renew()
         return self.backlog.queue
 
     def admitted(self, request: int, view: WorkerView) -> None:
@@ -151,7 +155,7 @@ class Lagrangian(BacklogPolicy):
         price.observe(view.rounds)
         if self.order is not None:
             self.order.settle(view)
-        self.renewal.refresh(backlog.queue)
+        self._renew()
         if self.times is not None and backlog.queue:
             batch, ahead = self.times.choose(view, price.multiplier, self.fixed_s[view.index])
             if batch or not view.started:
@@ -169,6 +173,10 @@ class Lagrangian(BacklogPolicy):
                 backlog.admission[view.index].retract(batch)
                 return Decode(None, wake=True)
         return self._prefill(batch, view)
+
+    def _renew(self) -> None:
+        if self.renewal.refresh(self.backlog.queue):
+            self.outlook.renew(self.backlog.queue)
 
     def _kv_binds(self, kv: KVRefill, view: WorkerView) -> bool:
         kv.settle()
@@ -206,7 +214,7 @@ class Lagrangian(BacklogPolicy):
         round: all else of the work is conserved (docs/problem.md, section 2).
         """
         more, fixed_s = len(self.backlog.queue) - count, self.fixed_s[view.index]
-        price_s = view.worker.decode_time.base_s / (view.slots or view.active + count)
+        price_s = view.worker.decode_time.base_s / (view.active + count)
         if more <= 0 or fixed_s <= 0 or price_s <= 0:
             return False
         rate = view.active / self.backlog.estimator.length(self.backlog.queue.first)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian import Lagrangian
-from llmsched_mip.policies.parts.chance_admission import ChanceAdmission
+from llmsched_mip.policies.parts.chance_admission import RISK, ChanceAdmission
 from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.refill_admission import refill_admission
 from llmsched_mip.policies.parts.survival import SurvivalEstimator
 from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView, prompt_tokens
-
-RISK = 0.05
 
 
 def lagrangian_stochastic(problem: Problem, option: str | None = None) -> Policy:

@@ -6,6 +6,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from llmsched_mip.report.calibration_chart import FIT_CHARTS, fit_chart
+    from llmsched_mip.report.columns import Table
     from llmsched_mip.report.data import MOST_BARS, Report, read_report
     from llmsched_mip.report.formats import WRITERS, csv_text, data_columns
     from llmsched_mip.report.gantt import gantt_document
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from llmsched_mip.report.page import gantt_page, report_page
     from llmsched_mip.report.size_chart import SIZE_CHARTS, size_chart
     from llmsched_mip.report.sources import require_plan_and_instance
-    from llmsched_mip.report.tables import Table, all_tables
+    from llmsched_mip.report.tables import all_tables
 
     __all__ = [
         "FIT_CHARTS",
@@ -46,6 +47,7 @@ else:
             "page": ["gantt_page", "report_page"],
             "size_chart": ["SIZE_CHARTS", "size_chart"],
             "sources": ["require_plan_and_instance"],
-            "tables": ["Table", "all_tables"],
+            "columns": ["Table"],
+            "tables": ["all_tables"],
         },
     )

@@ -17,6 +17,7 @@ from llmsched_mip.io.storage import readable
 from llmsched_mip.plan import Plan
 from llmsched_mip.report.gantt import gantt_document
 from llmsched_mip.report.sources import Instances, is_study, plan_paths, read_plan_and_instance
+from llmsched_mip.stochastic_values import StochasticValues
 from llmsched_mip.study import read_head, read_ledger
 from llmsched_mip.tolerance import RELATIVE_TOLERANCE
 
@@ -59,12 +60,15 @@ class Report:
         Gantt documents.
     notes : list of str
         What is missing, and why.
+    stochastic : list of (str, StochasticValues)
+        Of plans that were made without seeing the lengths: the instance, and what was expected.
     """
 
     rows: pd.DataFrame
     studies: list[Study] = field(default_factory=list)
     schedules: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stochastic: list[tuple[str, StochasticValues]] = field(default_factory=list)
 
     @property
     def done(self) -> pd.DataFrame:
@@ -149,6 +153,8 @@ def _plan_row(path: Path, report: Report, instances: Instances) -> pd.DataFrame:
     row |= asdict(plan.claims)
     row |= {"source": readable(path.name), "row": plan.method, "trace": [], "evictions": 0}
     row |= {"versions": {}, "options": {}}
+    if plan.stochastic is not None:
+        report.stochastic.append((plan.instance, plan.stochastic))
     row["bound_name"] = max(plan.claims.bounds, key=lambda name: plan.claims.bounds[name], default=None)
     if instance is None:
         report.notes.append(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from llmsched_mip.report.tables import Table
+from llmsched_mip.report.columns import Table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 LATEX = {

@@ -15,11 +15,13 @@ from markupsafe import Markup
 
 from llmsched_mip import __version__
 from llmsched_mip.report.charts import all_charts
+from llmsched_mip.report.columns import Column, Table
 from llmsched_mip.report.data import Report
 from llmsched_mip.report.formats import data_columns, packed
 from llmsched_mip.report.palette import page_css
 from llmsched_mip.report.sources import json_text
-from llmsched_mip.report.tables import Column, Table, all_tables
+from llmsched_mip.report.stochastic import TEXT, stochastic_figures
+from llmsched_mip.report.tables import all_tables
 
 GANTT_SCRIPTS = ("theme.js", "gantt_model.js", "gantt_draw.js", "gantt_view.js", "main.js")
 PAGE_SCRIPTS = ("tables.js", "download.js", "charts.js", *GANTT_SCRIPTS)
@@ -101,6 +103,7 @@ def _sections(report: Report, tables: dict[str, Table], charts: dict[str, Any]) 
             ["breakdown"],
             True,
         ),
+        ("stochastic", "Planned without seeing the lengths", TEXT, ["stochastic"], [], False),
         ("convergence", "Convergence", "", [], ["convergence", "gaps-over-time"], True),
         ("methods", "Methods compared", "", ["means"], ["profile-value", "profile-time"], False),
         ("seeds", "Spread over cases", "", [], ["box-makespan", "box-utilization", "box-gap"], False),
@@ -171,7 +174,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
     closures = rows.groupby("series", sort=False)["closure"].mean().dropna()
     if len(closures) and closures.max() > 0:
         found.append((f"gap closed by {closures.round(6)[::-1].idxmax()}, mean", f"{100 * closures.max():.1f} %"))
-    return found
+    return found + stochastic_figures(report)
 
 
 def _lead(report: Report) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from llmsched_mip.report.columns import Column, Table
 from llmsched_mip.report.data import Report, is_baseline
 from llmsched_mip.report.statistics import deviation, mean, paired, primal_dual_integral, shifted_geometric_mean
+from llmsched_mip.report.stochastic import stochastic_table
 
 SECONDS_SHIFT, GAP_SHIFT = 1.0, 0.01
 PUBLISHED = {
@@ -23,47 +24,10 @@ PUBLISHED_NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column: its head, its unit, and how its values are written; `digits` None for text."""
-
-    name: str
-    unit: str = ""
-    digits: int | None = None
-
-    @property
-    def head(self) -> str:
-        """Name with the unit."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
-
-    def text(self, value: Any) -> str:
-        """A value as text: a dash where there is none."""
-        if value is None or value != value:
-            return "–"
-        if isinstance(value, tuple):
-            return f"{self.text(value[0])} ± {self.text(value[1])}" if value[1] == value[1] else self.text(value[0])
-        if self.digits is None or isinstance(value, str):
-            return str(value)
-        if self.name == "p" and value < 10.0**-self.digits:
-            return f"{value:.1e}"
-        return f"{value:.{self.digits}f}"
-
-
-@dataclass
-class Table:
-    """A table of raw values: text, numbers, None, or pairs (mean, standard deviation)."""
-
-    key: str
-    title: str
-    columns: list[Column]
-    rows: list[list[Any]]
-    note: str = ""
-    emphasis: set[int] = field(default_factory=set)
-
-
 def all_tables(report: Report) -> list[Table]:
     """The tables that this data allows, in the order of the page."""
-    made = [summary_table(report), gap_table(report), means_table(report), failures_table(report)]
+    made = [summary_table(report), gap_table(report), means_table(report), stochastic_table(report)]
+    made.append(failures_table(report))
     return [table for table in made if table is not None]
 
 

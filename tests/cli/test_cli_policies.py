@@ -18,7 +18,9 @@ def instance_file(tmp_path):
     return str(tmp_path / "tiny.json")
 
 
-@pytest.mark.parametrize("policy", ["sorted-f:exact", "mc-sf:0.2", "svf", "a-min", "lagrangian-stochastic:0.1", "h-sf"])
+@pytest.mark.parametrize(
+    "policy", ["sorted-f:exact", "mc-sf:0.2", "svf", "a-min", "lagrangian-stochastic:0.1", "rolling:delay=0", "h-sf"]
+)
 def test_policies_with_and_without_options(instance_file, capsys, policy):
     assert main(["replay", instance_file, "--policy", policy, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["policy"] == policy

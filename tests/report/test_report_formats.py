@@ -17,11 +17,12 @@ from study_ledger import LedgerWriter
 
 from llmsched_mip.cli import main
 from llmsched_mip.report.charts import all_charts, literal
+from llmsched_mip.report.columns import Column, Table
 from llmsched_mip.report.data import Report, complete, read_report
 from llmsched_mip.report.formats import csv_text, data_columns, guarded, latex_cell, latex_text, markdown_text, packed
 from llmsched_mip.report.page import report_page
 from llmsched_mip.report.sources import json_text
-from llmsched_mip.report.tables import Column, Table, all_tables
+from llmsched_mip.report.tables import all_tables
 
 NAMES = (
     "<script>alert(1)</script>",

@@ -14,6 +14,7 @@ from llmsched_mip.policies.protocol import WorkerView
 from llmsched_mip.timing import FloatArray, IntArray
 
 HORIZONS = 24
+RISK = 0.05
 
 
 class ChanceAdmission(Admission):

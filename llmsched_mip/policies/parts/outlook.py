@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from sortedcontainers import SortedList
 
@@ -15,7 +17,7 @@ AHEAD = np.unique(np.geomspace(1, 128, 24).astype(np.int64))
 
 
 class Outlook:
-    """Expected lengths as they stood on arrival, and with known lengths the finish of every active request.
+    """Expected lengths of the requests that wait, and with known lengths the finish of every active request.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ class Outlook:
     expected : dict of int to int
         Expected length of every request that has arrived, tokens.
     longest : int
-        The largest of them.
+        The largest of those that wait or have waited since the last fit.
     """
 
     def __init__(self, estimator: Estimator, workers: tuple[Worker, ...]):
@@ -44,6 +46,13 @@ class Outlook:
         length = self.expected[request] = self.estimator.length(request)
         self._waiting_tokens += length
         self.longest = max(self.longest, length)
+
+    def renew(self, waiting: Iterable[int]) -> None:
+        """Estimate all requests that wait anew."""
+        lengths = {i: self.estimator.length(i) for i in waiting}
+        self.expected.update(lengths)
+        self._waiting_tokens = sum(lengths.values())
+        self.longest = max(lengths.values(), default=self.longest)
 
     def started(self, batch: list[int], view: WorkerView) -> None:
         """Note a prefill."""

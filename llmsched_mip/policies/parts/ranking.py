@@ -62,11 +62,13 @@ class Renewal:
         self.estimator, self.key = estimator, key
         self.version = estimator.version
 
-    def refresh(self, queue: WaitingQueue) -> None:
-        """Order the waiting requests where that is due."""
-        if self.version != self.estimator.version:
+    def refresh(self, queue: WaitingQueue) -> bool:
+        """Order the waiting requests where that is due; whether it was."""
+        due = self.version != self.estimator.version
+        if due:
             self.version, key = self.estimator.version, self.key or queue.key
             queue.place({i: key(i, queue.number[i]) for i in queue})
+        return due
 
 
 def expected_tokens(estimator: Estimator, requests: IntArray) -> IntArray:

@@ -105,6 +105,10 @@ class RefillAdmission(Admission):
         self.starts = np.linalg.inv(np.eye(steps) - _convolution(np.append(0.0, ends[:-1])))
         self.first = _convolution((alive[:, :-1] * held).mean(axis=0))
         self.second = _convolution((alive[:, :-1] * held**2).mean(axis=0))
+        steps_s = np.diff(self.ahead, prepend=0)
+        slot_kv = float(self.first[:, 0] @ steps_s) / float(alive[:, :-1].mean(axis=0) @ steps_s)
+        slots = self.worker.slots
+        self.binds = slots is None or slots * slot_kv > capacity
 
     def _parts(self, requests: IntArray, made: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Of each request, in each step: mean and variance of its KV, and the chance that it ends."""
@@ -120,12 +124,12 @@ class RefillAdmission(Admission):
         mean, variance, ends = self.rows[i]
         mean, variance, ends = self.mean + mean, self.variance + variance, self.ends + ends
         count, waiting = self.count + 1, self.waiting - 1
-        begun = np.minimum(np.cumsum(self.starts @ ends), max(waiting, 0.0))
+        begun = np.minimum(np.cumsum(self.starts @ ends), 0.0 if self.binds else max(waiting, 0.0))
         starts = np.diff(begun, prepend=0.0)
         refills = self.first @ starts
         # Each slot holds at most one of those that were started in it.
         spread = np.maximum(0.0, self.second @ starts - refills**2 / np.maximum(count, begun))
-        unsure = 1.0 + count / (1.0 + self.completed_count)
+        unsure = 1.0 if self.binds else 1.0 + count / (1.0 + self.completed_count)
         most = mean + refills + self.factor * np.sqrt((variance + spread) * unsure)
         if held > 0 and np.any(most > capacity):
             return False
