@@ -140,7 +140,6 @@ def test_training_seeds_and_held_out_seeds_are_apart():
 def test_the_shipped_policy_is_trained_for_both_views():
     entries = shipped_policy().entries
     assert {entry.lengths for entry in entries} == {"interval", "unknown"}
-    assert {entry.objective for entry in entries} == {"makespan", "total_completion"}
     text = (ROOT / "llmsched_mip" / "learned" / SHIPPED).read_text()
     assert json.loads(text)["format"] == "llmsched-policy"
 
