@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from llmsched_mip.plan import Plan
 
 PLAN_POLICIES = ("plan", "plan-order", "lagrangian", "lagrangian-stochastic")
-OPTION_HELP = " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK."
+OPTION_HELP = (
+    " With an option: sorted-f:exact|scaled|swap|quantile, mc-sf:MARGIN, lagrangian-stochastic:RISK, learned:FILE."
+)
 OFFLINE_SECONDS, OFFLINE_GAP = 8.0, 0.005
 MOST_BOUNDED = 20_000
 

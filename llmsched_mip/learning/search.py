@@ -174,12 +174,18 @@ class _Normal:
         return self._generator.standard_normal(shape)
 
 
-def _strategy(start: Parameters, free: np.ndarray, effort: Effort) -> Any:
-    """CMA-ES around the start, in steps; raises `InvalidInputError` where the package is not there."""
+def package() -> Any:
+    """The package `cma`; raises `InvalidInputError` where it is not there."""
     try:
         import cma
     except ImportError:
         raise InvalidInputError("train", "needs the package cma: pip install 'llmsched-mip[train]'") from None
+    return cma
+
+
+def _strategy(start: Parameters, free: np.ndarray, effort: Effort) -> Any:
+    """CMA-ES around the start, in steps."""
+    cma = package()
     bounds = [(((ends - start.vector) / STEPS.vector)[free]).tolist() for ends in (LOWER, UPPER)]
     options = {
         "popsize": effort.population,

@@ -13,7 +13,7 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.learning.crew import Crew
 from llmsched_mip.learning.goal import Goal
-from llmsched_mip.learning.search import Effort, Search
+from llmsched_mip.learning.search import Effort, Search, package
 from llmsched_mip.learning.state import Ledger, State
 from llmsched_mip.learning.validation import validate
 
@@ -62,6 +62,7 @@ def train(
         One line.
     """
     effort, began = settings.effort, clock.now()
+    package()
     names = [goal.name for goal in goals]
     if len(set(names)) < len(names):
         raise InvalidInputError("FAMILY", f"{max(names, key=names.count)} is given twice")

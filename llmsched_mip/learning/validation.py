@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from llmsched_mip.policies.parts.learned_parameters import Parameters
 from llmsched_mip.timing import FloatArray
 
 
-def validate(goal: Goal, parameters: Parameters, count: int, crew: Crew) -> dict[str, Any]:
-    """The layout of `io.documents.ValidationDocument`, over the seeds 0 to `count` - 1; best rules first."""
+def validate(
+    goal: Goal, parameters: Parameters, count: int, crew: Crew, policies: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The layout of `io.documents.ValidationDocument`, over the seeds 0 to `count` - 1, best rules first; `policies`:
+    default every hand-made one."""
     seeds = list(range(count))
     learned = np.array(crew.map(goal.value, seeds, [parameters] * count))
     rules: list[dict[str, Any]] = []
-    for policy in compared():
+    for policy in policies or compared():
         try:
             values = np.array(crew.map(goal.rule_value, seeds, [policy] * count))
         except SchedulingError:

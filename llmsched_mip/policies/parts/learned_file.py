@@ -20,6 +20,8 @@ from llmsched_mip.timing import IntArray
 
 FOLDER = Path(__file__).parents[2] / "learned"
 SHIPPED = "policy.json"
+FARTHEST = 1.0
+"""Distance beyond which a workload is another kind: numbers of one kind can be far off on another."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,14 @@ class PolicyFile:
     entries: tuple[Entry, ...]
 
     def parameters(self, problem: Problem, arrived: list[int]) -> Parameters | None:
-        """Those of the entry whose workload is most like the requests that have arrived; None: no entry has the
-        objective and the view of the lengths."""
+        """Those of the entry whose workload is most like the requests that have arrived; None: no entry with the
+        objective and the view of the lengths is alike at all."""
         fit = [e for e in self.entries if (e.objective, e.lengths) == (problem.objective, problem.lengths.visible)]
         if not fit:
             return None
         here = likeness(problem, np.array(arrived, dtype=np.int64))
-        return min(fit, key=lambda entry: math.dist(entry.likeness, here)).parameters
+        nearest = min(fit, key=lambda entry: math.dist(entry.likeness, here))
+        return nearest.parameters if math.dist(nearest.likeness, here) <= FARTHEST else None
 
 
 def likeness(problem: Problem, requests: IntArray) -> tuple[float, ...]:
