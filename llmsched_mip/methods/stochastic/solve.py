@@ -21,7 +21,7 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.stochastic.candidates import list_orders, order_of, placement_of, thresholds
 from llmsched_mip.methods.stochastic.clairvoyant import clairvoyant, known, solved
 from llmsched_mip.methods.stochastic.kernel import Fleet, Rule
-from llmsched_mip.methods.stochastic.local_search import improve
+from llmsched_mip.methods.stochastic.local_search import MOST_ENUMERATED, best_of_all, improve
 from llmsched_mip.methods.stochastic.overflow import Limited, OverflowLimit
 from llmsched_mip.methods.stochastic.policy import OrderPolicy
 from llmsched_mip.methods.stochastic.sample import (
@@ -44,10 +44,10 @@ from llmsched_mip.timing import FloatArray, IntArray
 SCENARIOS, OVERFLOW_RISK = 32, 0.05
 METHOD = "stochastic"
 FRESH_SCENARIOS, LEAST_FRESH = 200, 30
-LIMIT_SCENARIOS = 200
+LIMIT_SCENARIOS = 100
 FEW_SCENARIOS = 8
 """By which thresholds of waiting are compared."""
-BOUNDS_SHARE, MEAN_PLAN_SHARE, ADMISSION_SHARE, SEARCH_SHARE, MARGIN_SHARE = 0.15, 0.15, 0.4, 0.5, 0.5
+BOUNDS_SHARE, MEAN_PLAN_SHARE, ADMISSION_SHARE, SEARCH_SHARE, MARGIN_SHARE = 0.1, 0.1, 0.35, 0.4, 0.5
 """Of the time that is left, in this order; what then remains is for the clairvoyant."""
 
 
@@ -159,8 +159,7 @@ class _Run:
         with search.part(ADMISSION_SHARE):
             found = self.best_candidate(rules)
         with search.part(SEARCH_SHARE), search.running("order search"):
-            rng = np.random.default_rng(np.random.SeedSequence(search.seed, spawn_key=(3,)))
-            found = improve(found, self.trials, self.choice, self.limit, search.budget, rng, self.improved)
+            found = self.searched(found)
         self.best = found.rule
         with search.part(MARGIN_SHARE), search.running("overflow limit"):
             self.best = self.within_limit(found.rule)
@@ -173,6 +172,14 @@ class _Run:
         self.best = found.rule
         value = self.search.form.value(found.values.mean)
         self.search.note(f"expected {value:.6g} s over {len(self.choice)} scenarios, lengths not seen")
+
+    def searched(self, found: Limited) -> Limited:
+        """The best order near the one that was found; of a few requests the best of all."""
+        common = self.trials, self.choice, self.limit
+        if self.instance.n <= MOST_ENUMERATED:
+            return best_of_all(found, *common, thresholds(self.instance), self.search.budget)
+        rng = np.random.default_rng(np.random.SeedSequence(self.search.seed, spawn_key=(3,)))
+        return improve(found, *common, self.search.budget, rng, self.improved)
 
     # -- choice ---------------------------------------------------------------------------------------------------
 
@@ -238,7 +245,7 @@ class _Run:
 
     def within_limit(self, rule: Rule) -> Rule:
         """The rule with the least margin that meets the limit on scenarios that it was not chosen by."""
-        if self.limit.never(rule, self.limiting):
+        if not self.overflows and self.limit.never(rule, self.limiting):
             return rule
         return self.limit.least_margin(rule, self.limiting, self.search.budget).rule
 
