@@ -13,6 +13,7 @@ from llmsched_mip.execution import replay
 from llmsched_mip.methods.portfolio import solve
 from llmsched_mip.methods.rule_beam import rule_beam
 from llmsched_mip.methods.search import Search
+from llmsched_mip.methods.stochastic.solve import solve_stochastic
 from llmsched_mip.workload import generate
 
 SECONDS = 1.0
@@ -59,5 +60,6 @@ def _calls() -> Iterator[Callable[[], object]]:
     for method in ("serial", "fleet", "chains", "prefill-rounds"):
         slots = replace(timed, workers=(replace(worker, kv_capacity=None, slots=5),))
         yield partial(solve, slots.with_objective("makespan"), method=method, time_limit_s=SECONDS, threads=1)
+    yield partial(solve_stochastic, timed, "unknown", time_limit_s=SECONDS, threads=1)
     for policy in ("sorted-f", "sorted-f:exact", "sorted-f:swap", "lp-swap"):
         yield partial(replay, unit, policy)

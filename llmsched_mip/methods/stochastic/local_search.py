@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from llmsched_mip.timing import IntArray
 
 RACE_SHARE = 0.25
 """Of the scenarios, by which a move is given up."""
+MOST_ENUMERATED = 6
+"""Requests of which all orders are tried."""
 MOST_REACH, MOST_BLOCK = 0.5, 0.1
 """How far a request moves, and how many move together, as shares of the order; both are drawn geometrically."""
 
@@ -52,6 +55,21 @@ def improve(
         if allowed and values.mean < found.values.mean:
             found = Limited(rule, values, limit.allows(values))
             told(found)
+    return found
+
+
+def best_of_all(
+    found: Limited, trials: Trials, scenarios: Scenarios, limit: OverflowLimit, least: list[int], budget: Budget
+) -> Limited:
+    """The best of all orders and thresholds `least` of at most `MOST_ENUMERATED` requests, on any worker."""
+    for order in permutations(range(len(found.rule.order))):
+        if budget.spent():
+            break
+        for threshold in least:
+            rule = found.rule._replace(order=np.array(order, dtype=np.int64), least=threshold)
+            values = trials.run(rule, scenarios)
+            if values.mean < found.values.mean and (limit.allows(values) or not found.met):
+                found = Limited(rule, values, limit.allows(values))
     return found
 
 

@@ -21,7 +21,7 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.stochastic.candidates import list_orders, order_of, placement_of, thresholds
 from llmsched_mip.methods.stochastic.clairvoyant import clairvoyant, known, solved
 from llmsched_mip.methods.stochastic.kernel import Fleet, Rule
-from llmsched_mip.methods.stochastic.local_search import improve
+from llmsched_mip.methods.stochastic.local_search import MOST_ENUMERATED, best_of_all, improve
 from llmsched_mip.methods.stochastic.overflow import Limited, OverflowLimit
 from llmsched_mip.methods.stochastic.policy import OrderPolicy
 from llmsched_mip.methods.stochastic.sample import (
@@ -44,11 +44,11 @@ from llmsched_mip.timing import FloatArray, IntArray
 SCENARIOS, OVERFLOW_RISK = 32, 0.05
 METHOD = "stochastic"
 FRESH_SCENARIOS, LEAST_FRESH = 200, 30
-LIMIT_SCENARIOS = 200
-FEW_SCENARIOS = 8
+LIMIT_SCENARIOS = 100
+FEW_SCENARIOS = 4
 """By which thresholds of waiting are compared."""
-BOUNDS_SHARE, MEAN_PLAN_SHARE, ADMISSION_SHARE, SEARCH_SHARE, MARGIN_SHARE = 0.15, 0.15, 0.4, 0.5, 0.5
-"""Of the time that is left, in this order; what then remains is for the clairvoyant."""
+BOUNDS_SHARE, MEAN_PLAN_SHARE, ADMISSION_SHARE, CLAIRVOYANT_SHARE, SEARCH_SHARE = 0.1, 0.1, 0.35, 0.4, 0.6
+"""Of the time that is left, in this order; what then remains is for the margin and the fresh scenarios."""
 
 
 class Options(NamedTuple):
@@ -148,9 +148,10 @@ class _Run:
         anywhere = np.full(self.instance.n, -1, dtype=np.int64)
         self.best = Rule(order, anywhere, 1, distribution.quantile(1.0), 0.0)
         self.mean_rule: Rule | None = None
+        self.clairvoyant_values: tuple[FloatArray, FloatArray] = np.zeros(0), np.zeros(0)
 
     def all(self) -> None:
-        """Bounds, candidates, local search, the limit once more, fresh scenarios, the clairvoyant, and the truth."""
+        """Bounds, candidates, the clairvoyant, local search, the limit once more, fresh scenarios, and the truth."""
         search = self.search
         quick_bounds(search)
         with search.part(BOUNDS_SHARE):
@@ -158,11 +159,14 @@ class _Run:
         rules = self.candidates()
         with search.part(ADMISSION_SHARE):
             found = self.best_candidate(rules)
+        with search.part(CLAIRVOYANT_SHARE), search.running("clairvoyant"):
+            # Before the search: what they are worth with the lengths known does not depend on the order.
+            rows = [self.fresh.row(s) for s in range(LEAST_FRESH)]
+            self.clairvoyant_values = clairvoyant(search, rows)
         with search.part(SEARCH_SHARE), search.running("order search"):
-            rng = np.random.default_rng(np.random.SeedSequence(search.seed, spawn_key=(3,)))
-            found = improve(found, self.trials, self.choice, self.limit, search.budget, rng, self.improved)
+            found = self.searched(found)
         self.best = found.rule
-        with search.part(MARGIN_SHARE), search.running("overflow limit"):
+        with search.running("overflow limit"):
             self.best = self.within_limit(found.rule)
             if self.mean_rule is not None:
                 self.mean_rule = self.within_limit(self.mean_rule)
@@ -173,6 +177,14 @@ class _Run:
         self.best = found.rule
         value = self.search.form.value(found.values.mean)
         self.search.note(f"expected {value:.6g} s over {len(self.choice)} scenarios, lengths not seen")
+
+    def searched(self, found: Limited) -> Limited:
+        """The best order near the one that was found; of a few requests the best of all."""
+        common = self.trials, self.choice, self.limit
+        if self.instance.n <= MOST_ENUMERATED:
+            return best_of_all(found, *common, thresholds(self.instance), self.search.budget)
+        rng = np.random.default_rng(np.random.SeedSequence(self.search.seed, spawn_key=(3,)))
+        return improve(found, *common, self.search.budget, rng, self.improved)
 
     # -- choice ---------------------------------------------------------------------------------------------------
 
@@ -219,8 +231,8 @@ class _Run:
                 found.append((self.trials.run(trial, self.choice, 0, few).mean, len(found), trial))
         found.sort(key=lambda one: one[:2])
         best: Limited | None = None
-        for rule in [*([self.mean_rule] if self.mean_rule else []), *_distinct_orders(found)]:
-            if best is not None and search.budget.spent():
+        for k, rule in enumerate([*([self.mean_rule] if self.mean_rule else []), *_distinct_orders(found)]):
+            if k > 1 and search.budget.spent():
                 break
             limited = self.limited(rule)
             if best is None or (limited.met, -limited.values.mean) > (best.met, -best.values.mean):
@@ -238,37 +250,27 @@ class _Run:
 
     def within_limit(self, rule: Rule) -> Rule:
         """The rule with the least margin that meets the limit on scenarios that it was not chosen by."""
-        if self.limit.never(rule, self.limiting):
+        if not self.overflows and self.limit.never(rule, self.limiting):
             return rule
         return self.limit.least_margin(rule, self.limiting, self.search.budget).rule
 
     # -- what it is worth -----------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Fresh scenarios, the clairvoyant, and the truth."""
+        """Fresh scenarios, and the truth."""
         search, hurried = self.search, self.search.budget.spent()
         with search.running("fresh scenarios"):
             last = LEAST_FRESH if hurried else len(self.fresh)
             values = self.trials.run(self.best, self.fresh, 0, last)
             of_mean = None if self.mean_rule is None else self.trials.run(self.mean_rule, self.fresh, 0, last)
         in_sample = self.trials.run(self.best, self.choice).mean
-        with search.running("clairvoyant"):
-            rows = [self.fresh.row(s) for s in range(last)]
-            known_values, known_bounds = clairvoyant(search, rows) if not search.interrupted else (np.zeros(0),) * 2
-        self.execute(partial(self.worth, values, of_mean, in_sample, (known_values, known_bounds)))
+        self.execute(partial(self.worth, values, of_mean, in_sample))
 
-    def worth(
-        self,
-        values: Values,
-        of_mean: Values | None,
-        in_sample: float,
-        clairvoyant_values: tuple[FloatArray, FloatArray],
-        executed: Outcome,
-    ) -> StochasticValues:
+    def worth(self, values: Values, of_mean: Values | None, in_sample: float, executed: Outcome) -> StochasticValues:
         """The figures, in the unit of the instance that was given."""
         form = self.search.form
         value = _converted(form, values.value)
-        found, bounds = (_converted(form, one) for one in clairvoyant_values)
+        found, bounds = (_converted(form, one) for one in self.clairvoyant_values)
         count = len(found)
         # What ran without an eviction is a plan, for the clairvoyant too.
         found = np.where(values.evictions[:count] > 0, found, np.minimum(found, value[:count]))
