@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+
+from llmsched_mip.cli.fitted_results import CalibrateResult, HandoverResult, TrainResult, WorkerResult
+from llmsched_mip.cli.result_object import ResultObject
 
 Status = Literal["optimal", "feasible", "no plan"]
 
 
-class _Object(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class FailureObject(_Object):
+class FailureObject(ResultObject):
     """A part that failed and was left out."""
 
     part: str
     message: str
 
 
-class EventObject(_Object):
+class EventObject(ResultObject):
     """An improvement of the incumbent or the bound, seconds after the start; or a note."""
 
     seconds: float
@@ -30,7 +29,7 @@ class EventObject(_Object):
     source: str
 
 
-class MeasuresObject(_Object):
+class MeasuresObject(ResultObject):
     """Of a schedule: times in seconds, utilizations as shares (null without slots)."""
 
     makespan: float | None
@@ -46,7 +45,7 @@ class MeasuresObject(_Object):
     kv_peak: int
 
 
-class StochasticObject(_Object):
+class StochasticObject(ResultObject):
     """Of a plan that was made without seeing the lengths; half widths are those of 95 % confidence intervals.
 
     Seconds, weighted for total_completion; `statistical_bound` is an estimate from scenarios, not a proof.
@@ -72,7 +71,7 @@ class StochasticObject(_Object):
     evictions: int
 
 
-class SolveResult(_Object):
+class SolveResult(ResultObject):
     """Of `llmsched solve`; without a plan (exit code 3) what is of a plan is null."""
 
     instance: str
@@ -101,7 +100,7 @@ class SolveResult(_Object):
     """Null where lengths were known."""
 
 
-class HiddenBoundObject(_Object):
+class HiddenBoundObject(ResultObject):
     """A lower bound on the mean of every policy that does not see the lengths; seconds, of what lengths."""
 
     value: float
@@ -110,7 +109,7 @@ class HiddenBoundObject(_Object):
     model: str
 
 
-class BoundResult(_Object):
+class BoundResult(ResultObject):
     """Of `llmsched bound`: by name the values, the seconds spent, and what a proof needs."""
 
     instance: str
@@ -142,7 +141,7 @@ class ReplayResult(MeasuresObject):
     seconds: float
 
 
-class CheckResult(_Object):
+class CheckResult(ResultObject):
     """Of `llmsched check`; exit code 1 where `valid` is false: `error` of a file, or `violations` of a plan."""
 
     instance: str | None
@@ -153,7 +152,7 @@ class CheckResult(_Object):
     measures: MeasuresObject | None
 
 
-class InstanceResult(_Object):
+class InstanceResult(ResultObject):
     """Of `llmsched generate` and `llmsched import`: the instance file that was written."""
 
     file: str
@@ -163,7 +162,7 @@ class InstanceResult(_Object):
     workers: int
 
 
-class ExportResult(_Object):
+class ExportResult(ResultObject):
     """Of `llmsched export`: the model file that was written."""
 
     file: str
@@ -174,7 +173,7 @@ class ExportResult(_Object):
     nonzeros: int
 
 
-class GanttResult(_Object):
+class GanttResult(ResultObject):
     """Of `llmsched gantt`: the picture that was written."""
 
     file: str
@@ -182,7 +181,7 @@ class GanttResult(_Object):
     requests: int
 
 
-class ReportResult(_Object):
+class ReportResult(ResultObject):
     """Of `llmsched report`: the page or table that was written; plans and studies that had something amiss."""
 
     file: str
@@ -192,7 +191,7 @@ class ReportResult(_Object):
     notes: list[str]
 
 
-class StudyRowObject(_Object):
+class StudyRowObject(ResultObject):
     """Means of a row of the study, by objective and time limit."""
 
     row: str
@@ -207,7 +206,7 @@ class StudyRowObject(_Object):
     seconds: float | None
 
 
-class StudyResult(_Object):
+class StudyResult(ResultObject):
     """Of `llmsched study`: cases in the ledger, those of this run, and the tables that were written."""
 
     folder: str
@@ -218,7 +217,7 @@ class StudyResult(_Object):
     files: list[str]
 
 
-class ExampleObject(_Object):
+class ExampleObject(ResultObject):
     """An instance that ships with the package."""
 
     name: str
@@ -228,13 +227,13 @@ class ExampleObject(_Object):
     description: str
 
 
-class ExamplesResult(_Object):
+class ExamplesResult(ResultObject):
     """Of `llmsched examples`."""
 
     examples: list[ExampleObject]
 
 
-class CompileResult(_Object):
+class CompileResult(ResultObject):
     """Of `llmsched compile`: functions that were not in the cache, and the seconds of it all."""
 
     functions: int
@@ -249,137 +248,7 @@ class ImportResult(InstanceResult):
     unfit: list[str]
 
 
-class WorkerResult(_Object):
-    """Of `llmsched worker`: worker files as objects (their layout: `llmsched schema worker`), and what was written."""
-
-    workers: list[dict[str, Any]]
-    output: str | None
-
-
-class TimingTableObject(_Object):
-    """A timing table that was read, and what is to be said of it."""
-
-    file: str
-    rows: int
-    notes: list[str]
-
-
-class FitRegionObject(_Object):
-    """Relative errors of the rows of a region: of their absolute values median and worst, and the median (bias)."""
-
-    by: Literal["tokens", "decodes", "kv_tokens", "context"]
-    least: float
-    most: float
-    rows: int
-    median: float
-    worst: float
-    bias: float
-
-
-class FitObject(_Object):
-    """Iterations without (decode) or with (mixed) prompt tokens: rows of the fit, rows that cannot occur, errors."""
-
-    name: Literal["decode", "mixed"]
-    rows: int
-    left_out: int
-    r2: float
-    median_error: float
-    worst_error: float
-    affine_error_left_out_rows: float
-    """Mean absolute relative error of the affine form in cross-validation; the next is that of the form taken."""
-    error_left_out_rows: float
-    regions: list[FitRegionObject]
-    warnings: list[str]
-
-
-class CalibrateResult(_Object):
-    """Of `llmsched calibrate`: the worker file as an object (its layout: `llmsched schema worker`), and the fit."""
-
-    worker: dict[str, Any]
-    output: str
-    plot: str | None
-    tables: list[TimingTableObject]
-    regimes: list[FitObject]
-    warnings: list[str]
-
-
-class HandedOverObject(_Object):
-    """The requests of a worker, and the file with their order; of one file for all, that file."""
-
-    name: str
-    requests: int
-    file: str
-
-
-class HandoverResult(_Object):
-    """Of `llmsched handover`."""
-
-    instance: str
-    format: str
-    workers: list[HandedOverObject]
-
-
-class GenerationObject(_Object):
-    """A generation of a training: objective over that of fcfs, of its best candidate and in the mean."""
-
-    generation: int
-    best: float
-    mean: float
-
-
-class ComparedRuleObject(_Object):
-    """A hand-made rule on held-out seeds, and the learned one over it; `p`: Wilcoxon's signed-rank test, one-sided."""
-
-    policy: str
-    value: float
-    ratio: float
-    better: int
-    p: float
-
-
-class ValidationObject(_Object):
-    """The learned rule on held-out seeds, and every hand-made rule that sees the same."""
-
-    instances: int
-    value: float
-    rules: list[ComparedRuleObject]
-
-
-class TrainedObject(_Object):
-    """One trained rule, as the policy file has it."""
-
-    family: str
-    objective: str
-    lengths: str
-    predictions: str | None
-    requests: int | None
-    likeness: list[float]
-    start: str
-    parameters: dict[str, float]
-    curve: list[GenerationObject]
-    validation: ValidationObject | None
-
-
-class TrainingObject(_Object):
-    """How the training was run."""
-
-    seed: int
-    seeds: int
-    population: int
-    generations: int
-    seconds: float
-    interrupted: bool
-
-
-class TrainResult(_Object):
-    """Of `llmsched train`: the policy file that was written, and its new entries."""
-
-    file: str
-    training: TrainingObject
-    entries: list[TrainedObject]
-
-
-class SizeStepObject(_Object):
+class SizeStepObject(ResultObject):
     """So many workers: seconds of the bound and the plan, and whether the deadline is met (null: nobody knows)."""
 
     workers: int
@@ -389,7 +258,7 @@ class SizeStepObject(_Object):
     cost: dict[str, Any] | None
 
 
-class SizeResult(_Object):
+class SizeResult(ResultObject):
     """Of `llmsched size`: the fewest workers with a plan that meets the deadline, the most that provably cannot."""
 
     instance: str
@@ -401,7 +270,7 @@ class SizeResult(_Object):
     steps: list[SizeStepObject]
 
 
-class ReadSolutionResult(_Object):
+class ReadSolutionResult(ResultObject):
     """Of `llmsched read-solution`: what the solver's file says, and what the plan is worth."""
 
     instance: str
