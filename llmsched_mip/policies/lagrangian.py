@@ -34,8 +34,8 @@ from llmsched_mip.policies.lagrangian_published import PublishedLagrangian
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
-from llmsched_mip.policies.parts.chance_admission import RISK, ChanceAdmission
 from llmsched_mip.policies.parts.estimator import Estimator
+from llmsched_mip.policies.parts.hidden_admission import hidden_admission
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting, offline_dual
 from llmsched_mip.policies.parts.kv_refill import KVRefill
 from llmsched_mip.policies.parts.lot_size import merging_pays
@@ -44,9 +44,9 @@ from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.plan_times import PlanTimes, start_order
 from llmsched_mip.policies.parts.queue import WaitingQueue, by_arrival
 from llmsched_mip.policies.parts.ranking import Renewal
-from llmsched_mip.policies.parts.refill_admission import RefillAdmission, refill_admission
+from llmsched_mip.policies.parts.refill_admission import RefillAdmission
 from llmsched_mip.policies.parts.survival import SurvivalEstimator, estimator_for
-from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
+from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
 
 LOOKAHEAD = 48
 LARGEST_DRIFT = 2.0
@@ -80,12 +80,9 @@ class Lagrangian(BacklogPolicy):
         estimator = estimator_for(problem) if estimator is None else estimator
         plan = problem.plan
         self.merges = problem.objective == "makespan" and isinstance(estimator, SurvivalEstimator)
-        if admission is None and self.merges:
-            admission = refill_admission(problem, estimator)
         self.by_volume = plan is None and problem.objective == "total_completion"
-        if admission is None and self.by_volume and isinstance(estimator, SurvivalEstimator):
-            prompts = prompt_tokens(problem)
-            admission = [ChanceAdmission(worker, estimator, prompts, RISK) for worker in problem.workers]
+        if admission is None and isinstance(estimator, SurvivalEstimator) and (self.merges or self.by_volume):
+            admission = hidden_admission(problem, estimator)
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.outlook = Outlook(estimator, problem.workers)
         self.times: PlanTimes | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian import Lagrangian
-from llmsched_mip.policies.parts.chance_admission import RISK, ChanceAdmission
+from llmsched_mip.policies.parts.chance_admission import RISK
+from llmsched_mip.policies.parts.hidden_admission import hidden_admission
 from llmsched_mip.policies.parts.queue import WaitingQueue
-from llmsched_mip.policies.parts.refill_admission import refill_admission
 from llmsched_mip.policies.parts.survival import SurvivalEstimator
-from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView, prompt_tokens
+from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView
 
 
 def lagrangian_stochastic(problem: Problem, option: str | None = None) -> Policy:
@@ -28,7 +28,7 @@ class StochasticLagrangian(Policy):
     """`Lagrangian` that plans on the distribution of the remaining lengths instead of a single estimate.
 
     Expected lengths, rates of completion and the KV check come from the survival function that is learnt as requests
-    complete (`SurvivalEstimator`, `ChanceAdmission`): the first extension that the hybrid method's paper names.  An
+    complete (`SurvivalEstimator`, `hidden_admission`): the first extension that the hybrid method's paper names.  An
     overflow is answered by evicting the request that started last.
 
     Parameters
@@ -40,11 +40,8 @@ class StochasticLagrangian(Policy):
     """
 
     def __init__(self, problem: Problem, risk: float):
-        self.survival, prompts = SurvivalEstimator(problem.lengths, problem.prefill_tokens), prompt_tokens(problem)
-        if problem.objective == "makespan":
-            admission = refill_admission(problem, self.survival, risk)
-        else:
-            admission = [ChanceAdmission(w, self.survival, prompts, risk) for w in problem.workers]
+        self.survival = SurvivalEstimator(problem.lengths, problem.prefill_tokens)
+        admission = hidden_admission(problem, self.survival, risk)
         self.rule = Lagrangian(problem, self.survival, admission)
 
     def arrived(self, request: int, time: float) -> None:

@@ -10,13 +10,13 @@ from scipy.special import ndtri
 
 from llmsched_mip.instance import Worker
 from llmsched_mip.policies.parts.admission import Admission
+from llmsched_mip.policies.parts.chance_admission import RISK
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.survival import active_arrays
 from llmsched_mip.policies.protocol import Problem, WorkerView, prompt_tokens
 from llmsched_mip.timing import FloatArray, IntArray
 
-RISK = 0.05
 STEPS, SAMPLE = 32, 64
 REACH = 1 / 3
 """The check looks as far ahead as a new request runs on with this chance: beyond that the KV cache is mostly held by
