@@ -30,8 +30,8 @@ class StochasticLagrangian(Policy):
     """`Lagrangian` that plans on the distribution of the remaining lengths instead of a single estimate.
 
     Expected lengths, rates of completion and the KV check come from the survival function that is learnt as requests
-    complete (`SurvivalEstimator`; for the makespan `RefillAdmission`, else `ChanceAdmission`): the first extension that the hybrid method's paper names.  An
-    overflow is answered by evicting the request that started last.
+    complete (`SurvivalEstimator`; for the makespan `RefillAdmission`, else `ChanceAdmission`): the first extension
+    that the hybrid method's paper names. An overflow is answered by evicting the request that started last.
 
     Parameters
     ----------
