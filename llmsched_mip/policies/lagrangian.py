@@ -19,6 +19,10 @@ first near the end.  Where the objective is the total completion and there is no
 per weight goes first, and an idle slot is one of those that the worker would fill now, since the KV cache may not hold
 as many as there are slots.
 
+Where lengths are hidden and the makespan counts, the prefill waits by its lot size (`parts.lot_size`), with an idle
+slot worth its share of the fixed seconds of a round, and the KV check counts the requests that will take the slots of
+those that run (`parts.refill_admission`).
+
 `lagrangian:published` is the rule without any of this (`lagrangian_published`).
 
 See docs/problem.md, sections 2 and 6; the cost per unit as a rule for when to order is that of lot sizing (Silver and

@@ -27,13 +27,16 @@ class RefillAdmission(Admission):
     """The forward KV check in distribution, of the requests that run and of those that will take their slots.
 
     A slot is a renewal process: it holds a request, then the next one (Feller, volume II, chapter XI).  In each of 32
-    steps ahead, up to the longest length, the KV held is the sum over requests that run, with the chance that they
+    steps ahead, as far as `REACH` says, the KV held is the sum over requests that run, with the chance that they
     still do, and over those that are started until then as others end, as long as any wait.  Its mean plus a multiple
     of its standard deviation has to stay within the capacity.  So no more slots are filled together than the KV cache
     bears when all of them are at their longest, and slots that end then are refilled one by one.
 
     The lengths of N requests that are drawn from a population of which only n are known have together the predictive
     variance N σ² (1 + N / n): while few have ended, fewer are started.
+
+    Where the KV cache does not bear all slots in a steady state, it is what binds: it is full all the time, there is no
+    wave to spread, and refills can be withheld.  There only what runs and what is started now counts.
 
     Parameters
     ----------
