@@ -56,7 +56,7 @@ class Settings:
 
     period: float = 5.0
     delay: float = 1.0
-    ageing: float = 1.2
+    ageing: float = 1.0
     risk: float = 0.05
     trials: float = 0
 
