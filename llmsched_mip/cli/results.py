@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from llmsched_mip.cli.train_result import TrainResult
+
 Status = Literal["optimal", "feasible", "no plan"]
 
 
@@ -317,66 +319,6 @@ class HandoverResult(_Object):
     instance: str
     format: str
     workers: list[HandedOverObject]
-
-
-class GenerationObject(_Object):
-    """A generation of a training: objective over that of fcfs, of its best candidate and in the mean."""
-
-    generation: int
-    best: float
-    mean: float
-
-
-class ComparedRuleObject(_Object):
-    """A hand-made rule on held-out seeds, and the learned one over it; `p`: Wilcoxon's signed-rank test, one-sided."""
-
-    policy: str
-    value: float
-    ratio: float
-    better: int
-    p: float
-
-
-class ValidationObject(_Object):
-    """The learned rule on held-out seeds, and every hand-made rule that sees the same."""
-
-    instances: int
-    value: float
-    rules: list[ComparedRuleObject]
-
-
-class TrainedObject(_Object):
-    """One trained rule, as the policy file has it."""
-
-    family: str
-    objective: str
-    lengths: str
-    predictions: str | None
-    requests: int | None
-    likeness: list[float]
-    start: str
-    parameters: dict[str, float]
-    curve: list[GenerationObject]
-    validation: ValidationObject | None
-
-
-class TrainingObject(_Object):
-    """How the training was run."""
-
-    seed: int
-    seeds: int
-    population: int
-    generations: int
-    seconds: float
-    interrupted: bool
-
-
-class TrainResult(_Object):
-    """Of `llmsched train`: the policy file that was written, and its new entries."""
-
-    file: str
-    training: TrainingObject
-    entries: list[TrainedObject]
 
 
 class SizeStepObject(_Object):
