@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from llmsched_mip.cli.fitted_results import CalibrateResult, HandoverResult, TrainResult, WorkerResult
 from llmsched_mip.cli.result_object import ResultObject
+from llmsched_mip.cli.train_result import TrainResult
+from llmsched_mip.cli.worker_results import CalibrateResult, HandoverResult, WorkerResult
 
 Status = Literal["optimal", "feasible", "no plan"]
 
