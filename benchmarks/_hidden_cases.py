@@ -25,13 +25,9 @@ from llmsched_mip.workload.predictions import with_predictions
 
 SIGHTS = ("interval", "unknown")
 ADAPTIVE = ("lagrangian", "lagrangian-stochastic", "rolling", "learned")
-HAND_MADE = (
-    "fcfs", "longest-first", "shortest-first", "svf", "machine-time", "sorted-f", "mc-sf", "a-max", "a-min",
-    "lagrangian", "lagrangian-stochastic", "rolling",
-)  # fmt: skip
 MISSES = {"20 % wrong": "wrong:5:0.2", "0.3 too short": "biased:5:0.3", "1.4 too long": "biased:5:1.4"}
 MAKESPAN_FAMILIES = ("gsm8k-65b", "gsm8k-opt66b-a100")
-LEARNED_FAMILIES = {"gsm8k-opt66b-a100": 1319, "lmsys-chat": 400, "azure-conv": 400, "mixture": 400}
+WRONG_SEEDS, ARRIVAL_SEEDS = 5, 3
 QUICK = ("area", "longest", "kv_volume", "mmbpp", "prefill_grid")
 
 
@@ -52,37 +48,31 @@ class Case(NamedTuple):
 
 def all_cases(seeds: int, sections: Iterable[str]) -> Iterator[Case]:
     """Every case of the sections named, seed by seed."""
-    makers = {"makespan": _makespan, "wrong": _wrong, "learned": _learned, "arrivals": _arrivals}
+    makers = {"makespan": _makespan, "wrong": _wrong, "arrivals": _arrivals}
     for section in sections:
         yield from makers[section](seeds)
 
 
 def _makespan(seeds: int) -> Iterator[Case]:
     runs = [("fcfs", "known"), ("lagrangian", "known"), ("longest-first", "interval")]
-    runs += [(policy, sight) for sight in SIGHTS for policy in ("fcfs", *ADAPTIVE)]
+    runs += [(policy, sight) for sight in SIGHTS for policy in ("fcfs", "lagrangian", "learned")]
     for seed in range(seeds):
         for family in MAKESPAN_FAMILIES:
             yield Case("makespan", family, seed, "intervals:4", tuple(runs))
 
 
 def _wrong(seeds: int) -> Iterator[Case]:
-    for seed in range(min(seeds, 10)):
+    for seed in range(min(seeds, WRONG_SEEDS)):
         for family in ("lmsys-chat", "mixture", *MAKESPAN_FAMILIES):
-            yield Case("wrong", family, seed, "intervals:5", tuple((policy, "unknown") for policy in ADAPTIVE))
+            policies = ("lagrangian", "learned") if family in MAKESPAN_FAMILIES else ADAPTIVE
+            yield Case("wrong", family, seed, "intervals:5", tuple((policy, "unknown") for policy in policies))
             for kind in ("intervals:5", *MISSES.values()):
-                yield Case("wrong", family, seed, kind, tuple((policy, "interval") for policy in ADAPTIVE))
-
-
-def _learned(seeds: int) -> Iterator[Case]:
-    runs = tuple((policy, sight) for sight in SIGHTS for policy in (*HAND_MADE, "learned"))
-    for seed in range(min(seeds, 40)):
-        for family in LEARNED_FAMILIES:
-            yield Case("learned", family, seed, "intervals:4", runs)
+                yield Case("wrong", family, seed, kind, tuple((policy, "interval") for policy in policies))
 
 
 def _arrivals(seeds: int) -> Iterator[Case]:
-    hand_made = ("svf", "machine-time", "a-max", "mc-sf", "lagrangian", "lagrangian-stochastic")
-    for seed in range(min(seeds, 5)):
+    hand_made = ("svf", "machine-time", "a-max", "mc-sf", "lagrangian")
+    for seed in range(min(seeds, ARRIVAL_SEEDS)):
         for family in cases():
             runs = [("fcfs", "known")]
             runs += [(policy, "interval") for policy in (*hand_made, "rolling", "rolling:ageing=0", "learned")]
@@ -97,8 +87,6 @@ def make(case: Case) -> Instance:
         instance = replace(instance, workers=workers, objective="total_completion")
     elif case.section == "wrong" and case.family not in MAKESPAN_FAMILIES:
         instance = in_unit_rounds(generate(case.family, 1000, case.seed))
-    elif case.section == "learned":
-        instance = generate(case.family, LEARNED_FAMILIES[case.family], case.seed)
     else:
         instance = generate(case.family, 1319, case.seed)
     return with_predictions(instance, case.kind, case.seed)
