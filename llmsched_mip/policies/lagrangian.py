@@ -15,9 +15,9 @@ only where idle time that the plan did not foresee, priced by λ until the next 
 With a plan and estimated lengths its order is taken, and the rule above decides.  Without a plan, where KV binds and
 not the slots and lengths are known, idle KV is priced instead, and large requests go first (`parts.kv_refill`).  Where
 only longest first would overflow the KV cache and there is no plan, requests are taken in order of arrival, and longest
-first near the end.  Where the objective is the total completion and there is no plan, the smallest expected KV volume
-per weight goes first, and an idle slot is one of those that the worker would fill now, since the KV cache may not hold
-as many as there are slots.
+first near the end.  Where the objective is the total completion and there is no plan, the smallest expected machine
+time per weight goes first, and an idle slot is one of those that the worker would fill now, since the KV cache may not
+hold as many as there are slots.
 
 Where lengths are hidden and the makespan counts, the prefill waits by its lot size (`parts.lot_size`), with an idle
 slot worth its share of the fixed seconds of a round, and the KV check counts the requests that will take the slots of
@@ -84,8 +84,8 @@ class Lagrangian(BacklogPolicy):
         estimator = estimator_for(problem) if estimator is None else estimator
         plan = problem.plan
         self.merges = problem.objective == "makespan" and isinstance(estimator, SurvivalEstimator)
-        self.by_volume = plan is None and problem.objective == "total_completion"
-        if admission is None and isinstance(estimator, SurvivalEstimator) and (self.merges or self.by_volume):
+        self.by_work = plan is None and problem.objective == "total_completion"
+        if admission is None and isinstance(estimator, SurvivalEstimator) and (self.merges or self.by_work):
             admission = hidden_admission(problem, estimator)
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.outlook = Outlook(estimator, problem.workers)
@@ -100,8 +100,8 @@ class Lagrangian(BacklogPolicy):
                 self.times = PlanTimes(plan, self.backlog)
             elif estimator.exact and problem.objective == "makespan" and plan.duals:
                 self.kv = KVRefill(problem, self.backlog, self.outlook)
-        elif self.by_volume:
-            self.backlog = Backlog(problem, keys.smallest_volume_first(problem, estimator), estimator, admission)
+        elif self.by_work:
+            self.backlog = Backlog(problem, keys.smallest_machine_time_first(problem, estimator), estimator, admission)
         else:
             self.backlog = Backlog(problem, by_arrival, estimator, admission)
             self.order = MixedOrder(problem, self.backlog, self.outlook)
@@ -110,7 +110,7 @@ class Lagrangian(BacklogPolicy):
         for each in self.backlog.admission:
             if isinstance(each, RefillAdmission):
                 each.follow(self.backlog.queue, 1 / len(problem.workers))
-        if self.by_volume:
+        if self.by_work:
             self.price = [LearntPrice(1.0, LARGEST_DRIFT) for _ in problem.workers]
         else:
             self.price = [LearntPrice(offline_dual(problem, w)) for w in range(len(problem.workers))]
@@ -128,7 +128,7 @@ class Lagrangian(BacklogPolicy):
         self.outlook.stopped(request, view)
 
     def ranked(self, view: WorkerView) -> WaitingQueue:
-        """The queue in the order that is due: of the plan, by volume, or by arrival and longest first near the end."""
+        """The queue in the order that is due: of the plan, by machine time, or by arrival and longest first near the end."""
         if (self.kv is None or not self._kv_binds(self.kv, view)) and self.order is not None:
             self.order.settle(view)
         self._renew(view)
@@ -211,7 +211,7 @@ class Lagrangian(BacklogPolicy):
 
         Where lengths are hidden, the last of the queue will outlast it if it is as long, for it starts later.
         """
-        if self.by_volume:
+        if self.by_work:
             return False
         estimator, queue = self.backlog.estimator, self.backlog.queue
         length = estimator.length(request)
@@ -241,7 +241,7 @@ class Lagrangian(BacklogPolicy):
         if more <= 0 or fixed_s <= 0:
             return None
         multiplier = self.price[view.index].multiplier
-        if self.by_volume:
+        if self.by_work:
             # The share of what the worker holds when it is full.
             multiplier /= view.active + count
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
