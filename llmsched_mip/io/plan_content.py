@@ -16,6 +16,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.magnitudes import MOST_SECONDS, MOST_TOKEN_ROUNDS
 from llmsched_mip.plan import Claims, Duals, Plan, WorkerPlan
+from llmsched_mip.stochastic_values import StochasticValues
 from llmsched_mip.timing import IntArray
 from llmsched_mip.violations import Violation
 
@@ -75,6 +76,9 @@ def _claims(plan: Plan) -> tuple[Plan, list[Violation]]:
     if not _sound_duals(plan.duals):
         found.append(Violation("claim", "duals are not Duals of two finite numbers ≥ 0 by the name of a worker"))
         changed["duals"] = {}
+    if not (plan.stochastic is None or isinstance(plan.stochastic, StochasticValues)):
+        found.append(Violation("claim", f"stochastic is {type(plan.stochastic).__name__}, expected StochasticValues"))
+        changed["stochastic"] = None
     claims = plan.claims
     if not isinstance(claims, Claims):
         found.append(Violation("claim", f"claims are {type(claims).__name__}, expected Claims"))

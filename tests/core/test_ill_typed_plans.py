@@ -88,7 +88,7 @@ def with_field(name: str, value: Any) -> Plan:
 def test_any_field_may_hold_anything(name: str, value: Any) -> None:
     evaluation = evaluate(INSTANCE, with_field(name, value))
     expected = (
-        (value is None and name in ("value", "bound", "gap"))
+        (value is None and name in ("value", "bound", "gap", "stochastic"))
         or (isinstance(value, str) and name == "method")
         or (isinstance(value, dict) and name in ("bounds", "duals"))
         or (name == "seconds" and is_number(value))
