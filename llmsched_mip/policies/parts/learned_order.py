@@ -106,7 +106,8 @@ class LearnedOrder:
             np.log(np.maximum(machine, np.finfo(np.float64).tiny)),
             np.log(request_kv_volume(prompts, tokens)),
             np.log(prompts),
-            np.log(problem.weight[waiting]),
+            # Of the largest: all weights twice as large give the same scores to the last digit.
+            np.log(problem.weight[waiting] / problem.weight.max()),
             spread / mean,
             tail,
             np.array([number[i] for i in waiting.tolist()]) / count,
