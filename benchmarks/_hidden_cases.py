@@ -27,7 +27,7 @@ SIGHTS = ("interval", "unknown")
 ADAPTIVE = ("lagrangian", "lagrangian-stochastic", "rolling", "learned")
 MISSES = {"20 % wrong": "wrong:5:0.2", "0.3 too short": "biased:5:0.3", "1.4 too long": "biased:5:1.4"}
 MAKESPAN_FAMILIES = ("gsm8k-65b", "gsm8k-opt66b-a100")
-WRONG_SEEDS, ARRIVAL_SEEDS = 5, 3
+WRONG_SEEDS, ARRIVAL_SEEDS = 3, 2
 QUICK = ("area", "longest", "kv_volume", "mmbpp", "prefill_grid")
 
 

@@ -54,7 +54,7 @@ def test_plans_of_tiny_instances_lie_between_the_optimum_and_the_list_schedules(
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_it_improves_on_the_construction(objective):
     instance = kv_bound(40, 3, 2500)
-    with Search(instance.with_objective(objective), 4.0, threads=1) as search:
+    with Search(instance.with_objective(objective), 8.0, threads=1) as search:
         list_schedules(search)
         before = search.value
         large_neighbourhood(search)
