@@ -128,7 +128,7 @@ class Lagrangian(BacklogPolicy):
         self.outlook.stopped(request, view)
 
     def ranked(self, view: WorkerView) -> WaitingQueue:
-        """The queue in the order that is due: of the plan, by machine time, or by arrival and longest first in the end."""
+        """The queue in the order that is due: of the plan, by machine time, by arrival, or longest first in the end."""
         if (self.kv is None or not self._kv_binds(self.kv, view)) and self.order is not None:
             self.order.settle(view)
         self._renew(view)
