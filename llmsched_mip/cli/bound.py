@@ -60,7 +60,8 @@ def bound(
         failed = [{"part": name, "message": errors.error_text(error)} for name, error in failures.items()]
         more = {"best": binding.value, "binding": binding.name, "seconds": times, "certificates": proofs}
         plans = {proven.name: proven.value for proven in of_plans}
-        beside = {"semantics": instance.semantics, "bounds_of_plans": plans or None, "hidden": hidden_object(hidden)}
+        beside = {"semantics": instance.semantics, "bounds_of_plans": plans or None}
+        beside["hidden"] = None if hidden is None else asdict(hidden)
         console.emit_json({**document, **more, **beside, "failures": failed})
         return
     console.emit(f"{console.instance_text(instance)}, objective {instance.objective}")
@@ -74,11 +75,6 @@ def bound(
         _emit(of_plans, llmsched_mip.bounds.best(of_plans))
     if hidden is not None:
         console.emit(_hidden_text(hidden, lengths))
-
-
-def hidden_object(hidden: HiddenBound | None) -> dict[str, float | int | str] | None:
-    """As it stands in the JSON object."""
-    return None if hidden is None else asdict(hidden)
 
 
 def _hidden_text(hidden: HiddenBound, lengths: str) -> str:

@@ -13,12 +13,12 @@ import llmsched_mip
 from llmsched_mip.cli.arguments import at_least, require_known
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.limits import MOST_SCENARIOS
+from llmsched_mip.names import LENGTHS
 
 if TYPE_CHECKING:
     from llmsched_mip.instance import Instance
     from llmsched_mip.result import Result
 
-VISIBILITY = ("known", "interval", "unknown")
 Lengths = Annotated[
     str, typer.Option("--lengths", metavar="WHAT", help="What the plan may see: known, interval or unknown.")
 ]
@@ -60,7 +60,7 @@ class HiddenLengths(NamedTuple):
         **others
             Options that only go with known lengths, by name; true where one is given.
         """
-        require_known("--lengths", self.visible, VISIBILITY)
+        require_known("--lengths", self.visible, LENGTHS)
         at_least("--scenarios", self.scenarios, 1, MOST_SCENARIOS)
         at_least("--overflow-risk", self.overflow_risk, 0, 1)
         if self.visible == "known":

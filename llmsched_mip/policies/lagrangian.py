@@ -37,7 +37,7 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian_published import PublishedLagrangian
 from llmsched_mip.policies.parts import keys
 from llmsched_mip.policies.parts.admission import Admission
-from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.hidden_admission import hidden_admission
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting, offline_dual
@@ -45,10 +45,10 @@ from llmsched_mip.policies.parts.kv_refill import KVRefill
 from llmsched_mip.policies.parts.lot_size import merging_pays
 from llmsched_mip.policies.parts.mixed_order import MixedOrder
 from llmsched_mip.policies.parts.outlook import Outlook
+from llmsched_mip.policies.parts.outlook_policy import OutlookPolicy
 from llmsched_mip.policies.parts.plan_times import PlanTimes, start_order
 from llmsched_mip.policies.parts.queue import WaitingQueue, by_arrival
 from llmsched_mip.policies.parts.ranking import Renewal
-from llmsched_mip.policies.parts.refill_admission import RefillAdmission
 from llmsched_mip.policies.parts.survival import SurvivalEstimator, estimator_for
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
 
@@ -68,7 +68,7 @@ def variant(option: str) -> type[PublishedLagrangian]:
     return PublishedLagrangian
 
 
-class Lagrangian(BacklogPolicy):
+class Lagrangian(OutlookPolicy):
     """Requests in the order of the plan (without one: longest expected first), prefilled when priced idle time is
     worth the stall.
 
@@ -107,9 +107,6 @@ class Lagrangian(BacklogPolicy):
             self.order = MixedOrder(problem, self.backlog, self.outlook)
             if estimator.exact:
                 self.kv = KVRefill(problem, self.backlog, self.outlook)
-        for each in self.backlog.admission:
-            if isinstance(each, RefillAdmission):
-                each.follow(self.backlog.queue, 1 / len(problem.workers))
         if self.by_work:
             self.price = [LearntPrice(1.0, LARGEST_DRIFT) for _ in problem.workers]
         else:
@@ -118,14 +115,8 @@ class Lagrangian(BacklogPolicy):
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
         super().arrived(request, time)
-        self.outlook.arrived(request)
         if self.kv is not None:
             self.kv.arrived(request)
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Learn the length."""
-        super().completed(request, length, view)
-        self.outlook.stopped(request, view)
 
     def ranked(self, view: WorkerView) -> WaitingQueue:
         """The queue in the order that is due: of the plan, by machine time, by arrival, or longest first in the end."""
@@ -137,16 +128,8 @@ class Lagrangian(BacklogPolicy):
     def admitted(self, request: int, view: WorkerView) -> None:
         """Note that a mixed engine has taken a request that waited."""
         super().admitted(request, view)
-        self.outlook.started([request], view)
         if self.kv is not None:
             self.kv.taken([request])
-
-    def evict(self, view: WorkerView) -> list[int]:
-        """The request that started last, of several the last to arrive."""
-        victims = super().evict(view)
-        for i in victims:
-            self.outlook.stopped(i, view)
-        return victims
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill now, or decode until the next completion."""

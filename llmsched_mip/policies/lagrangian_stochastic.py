@@ -1,4 +1,9 @@
-"""The hybrid method's online rule on the conditional distribution of the remaining lengths."""
+"""The hybrid method's online rule on the conditional distribution of the remaining lengths.
+
+Expected lengths, rates of completion and the KV check come from the survival function that is learnt as requests
+complete (`SurvivalEstimator`, `hidden_admission`): the first extension that the hybrid method's paper names.  An
+overflow is answered by evicting the request that started last.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,12 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.parts.chance_admission import RISK
 from llmsched_mip.policies.parts.hidden_admission import hidden_admission
-from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.survival import SurvivalEstimator
-from llmsched_mip.policies.protocol import Decision, Policy, Problem, WorkerView
+from llmsched_mip.policies.protocol import Policy, Problem
 
 
 def lagrangian_stochastic(problem: Problem, option: str | None = None) -> Policy:
-    """`StochasticLagrangian`; with known lengths `Lagrangian`.
+    """`Lagrangian` that accepts a risk of overflow; with known lengths without one.
 
     Parameters
     ----------
@@ -20,53 +24,15 @@ def lagrangian_stochastic(problem: Problem, option: str | None = None) -> Policy
     option : str, optional
         Accepted risk of an overflow in a round ahead, above 0 and at most 0.5; 0.05 if nothing else is asked for.
     """
-    accepted = RISK if option is None else risk(option)
-    return Lagrangian(problem) if problem.lengths.visible == "known" else StochasticLagrangian(problem, accepted)
+    return at_risk(problem, RISK if option is None else risk(option))
 
 
-class StochasticLagrangian(Policy):
-    """`Lagrangian` that plans on the distribution of the remaining lengths instead of a single estimate.
-
-    Expected lengths, rates of completion and the KV check come from the survival function that is learnt as requests
-    complete (`SurvivalEstimator`, `hidden_admission`): the first extension that the hybrid method's paper names.  An
-    overflow is answered by evicting the request that started last.
-
-    Parameters
-    ----------
-    problem : Problem
-        With lengths that are not known.
-    risk : float
-        Accepted risk of an overflow in a round ahead.
-    """
-
-    def __init__(self, problem: Problem, risk: float):
-        self.survival = SurvivalEstimator(problem.lengths, problem.prefill_tokens)
-        admission = hidden_admission(problem, self.survival, risk)
-        self.rule = Lagrangian(problem, self.survival, admission)
-
-    def arrived(self, request: int, time: float) -> None:
-        """Queue the request."""
-        self.rule.arrived(request, time)
-
-    def ranked(self, view: WorkerView) -> WaitingQueue:
-        """As `Lagrangian` ranks them, on the survival function."""
-        return self.rule.ranked(view)
-
-    def admitted(self, request: int, view: WorkerView) -> None:
-        """Note that a mixed engine has taken a request that waited."""
-        self.rule.admitted(request, view)
-
-    def decide(self, view: WorkerView) -> Decision:
-        """Prefill now, or decode until the next completion."""
-        return self.rule.decide(view)
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Learn the length."""
-        self.rule.completed(request, length, view)
-
-    def evict(self, view: WorkerView) -> list[int]:
-        """Evict the request that started last; its length is more than what was made."""
-        return self.rule.evict(view)
+def at_risk(problem: Problem, accepted: float) -> Lagrangian:
+    """`Lagrangian` whose KV check accepts this risk of an overflow in a round ahead, where lengths are hidden."""
+    if problem.lengths.visible == "known":
+        return Lagrangian(problem)
+    survival = SurvivalEstimator(problem.lengths, problem.prefill_tokens)
+    return Lagrangian(problem, survival, hidden_admission(problem, survival, accepted))
 
 
 def risk(option: str) -> float:

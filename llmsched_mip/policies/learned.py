@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from llmsched_mip.policies.parts.admission import Admission
-from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting
 from llmsched_mip.policies.parts.learned_admission import Gate, gated_admission
 from llmsched_mip.policies.parts.learned_file import PolicyFile, read_policy, shipped_policy
@@ -22,8 +22,8 @@ from llmsched_mip.policies.parts.learned_order import LearnedOrder
 from llmsched_mip.policies.parts.learned_parameters import DEFAULTS, NEVER_WAITS, Parameters
 from llmsched_mip.policies.parts.lot_size import merging_pays
 from llmsched_mip.policies.parts.outlook import Outlook
+from llmsched_mip.policies.parts.outlook_policy import OutlookPolicy
 from llmsched_mip.policies.parts.queue import WaitingQueue
-from llmsched_mip.policies.parts.refill_admission import RefillAdmission
 from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
 
@@ -92,7 +92,7 @@ class LearnedPolicy(Policy):
         return self.chosen().evict(view)
 
 
-class LearnedRule(BacklogPolicy):
+class LearnedRule(OutlookPolicy):
     """The rule of given numbers.
 
     Parameters
@@ -110,9 +110,6 @@ class LearnedRule(BacklogPolicy):
             for worker, gate in zip(problem.workers, self.gates, strict=True)
         ]
         self.backlog = Backlog(problem, lambda _, number: (math.inf, number), estimator, admission)
-        for each in admission:
-            if isinstance(each, RefillAdmission):
-                each.follow(self.backlog.queue, 1 / len(problem.workers))
         self.outlook = Outlook(estimator, problem.workers)
         self.order = LearnedOrder(problem, self.backlog, self.outlook, parameters)
         self.makespan = problem.objective == "makespan"
@@ -122,7 +119,6 @@ class LearnedRule(BacklogPolicy):
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
         super().arrived(request, time)
-        self.outlook.arrived(request)
         self.order.arrived(request, time)
 
     def ranked(self, view: WorkerView) -> WaitingQueue:
@@ -130,23 +126,10 @@ class LearnedRule(BacklogPolicy):
         self.order.refresh(view)
         return self.backlog.queue
 
-    def admitted(self, request: int, view: WorkerView) -> None:
-        """Note that a mixed engine has taken a request that waited."""
-        super().admitted(request, view)
-        self.outlook.started([request], view)
-
-    def completed(self, request: int, length: int, view: WorkerView) -> None:
-        """Learn the length."""
-        super().completed(request, length, view)
-        self.outlook.stopped(request, view)
-
     def evict(self, view: WorkerView) -> list[int]:
         """The request that started last, of several the last to arrive; then a pause."""
-        victims = super().evict(view)
         self.gates[view.index].overflowed = True
-        for i in victims:
-            self.outlook.stopped(i, view)
-        return victims
+        return super().evict(view)
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill now, or decode until the next completion."""

@@ -14,12 +14,12 @@ from itertools import islice
 import numpy as np
 
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.policies.lagrangian import Lagrangian
-from llmsched_mip.policies.lagrangian_stochastic import StochasticLagrangian
+from llmsched_mip.policies.lagrangian_stochastic import at_risk
 from llmsched_mip.policies.parts.admission import Admission
-from llmsched_mip.policies.parts.backlog import Backlog, BacklogPolicy
+from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting
 from llmsched_mip.policies.parts.outlook import Outlook
+from llmsched_mip.policies.parts.outlook_policy import OutlookPolicy
 from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.rolling_admission import RollingAdmission
 from llmsched_mip.policies.parts.rolling_lives import Lives
@@ -85,10 +85,10 @@ def rolling(problem: Problem, option: str | None = None) -> Policy:
     chosen = Settings() if option is None else settings(option)
     if problem.objective == "total_completion" and problem.plan is None:
         return Rolling(problem, chosen)
-    return Lagrangian(problem) if problem.lengths.visible == "known" else StochasticLagrangian(problem, chosen.risk)
+    return at_risk(problem, chosen.risk)
 
 
-class Rolling(BacklogPolicy):
+class Rolling(OutlookPolicy):
     """For the total completion and for latency: order by plans, and between them the rule of `Lagrangian`.
 
     A batch passes over what does not fit now, unless that has waited too long.
@@ -123,7 +123,6 @@ class Rolling(BacklogPolicy):
         """Queue the request."""
         self.order.arrived(request, time)
         super().arrived(request, time)
-        self.outlook.arrived(request)
         self.new += 1
         self._follow(time)
 
@@ -132,23 +131,10 @@ class Rolling(BacklogPolicy):
         self._follow(view.time)
         return self.backlog.queue
 
-    def admitted(self, request: int, view: WorkerView) -> None:
-        """Note that a mixed engine has taken a request that waited."""
-        super().admitted(request, view)
-        self.outlook.started([request], view)
-
     def completed(self, request: int, length: int, view: WorkerView) -> None:
         """Learn the length."""
         super().completed(request, length, view)
-        self.outlook.stopped(request, view)
         self.order.completed(request, length)
-
-    def evict(self, view: WorkerView) -> list[int]:
-        """The request that started last, of several the last to arrive."""
-        victims = super().evict(view)
-        for i in victims:
-            self.outlook.stopped(i, view)
-        return victims
 
     def decide(self, view: WorkerView) -> Decision:
         """Prefill now, or decode until the next completion."""

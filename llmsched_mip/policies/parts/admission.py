@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from llmsched_mip.instance import Worker
 from llmsched_mip.policies.parts.estimator import Estimator, FixedEstimator
 from llmsched_mip.policies.parts.kv_profile import KVProfile
+from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.protocol import Problem, WorkerView, prompt_tokens
 
 
@@ -91,6 +92,9 @@ class Admission:
             return True
         needs = self.estimator.length(i) if self.estimator.exact else 1
         return prompt + needs <= capacity
+
+    def follow(self, queue: WaitingQueue, share: float) -> None:
+        """Take note of the queue that requests come from, and of this worker's share of it."""
 
     def retract(self, batch: Iterable[int]) -> None:
         """Undo the admission of a batch that is not prefilled after all."""

@@ -47,6 +47,8 @@ class Backlog:
             admission = [Admission(worker, self.estimator, self.prompts) for worker in problem.workers]
         self.admission, self.skip = admission, skip
         self.queue = WaitingQueue(key, keeps_place)
+        for each in admission:
+            each.follow(self.queue, 1 / len(admission))
         self.unfit: list[set[int]] = [set() for _ in problem.workers]
 
     def arrived(self, request: int) -> None:
