@@ -68,15 +68,15 @@ class Executor:
         self.engines = [Engine(w, worker) for w, worker in enumerate(instance.workers)]
         self.queue: list[tuple[float, int, int]] = []
         self.changes = deque([] if slot_timetable is None else slot_timetable.changes(instance))
+        for engine in self.engines:
+            self._at(engine, 0.0)
 
     def run(self, budget: Budget | None = None) -> bool:
-        """Execute until every request is complete; whether they are when `budget` is spent.
+        """Execute until every request is complete; whether they are when `budget` is spent: then it may go on later.
 
         Raises `InvalidPlanError` when the policy breaks the model.
         """
         changes, queue = self.changes, self.queue
-        for engine in self.engines:
-            self._at(engine, 0.0)
         events = 0
         while self.left:
             events += 1

@@ -33,7 +33,7 @@ from llmsched_mip.methods.prefill_rounds import applies as prefill_rounds_apply
 from llmsched_mip.methods.prefill_rounds import prefill_rounds
 from llmsched_mip.methods.race import Maker, race
 from llmsched_mip.methods.rule_beam import rule_beam
-from llmsched_mip.methods.rules import Rules, slow_rules
+from llmsched_mip.methods.rules import Rules
 from llmsched_mip.methods.search import Search
 from llmsched_mip.methods.serial import serial
 from llmsched_mip.methods.unit_round import applies as unit_round_applies
@@ -74,6 +74,8 @@ SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
 LISTS_SHARE = 0.3
 """Of unit rounds, whose own list schedules pass over nothing."""
+QUICK_SHARE = 0.5
+"""Of what is left, for the rules that are expected to be quick, where one process does everything."""
 BEFORE_RULES = 0.5
 """Of what is left, where one process has rules to execute that take longer than a glance."""
 PLACED_SHARE = 0.1
@@ -132,7 +134,7 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
     provers = provers_of(search)
     every = Rules(search)
     few = search.instance.n * len(search.instance.workers) <= FEW_TURNS
-    glance = [Part(every.glance_at_rules)] if few else []
+    glance = [Part(every.glance)] if few else []
     duals = [Part(unlike_duals)] if fleet_applies(search.instance) else []
     proofs = [Part(part.run, SLOW_SHARE * part.share) for part in provers] if processes == 1 else []
     if search.pool is not None:
@@ -141,17 +143,17 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
     if processes == 1:
         return [
             *first,
+            *([Part(every.quick, QUICK_SHARE)] if few else []),
             *proofs,
             Part(partial(before_rules, every)),
             Part(every.rules),
-            Part(slow_rules),
             Part(long_makers),
         ]
     if process == 0:
         return [*first, Part(long_makers)]
     if one_makespan(search):
-        return [Part(every.rules), *provers, Part(long_makers, 0.6), Part(slow_rules), Part(long_makers)]
-    return [Part(every.rules), *provers, Part(slow_rules), Part(long_makers), *provers]
+        return [Part(every.rules), *provers, Part(long_makers)]
+    return [Part(every.rules), *provers, Part(long_makers), *provers]
 
 
 def before_rules(every: Rules, search: Search) -> None:

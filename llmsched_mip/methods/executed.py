@@ -18,6 +18,32 @@ class Executed(NamedTuple):
     plan: Plan
 
 
+class Execution:
+    """A policy that is executed in parts; the plan carries the name `method`."""
+
+    def __init__(self, instance: Instance, method: str, policy: Policy):
+        self.instance, self.method, self.executor = instance, method, Executor(instance, policy)
+
+    def run(self, budget: Budget | None = None) -> Executed | None:
+        """Go on where it stopped; None when `budget` is spent before the end.
+
+        Raises
+        ------
+        InvalidPlanError
+            The policy evicted a request: what ran is not a plan.
+        """
+        if not self.executor.run(budget):
+            return None
+        outcome = self.executor.outcome(self.method, 0.0)
+        plan = outcome.to_plan(self.instance, self.method)
+        return Executed(outcome.measures.objective(self.instance.objective), plan)
+
+    @property
+    def share_complete(self) -> float:
+        """Of the requests, those that are complete."""
+        return 1.0 - self.executor.left / self.instance.n
+
+
 @overload
 def executed(instance: Instance, method: str, policy: Policy) -> Executed: ...
 
@@ -34,8 +60,4 @@ def executed(instance: Instance, method: str, policy: Policy, budget: Budget | N
     InvalidPlanError
         The policy evicted a request: what ran is not a plan.
     """
-    executor = Executor(instance, policy)
-    if not executor.run(budget):
-        return None
-    outcome = executor.outcome(method, 0.0)
-    return Executed(outcome.measures.objective(instance.objective), outcome.to_plan(instance, method))
+    return Execution(instance, method, policy).run(budget)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 
 from llmsched_mip.algorithms.orders.lists import Lists, Trial
 from llmsched_mip.algorithms.orders.local_search import LocalSearch
@@ -43,7 +44,7 @@ def best_list(search: Search, lists: Lists, most: int = MOST_DRAWN) -> tuple[flo
     """The same for given lists; the value of the best of them, and itself."""
     best = _offer_best(search, lists, lists.first())
     budget = search.budget.slice(share=LISTS_SHARE)
-    best = _offer_best(search, lists, lists.waiting_for_slots(), best, budget)
+    best = _offer_best(search, lists, chain(lists.passing_over(), lists.waiting_for_slots()), best, budget)
     for _ in range(min(most, MOST_LISTED // search.instance.n)):
         if budget.spent():
             break

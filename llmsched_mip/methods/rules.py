@@ -1,18 +1,20 @@
 """The online rules as makers of plans: each executed with known lengths, none for longer than a part of the limit.
 
 The result of `auto` is to be no worse than any rule that takes less than a tenth of the limit; the part is twice that,
-since the same work takes longer on a machine that is busy.
+since the same work takes longer on a machine that is busy.  All have a glance first; how far each comes in it says how
+long it takes, and those that are quick go on where they stopped, the quickest first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
 from llmsched_mip import clock
+from llmsched_mip.budget import Budget
 from llmsched_mip.errors import InvalidInputError
-from llmsched_mip.methods.executed import executed
+from llmsched_mip.methods.executed import Execution, executed
 from llmsched_mip.methods.search import Search
 from llmsched_mip.policies import POLICIES, make_policy
 from llmsched_mip.policies.protocol import Problem
@@ -25,6 +27,7 @@ AS_SHORTEST_FIRST = ("mc-sf", "h-sf", "a-max", "a-min")
 """With known lengths they decide as `shortest-first` does, the last two where all weights are equal."""
 AS_FCFS = ("vllm",)
 SLOW_RULES = ("sorted-lp", "lp-swap")
+"""They solve an LP first."""
 HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic", "rolling", "learned")
 """They select or forecast before their first decision, which no budget ends."""
 MOST_FORECAST, MOST_SMALL = 500, 100
@@ -35,71 +38,111 @@ QUICK_RULES = tuple(
 
 
 class Rules:
-    """The rules that are quick to make, executed in two turns: a glance at each, then those that need longer."""
+    """The rules, executed in turns: a glance at each, then those that are quick, then what is left.
+
+    Attributes
+    ----------
+    light : list of Started
+        Those that begin at once, and are not through.
+    heavy : list of str
+        Those that take some time before their first decision, not begun yet.
+    """
 
     def __init__(self, search: Search):
-        requests = search.instance.requests
         light = [name for name in QUICK_RULES if name not in HEAVY_RULES]
-        equal = len(np.unique(requests.weight)) == 1
-        self.light = [*light, *(() if equal else AS_SHORTEST_FIRST[2:])]
-        self.heavy = list(HEAVY_RULES)
+        equal = len(np.unique(search.instance.requests.weight)) == 1
+        self.light = [Started(name) for name in (*light, *(() if equal else AS_SHORTEST_FIRST[2:]))]
+        self.heavy = [*HEAVY_RULES, *SLOW_RULES]
 
     @property
     def left(self) -> bool:
         """Whether any is still to be executed."""
         return bool(self.light or self.heavy)
 
-    def glance_at_rules(self, search: Search) -> None:
+    def glance(self, search: Search) -> None:
         """Execute each for at most a fiftieth of the limit, the heavy ones of small instances only."""
-        self.light = execute(search, self.light, GLANCE)
+        self._go_on(search, self.light, GLANCE)
         if search.instance.n * len(search.instance.workers) <= MOST_FORECAST:
-            self.heavy = execute(search, self.heavy, GLANCE)
+            begun = [Started(name) for name in self.heavy if name in HEAVY_RULES]
+            self.heavy = [name for name in self.heavy if name not in HEAVY_RULES]
+            self.light += begun
+            self._go_on(search, begun, GLANCE)
+
+    def quick(self, search: Search) -> None:
+        """Execute those that are expected to take less than a tenth of the limit, the quickest first."""
+        self.glance(search)
+        most_s = SHARE * search.whole.seconds
+        self._go_on(search, [rule for rule in self._quickest_first() if rule.expected_s() < most_s], SHARE)
+        heavy, self.heavy = self.heavy, []
+        for k, name in enumerate(heavy):
+            if search.budget.spent():
+                self.heavy = heavy[k:]
+                return
+            if is_quick(search, name):
+                Started(name).go_on(search, SHARE)
 
     def rules(self, search: Search) -> None:
-        """Execute what is left, of the heavy ones those that are expected to take less than a tenth of the limit."""
-        self.light = execute(search, self.light, SHARE)
-        self.heavy = execute(search, [name for name in self.heavy if is_quick(search, name)], SHARE)
+        """The same, and then what is left."""
+        self.quick(search)
+        self._go_on(search, self._quickest_first(), SHARE)
+
+    def _quickest_first(self) -> list[Started]:
+        return sorted(self.light, key=Started.expected_s)
+
+    def _go_on(self, search: Search, rules: list[Started], share: float) -> None:
+        through = {id(rule) for rule in rules if rule.go_on(search, share)}
+        self.light = [rule for rule in self.light if id(rule) not in through]
+
+
+class Started:
+    """A rule that is executed in turns."""
+
+    def __init__(self, name: str):
+        self.name, self.spent_s, self.cut = name, 0.0, False
+        self.execution: Execution | None = None
+
+    def expected_s(self) -> float:
+        """Seconds that all of it takes, by how far it has come."""
+        complete = 0.0 if self.execution is None else self.execution.share_complete
+        return self.spent_s / complete if complete else np.inf
+
+    def go_on(self, search: Search, share: float) -> bool:
+        """Execute until it has taken this share of the limit, and offer its plan; whether nothing is left of it.
+
+        Nothing is left of one that does not apply to the instance, or that failed.
+        """
+        budget = search.budget.slice(max(0.0, share * search.whole.seconds - self.spent_s))
+        if budget.spent():
+            return False
+        self.cut = False
+        search.attempt(self.name, partial(self._execute, search, budget))
+        self.spent_s += budget.elapsed
+        return not self.cut
+
+    def _execute(self, search: Search, budget: Budget) -> None:
+        try:
+            if self.execution is None:
+                policy = make_policy(self.name, Problem.of(search.instance, "known", seed=search.seed))
+                self.execution = Execution(search.instance, self.name, policy)
+            run = self.execution.run(budget)
+        except InvalidInputError:
+            return
+        if run is None:
+            self.cut = True
+        else:
+            search.offer(run.plan)
 
 
 def is_quick(search: Search, name: str) -> bool:
     """Whether a rule is expected to be through in its share, from its time for every eighth request."""
     if search.instance.n < MOST_SMALL:
         return True
-    if search.budget.spent():
-        return False
-    began, most_s = clock.now(), SHARE * search.whole.seconds
+    began, most_s = clock.now(), SHARE * search.whole.seconds / PROBED**PROBE_EXPONENT
     part = search.instance.take(np.arange(0, search.instance.n, PROBED))
     try:
-        executed(
-            part, name, make_policy(name, Problem.of(part, "known", seed=search.seed)), search.budget.slice(most_s)
-        )
+        policy = make_policy(name, Problem.of(part, "known", seed=search.seed))
+        executed(part, name, policy, search.budget.slice(most_s))
     except InvalidInputError:
         return False
-    expected_s: float = (clock.now() - began) * PROBED**PROBE_EXPONENT
-    return expected_s < most_s
-
-
-def slow_rules(search: Search) -> None:
-    """Execute the rules that solve an LP first, where that is expected to take less than a tenth of the limit."""
-    execute(search, [name for name in SLOW_RULES if is_quick(search, name)], SHARE)
-
-
-def execute(search: Search, names: Iterable[str], share: float) -> list[str]:
-    """Offer what each of these policies makes in this share of the limit; those that were cut off.
-
-    One that does not apply to the instance is left out.
-    """
-    problem = Problem.of(search.instance, "known", seed=search.seed)
-    cut: list[str] = []
-    left = list(names)
-    for k, name in enumerate(left):
-        if search.budget.spent():
-            return cut + left[k:]
-        budget = search.budget.slice(share * search.whole.seconds)
-        try:
-            search.run_policy(name, make_policy(name, problem), budget)
-        except InvalidInputError:
-            continue
-        if budget.spent():
-            cut.append(name)
-    return cut
+    taken_s: float = clock.now() - began
+    return taken_s < most_s

@@ -8,7 +8,8 @@ import pytest
 from llmsched_mip import clock
 from llmsched_mip.execution import replay
 from llmsched_mip.methods import Search
-from llmsched_mip.methods.rules import AS_SHORTEST_FIRST, HEAVY_RULES, Rules, is_quick
+from llmsched_mip.methods.rules import AS_SHORTEST_FIRST, QUICK_RULES, SHARE, SLOW_RULES, Rules, Started, is_quick
+from llmsched_mip.policies import make_policy
 from llmsched_mip.workload import generate
 
 SMALL = generate("kv-uniform", 40, 0)
@@ -26,10 +27,9 @@ def test_rules_that_are_left_out_decide_as_another(family, objective):
 def test_no_rule_is_better_than_the_result():
     search = Search(SMALL, 600.0)
     rules = Rules(search)
-    rules.glance_at_rules(search)
     rules.rules(search)
     assert not rules.left and search.failures == []
-    for name in (*rules.light, *HEAVY_RULES, *AS_SHORTEST_FIRST, "fcfs", "svf", "machine-time"):
+    for name in (*QUICK_RULES, *SLOW_RULES, *AS_SHORTEST_FIRST):
         assert replay(SMALL, name).measures.objective(SMALL.objective) >= search.value
 
 
@@ -37,8 +37,47 @@ def test_what_a_glance_does_not_finish_is_left():
     with clock.counting(1.0):
         search = Search(SMALL, 100.0)
         rules = Rules(search)
-        rules.glance_at_rules(search)
+        rules.glance(search)
         assert rules.left
+
+
+def test_a_rule_goes_on_where_it_was_cut_off():
+    """By a clock that counts its readings: in parts it makes the plan that it makes at once."""
+    instance = generate("kv-uniform", 300, 0)
+    with clock.counting(1.0):
+        search = Search(instance, 1e6)
+        rule, parts = Started("svf"), 1
+        while not rule.go_on(search, parts * 2e-6):
+            assert search.plan is None
+            parts += 1
+        assert 3 < parts < 1000
+    assert search.value == replay(instance, "svf").measures.objective(instance.objective)
+
+
+def test_the_quick_ones_come_first_and_what_would_take_long_is_left(monkeypatch):
+    expected = {"fcfs": 30.0, "svf": 10.0, "machine-time": 20.0, "longest-first": 1000.0}
+    search, gone_on = Search(generate("kv-uniform", 600, 0), 600.0), []
+    monkeypatch.setattr(Started, "expected_s", lambda rule: expected[rule.name])
+    monkeypatch.setattr(Started, "go_on", lambda rule, search, share: gone_on.append(rule.name) or share == SHARE)
+    rules = Rules(search)
+    rules.light, rules.heavy = [Started(name) for name in expected], []
+    rules.quick(search)
+    assert gone_on == [*expected, "svf", "machine-time", "fcfs"]
+    assert [rule.name for rule in rules.light] == ["longest-first"]
+
+
+def test_a_rule_that_fails_takes_no_other_with_it(monkeypatch):
+    def failing(name, problem):
+        if name == "svf":
+            raise ZeroDivisionError("a mistake")
+        return make_policy(name, problem)
+
+    monkeypatch.setattr("llmsched_mip.methods.rules.make_policy", failing)
+    search = Search(SMALL, 600.0)
+    rules = Rules(search)
+    rules.rules(search)
+    assert [failure.part for failure in search.failures] == ["svf"] and not rules.left
+    assert search.value <= replay(SMALL, "machine-time").measures.objective(SMALL.objective)
 
 
 def test_a_rule_that_would_take_long_is_not_begun():
@@ -49,4 +88,4 @@ def test_a_rule_that_would_take_long_is_not_begun():
         assert not is_quick(Search(instance, 50.0), "lagrangian")
     weighted = instance.with_requests(instance.requests)
     assert np.array_equal(weighted.requests.weight, np.ones(400))
-    assert set(AS_SHORTEST_FIRST[2:]).isdisjoint(Rules(Search(weighted, 1.0)).light)
+    assert set(AS_SHORTEST_FIRST[2:]).isdisjoint(rule.name for rule in Rules(Search(weighted, 1.0)).light)

@@ -11,12 +11,13 @@ from llmsched_mip.algorithms.orders.list_scheduling import ListSchedule, Rule, l
 from llmsched_mip.algorithms.orders.single_worker import SingleWorker
 from llmsched_mip.timing import FloatArray, request_kv_volume
 
+NO_LIMIT = 10**9
 FIRST_RULES = (Rule(), Rule(misses=20), Rule(misses=20, hold=2), Rule(misses=20, fits=8))
 IDLE = (2, 4, 8, 16, 32, 64)
 EXPONENTS = (0.0, 0.0, 0.1, 0.2, 0.3, 0.5, -0.1, -0.2, -0.4)
 CLASSES = (0.0, 0.0, 0.0, 0.02, 0.1, 0.2, 0.4, 0.7)
 FITS, HOLDS, SHARES = (1, 1, 2, 3, 5, 8, 12, 20, 32, 64), (0, 0, 1, 2, 3, 5, 8, 12, 20, 40), (0.0, 0.0, 0.5, 0.8, 0.95)
-MISSES, SIZES = (1, 10, 30, 100, 10**9), (10**9, 10**9, 10**9, 16, 32, 64, 128)
+MISSES, SIZES = (1, 10, 30, 100, NO_LIMIT), (NO_LIMIT, NO_LIMIT, NO_LIMIT, 16, 32, 64, 128)
 MOST_SCANNED = 50_000_000
 LEAST_MISSES = 20
 
@@ -45,10 +46,15 @@ class Lists:
         p, d, weight = problem.p.astype(np.float64), problem.d.astype(np.float64), problem.weight
         self.most_misses = max(LEAST_MISSES, MOST_SCANNED // len(p))
         self.logarithms = np.log(np.maximum(work_s, np.finfo(np.float64).tiny)), np.log(d), np.log(p)
+        volume = request_kv_volume(problem.p, problem.d)
         if problem.makespan:
-            self.keys = {"longest-first": -d, "machine-time": -work_s, "fcfs": problem.arrival_s}
+            self.keys = {
+                "longest-first": -d,
+                "machine-time": -work_s,
+                "fcfs": problem.arrival_s,
+                "largest-volume-first": -volume,
+            }
         else:
-            volume = request_kv_volume(problem.p, problem.d)
             self.keys = {
                 "machine-time": work_s / weight,
                 "shortest-first": d / weight,
@@ -66,6 +72,11 @@ class Lists:
         for rule in FIRST_RULES:
             for name, key in self.keys.items():
                 yield Trial(name, key, rule)
+
+    def passing_over(self) -> Iterator[Trial]:
+        """Each list, passing over all that do not fit."""
+        for name, key in self.keys.items():
+            yield Trial(f"{name}, skip", key, Rule(misses=NO_LIMIT))
 
     def waiting_for_slots(self) -> Iterator[Trial]:
         """Each list with thresholds of idle slots, up to the first that does not fit."""
