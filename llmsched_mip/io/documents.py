@@ -249,6 +249,7 @@ class ParametersDocument(_Document):
     relief: Number
     ramp_start: Number
     ramp: Number
+    in_progress: Number = 5.0
 
 
 class GenerationDocument(_Document):

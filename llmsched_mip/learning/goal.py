@@ -94,7 +94,7 @@ class Goal:
         return likeness(Problem.of(instance, "unknown"), first)
 
     def free(self) -> np.ndarray:
-        """Which of the numbers can make a difference, shape (21,)."""
+        """Which of the numbers can make a difference, shape (22,)."""
         instance = self.instance(0)
         names = dict.fromkeys(Parameters.__dataclass_fields__, True)
         names["weight"] = len(np.unique(instance.requests.weight)) > 1
@@ -105,6 +105,7 @@ class Goal:
         binds = any(worker.kv_capacity for worker in instance.workers)
         names["growth"] = names["reserve"] = names["relief"] = binds and self.lengths != "known"
         names["idle_price_kv"] = binds
+        names["in_progress"] = instance.objective == "total_completion"
         names["refill"] = names["lot_size"] = False  # Either or: chosen by the first tries.
         return np.array(list(names.values()))
 

@@ -144,5 +144,4 @@ def is_quick(search: Search, name: str) -> bool:
         executed(part, name, policy, search.budget.slice(most_s))
     except InvalidInputError:
         return False
-    taken_s: float = clock.now() - began
-    return taken_s < most_s
+    return bool(clock.now() - began < most_s)

@@ -16,8 +16,8 @@ With a plan and estimated lengths its order is taken, and the rule above decides
 not the slots and lengths are known, idle KV is priced instead, and large requests go first (`parts.kv_refill`).  Where
 only longest first would overflow the KV cache and there is no plan, requests are taken in order of arrival, and longest
 first near the end.  Where the objective is the total completion and there is no plan, the smallest expected machine
-time per weight goes first, and an idle slot is one of those that the worker would fill now, since the KV cache may not
-hold as many as there are slots.
+time per weight goes first, an idle slot is one of those that the worker would fill now, since the KV cache may not hold
+as many as there are slots, and what is in progress is limited, since each prefill delays it (`parts.work_in_progress`).
 
 Where lengths are hidden and the makespan counts, the prefill waits by its lot size (`parts.lot_size`), with an idle
 slot worth its share of the fixed seconds of a round, and the KV check counts the requests that will take the slots of
@@ -50,6 +50,7 @@ from llmsched_mip.policies.parts.plan_times import PlanTimes, start_order
 from llmsched_mip.policies.parts.queue import WaitingQueue, by_arrival
 from llmsched_mip.policies.parts.ranking import Renewal
 from llmsched_mip.policies.parts.survival import SurvivalEstimator, estimator_for
+from llmsched_mip.policies.parts.work_in_progress import WorkInProgress
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
 
 LOOKAHEAD = 48
@@ -88,7 +89,8 @@ class Lagrangian(OutlookPolicy):
         if admission is None and isinstance(estimator, SurvivalEstimator) and (self.merges or self.by_work):
             admission = hidden_admission(problem, estimator)
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
-        self.outlook = Outlook(estimator, problem.workers)
+        self.outlook = Outlook(estimator, problem)
+        self.progress = WorkInProgress(problem, self.outlook) if self.by_work else None
         self.times: PlanTimes | None = None
         self.order: MixedOrder | None = None
         self.kv: KVRefill | None = None
@@ -115,6 +117,8 @@ class Lagrangian(OutlookPolicy):
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
         super().arrived(request, time)
+        if self.progress is not None:
+            self.progress.arrived(request, time)
         if self.kv is not None:
             self.kv.arrived(request)
 
@@ -146,11 +150,15 @@ class Lagrangian(OutlookPolicy):
                 return self._prefill(batch, view) if batch else decode_or_wait(view, wake=True)
             return Decode(ahead if ahead > 0 else None, wake=True)
         batch = backlog.choose(view)
+        rounds = None if batch or not self.by_work else backlog.until_the_first_fits(view)
+        if self.progress is not None:
+            batch = backlog.cut(batch, self.progress.cut(batch, view), view)
         if not batch:
             price.nothing_fits()
-            return decode_or_wait(view, wake=view.free_slots > 0)
+            wake = view.free_slots > 0
+            return decode_or_wait(view, wake) if rounds is None else Decode(rounds, wake)
         if view.started and not self._urgent(batch[0], view):
-            predicted = None if self.merges else self._idle_until_cheaper(view, len(batch))
+            predicted = None if self.merges else self._idle_until_cheaper(view, batch)
             if predicted is not None:
                 price.waits(len(batch), predicted)
             if predicted is not None or (self.merges and self._merging_pays(view, len(batch))):
@@ -218,10 +226,12 @@ class Lagrangian(OutlookPolicy):
         rounds, ends = self.outlook.completions_ahead(view)
         return merging_pays(fixed_s, price_s, count, rate, rounds, np.minimum(ends, more))
 
-    def _idle_until_cheaper(self, view: WorkerView, count: int) -> float | None:
+    def _idle_until_cheaper(self, view: WorkerView, batch: list[int]) -> float | None:
         """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""
-        more, fixed_s = min(len(self.backlog.queue) - count, LOOKAHEAD), self.fixed_s[view.index]
-        if more <= 0 or fixed_s <= 0:
+        count, fixed_s = len(batch), self.fixed_s[view.index]
+        stall_s = 0.0 if self.progress is None else self.progress.stall_s(batch, view)
+        more = min(len(self.backlog.queue) - count, LOOKAHEAD)
+        if more <= 0 or fixed_s + stall_s <= 0:
             return None
         multiplier = self.price[view.index].multiplier
         if self.by_work:
@@ -229,4 +239,4 @@ class Lagrangian(OutlookPolicy):
             multiplier /= view.active + count
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
         completions = self.outlook.rounds_to_completions(view, more)
-        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions)
+        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions, stall_s)

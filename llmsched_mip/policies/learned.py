@@ -19,12 +19,13 @@ from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiti
 from llmsched_mip.policies.parts.learned_admission import Gate, gated_admission
 from llmsched_mip.policies.parts.learned_file import PolicyFile, read_policy, shipped_policy
 from llmsched_mip.policies.parts.learned_order import LearnedOrder
-from llmsched_mip.policies.parts.learned_parameters import DEFAULTS, NEVER_WAITS, Parameters
+from llmsched_mip.policies.parts.learned_parameters import DEFAULTS, NEVER_WAITS, NO_LIMIT, Parameters
 from llmsched_mip.policies.parts.lot_size import merging_pays
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.outlook_policy import OutlookPolicy
 from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.survival import estimator_for
+from llmsched_mip.policies.parts.work_in_progress import WorkInProgress
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
 
 LOOKAHEAD = 48
@@ -110,9 +111,11 @@ class LearnedRule(OutlookPolicy):
             for worker, gate in zip(problem.workers, self.gates, strict=True)
         ]
         self.backlog = Backlog(problem, lambda _, number: (math.inf, number), estimator, admission)
-        self.outlook = Outlook(estimator, problem.workers)
+        self.outlook = Outlook(estimator, problem)
         self.order = LearnedOrder(problem, self.backlog, self.outlook, parameters)
         self.makespan = problem.objective == "makespan"
+        limited = not self.makespan and parameters.in_progress < NO_LIMIT
+        self.progress = WorkInProgress(problem, self.outlook, math.exp(parameters.in_progress)) if limited else None
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.price = [LearntPrice(1.0, LARGEST_DRIFT) for _ in problem.workers]
 
@@ -120,6 +123,8 @@ class LearnedRule(OutlookPolicy):
         """Queue the request."""
         super().arrived(request, time)
         self.order.arrived(request, time)
+        if self.progress is not None:
+            self.progress.arrived(request, time)
 
     def ranked(self, view: WorkerView) -> WaitingQueue:
         """The requests that wait, in the learned order."""
@@ -141,8 +146,13 @@ class LearnedRule(OutlookPolicy):
         if not batch:
             price.nothing_fits()
             return self._decode(view)
+        if self.progress is not None:
+            batch = backlog.cut(batch, self.progress.cut(batch, view), view)
+            if not batch:
+                price.nothing_fits()
+                return Decode(None, wake=True)
         if view.started and not self._urgent(batch[0], view):
-            predicted = self._idle_until_cheaper(view, len(batch))
+            predicted = self._idle_until_cheaper(view, batch)
             if predicted is not None or len(batch) < min(self._least(view), len(backlog.queue)):
                 backlog.admission[view.index].retract(batch)
                 price.waits(len(batch), predicted or 0.0)
@@ -166,10 +176,12 @@ class LearnedRule(OutlookPolicy):
         """Whether the request, started now, is expected to outlast all other work: waiting delays the end."""
         return self.makespan and self.backlog.estimator.length(request) >= self.outlook.rounds_left(view)
 
-    def _idle_until_cheaper(self, view: WorkerView, count: int) -> float | None:
+    def _idle_until_cheaper(self, view: WorkerView, batch: list[int]) -> float | None:
         """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""
-        more, fixed_s = min(len(self.backlog.queue) - count, LOOKAHEAD), self.fixed_s[view.index]
-        if more <= 0 or fixed_s <= 0 or self.parameters.idle_price >= NEVER_WAITS:
+        count, fixed_s = len(batch), self.fixed_s[view.index]
+        stall_s = 0.0 if self.progress is None else self.progress.stall_s(batch, view)
+        more = min(len(self.backlog.queue) - count, LOOKAHEAD)
+        if more <= 0 or fixed_s + stall_s <= 0 or self.parameters.idle_price >= NEVER_WAITS:
             return None
         decode, slots = view.worker.decode_time, view.slots if self.makespan and view.slots else view.active + count
         load = 0.0 if view.worker.kv_capacity is None else view.kv_held / view.worker.kv_capacity - 0.5
@@ -184,4 +196,4 @@ class LearnedRule(OutlookPolicy):
         multiplier = self.price[view.index].multiplier * learned / slots
         round_s = float(decode.round_seconds(view.active, view.kv_held))
         completions = self.outlook.rounds_to_completions(view, more)
-        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions)
+        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions, stall_s)

@@ -27,6 +27,7 @@ from llmsched_mip.policies.parts.rolling_order import RollingOrder
 from llmsched_mip.policies.parts.rolling_placement import RollingPlacement
 from llmsched_mip.policies.parts.rolling_rollout import WaitingPrice
 from llmsched_mip.policies.parts.survival import estimator_for
+from llmsched_mip.policies.parts.work_in_progress import WorkInProgress
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
 
 LOOKAHEAD, CANDIDATES = 48, 64
@@ -109,7 +110,8 @@ class Rolling(OutlookPolicy):
             self.admission = [RollingAdmission(worker, lives, prompts, chosen.risk) for worker in problem.workers]
         self.order = RollingOrder(problem, self.estimator, lives, chosen.ageing)
         self.backlog = Backlog(problem, self.order.first_key, self.estimator, self.admission)
-        self.outlook = Outlook(self.estimator, problem.workers)
+        self.outlook = Outlook(self.estimator, problem)
+        self.progress = WorkInProgress(problem, self.outlook)
         self.price = [LearntPrice(1.0, DRIFT) for _ in problem.workers]
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.placement = RollingPlacement(problem, self.estimator) if len(problem.workers) > 1 else None
@@ -123,6 +125,7 @@ class Rolling(OutlookPolicy):
         """Queue the request."""
         self.order.arrived(request, time)
         super().arrived(request, time)
+        self.progress.arrived(request, time)
         self.new += 1
         self._follow(time)
 
@@ -145,11 +148,12 @@ class Rolling(OutlookPolicy):
         if self.placement is not None:
             self.placement.observe(view)
         batch = self._choose(view)
+        batch = self.backlog.cut(batch, self.progress.cut(batch, view), view)
         if not batch:
             price.nothing_fits()
             return decode_or_wait(view, wake=view.free_slots > 0)
         if view.started:
-            predicted = self._idle_until_cheaper(view, len(batch))
+            predicted = self._idle_until_cheaper(view, batch)
             if predicted is not None:
                 self.admission[view.index].retract(batch)
                 price.waits(len(batch), predicted)
@@ -174,15 +178,16 @@ class Rolling(OutlookPolicy):
         passes = not self.order.overdue(candidates[0], view.time)
         return self.admission[view.index].batch(view, candidates, passes)
 
-    def _idle_until_cheaper(self, view: WorkerView, count: int) -> float | None:
+    def _idle_until_cheaper(self, view: WorkerView, batch: list[int]) -> float | None:
         """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""
-        more, fixed_s = min(len(self.backlog.queue) - count, LOOKAHEAD), self.fixed_s[view.index]
-        if more <= 0 or fixed_s <= 0:
+        count, fixed_s, stall_s = len(batch), self.fixed_s[view.index], self.progress.stall_s(batch, view)
+        more = min(len(self.backlog.queue) - count, LOOKAHEAD)
+        if more <= 0 or fixed_s + stall_s <= 0:
             return None
         multiplier = self.multiplier * self.price[view.index].multiplier / (view.active + count)
         round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
         completions = self.outlook.rounds_to_completions(view, more)
-        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions)
+        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions, stall_s)
 
     def _follow(self, time: float) -> None:
         """Put the plan that was asked for into effect when its time has come, and ask for another when that is due."""

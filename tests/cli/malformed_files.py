@@ -180,6 +180,7 @@ POLICY = {
                 **dict.fromkeys(("length", "machine_time", "volume", "prompt", "weight", "uncertainty", "tail"), 0.5),
                 **dict.fromkeys(("place", "age", "endgame", "endgame_spread", "idle_price", "idle_price_kv"), 0.5),
                 **dict.fromkeys(("least", "growth", "reserve", "relief", "ramp_start", "ramp"), 0.5),
+                **dict.fromkeys(("lot_size", "refill"), 0.5),
             },
         }
     ],
@@ -197,6 +198,7 @@ POLICY_FIELDS: dict[tuple[Any, ...], list[Any]] = {
     (*ENTRY, "parameters"): [REMOVED, {}, *NO_OBJECT],
     (*ENTRY, "parameters", "length"): [REMOVED, 11, -11, "x", None, True, float("nan"), float("inf")],
     (*ENTRY, "parameters", "ramp_start"): [0, -1, 1.5],
+    (*ENTRY, "parameters", "in_progress"): [-3.5, 6],
     (*ENTRY, "parameters", "nonsense"): [1],
     (*ENTRY, "curve"): [None, [5]],
     (*ENTRY, "validation"): [5, {}],

@@ -97,6 +97,12 @@ class Backlog:
             return []
         return batch
 
+    def cut(self, batch: list[int], count: int, view: WorkerView) -> list[int]:
+        """The first `count` requests of a batch; the others go on waiting."""
+        if count < len(batch):
+            self.admission[view.index].retract(batch[count:])
+        return batch[:count]
+
     def take(self, batch: list[int]) -> Prefill:
         """Take the batch from the queue and prefill it."""
         self.queue.take(batch)

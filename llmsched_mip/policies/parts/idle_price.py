@@ -48,11 +48,13 @@ def planned_prices(problem: Problem, w: int) -> Duals | None:
     return None if whole <= 0 else Duals(slots / whole / worker.most_slots(n), duals.kv_token_s / whole)
 
 
-def idle_worth_waiting(fixed_s: float, price_s: float, count: int, completions: FloatArray) -> float | None:
+def idle_worth_waiting(
+    fixed_s: float, price_s: float, count: int, completions: FloatArray, stall_s: float = 0.0
+) -> float | None:
     """Whether some j more completions lower the cost per refilled slot.
 
     With W_j the priced idle time until j more slots have emptied, a prefill of n requests runs now unless
-    ``(f + W_j) / (n + j) < f / n`` for some j ≥ 1.
+    ``(f + W_j - j g) / (n + j) < f / n`` for some j ≥ 1.
 
     Parameters
     ----------
@@ -64,6 +66,8 @@ def idle_worth_waiting(fixed_s: float, price_s: float, count: int, completions: 
         n, requests that fit now.
     completions : float array, shape (m,)
         Rounds until the 1st, 2nd, ... completion.
+    stall_s : float
+        g, what a completion before the prefill saves, seconds (`WorkInProgress.stall_s`).
 
     Returns
     -------
@@ -75,8 +79,8 @@ def idle_worth_waiting(fixed_s: float, price_s: float, count: int, completions: 
     steps = completions.copy()
     steps[1:] -= completions[:-1]
     idle = (np.arange(len(steps)) + count) * steps
-    cost = fixed_s + price_s * np.cumsum(idle)
-    per_slot = cost / (count + 1 + np.arange(len(steps)))
+    more = np.arange(1, len(steps) + 1)
+    per_slot = (fixed_s + price_s * np.cumsum(idle) - stall_s * more) / (count + more)
     best = int(np.argmin(per_slot))
     return None if per_slot[best] >= fixed_s / count else float(np.sum(idle[: best + 1]))
 

@@ -11,6 +11,7 @@ from llmsched_mip.timing import FloatArray
 
 FEATURES = ("length", "machine_time", "volume", "prompt", "weight", "uncertainty", "tail", "place", "age")
 """What the score of a waiting request is made of; each has a weight of the same name."""
+NO_LIMIT = 5.0
 NEVER_WAITS = 5.0
 """A price of idle slots, e⁵ times the Lagrangian one, at which no waiting pays."""
 
@@ -52,6 +53,9 @@ class Parameters:
         Share of the slots that may be filled at once at the start.
     ramp : float
         Mean lengths, in rounds, over which the other slots open.
+    in_progress : float
+        Logarithm of the factor on what may be in progress (`parts.work_in_progress`); from 5 on there is no limit, and
+        a stall of what is in progress has no price.
     """
 
     length: float = 0.0
@@ -75,6 +79,7 @@ class Parameters:
     relief: float = 0.0
     ramp_start: float = 1.0
     ramp: float = 0.5
+    in_progress: float = NO_LIMIT
 
     @classmethod
     def of(cls, values: FloatArray) -> Parameters:
@@ -83,7 +88,7 @@ class Parameters:
 
     @property
     def vector(self) -> FloatArray:
-        """All of them, shape (21,)."""
+        """All of them, shape (22,)."""
         return np.array(list(asdict(self).values()))
 
     def require(self) -> Parameters:
@@ -109,6 +114,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "relief": (0.0, 0.5),
     "ramp_start": (0.05, 1.0),
     "ramp": (0.0, 4.0),
+    "in_progress": (-3.0, NO_LIMIT),
 }
 LOWER, UPPER = (np.array(ends) for ends in zip(*RANGES.values(), strict=True))
 STEPS = Parameters(
@@ -125,6 +131,7 @@ STEPS = Parameters(
     relief=0.05,
     ramp_start=0.2,
     ramp=0.4,
+    in_progress=0.7,
 )
 """A step in each that is worth trying, as the search scales them."""
 NAMES = tuple(field.name for field in fields(Parameters))
@@ -135,8 +142,8 @@ STARTS: dict[str, Parameters] = {
     "svf": Parameters(volume=1.0, weight=-1.0, idle_price=NEVER_WAITS),
     "machine-time": Parameters(machine_time=1.0, weight=-1.0, idle_price=NEVER_WAITS),
     "lagrangian": replace(FCFS, idle_price=0.0, endgame=0.8, refill=1.0, lot_size=1.0),
-    "lagrangian, by volume": Parameters(volume=1.0, weight=-1.0),
-    "lagrangian, by machine time": Parameters(machine_time=1.0, weight=-1.0),
+    "lagrangian, by volume": Parameters(volume=1.0, weight=-1.0, in_progress=0.0),
+    "lagrangian, by machine time": Parameters(machine_time=1.0, weight=-1.0, in_progress=0.0),
 }
 """Hand-made rules in these numbers, nearly: what the training starts from is the best of them."""
 TRIES: tuple[tuple[dict[str, float], ...], ...] = (
@@ -144,6 +151,7 @@ TRIES: tuple[tuple[dict[str, float], ...], ...] = (
     ({"growth": 0.0, "reserve": 0.0}, {"reserve": 0.0}, {"growth": 1.3, "reserve": 0.0}),
     ({"ramp_start": 0.6}, {"ramp_start": 0.3}),
     ({"idle_price": -1.0}, {"idle_price": -2.0}),
+    ({"in_progress": -0.7}, {"in_progress": 0.7}),
 )
 """Changes that are tried in turn on the best of the hand-made rules, of each group the best, before the search."""
 DEFAULTS = {

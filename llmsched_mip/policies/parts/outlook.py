@@ -7,10 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from sortedcontainers import SortedList
 
-from llmsched_mip.instance import Worker
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.survival import active_arrays
-from llmsched_mip.policies.protocol import WorkerView
+from llmsched_mip.policies.protocol import Problem, WorkerView
 from llmsched_mip.timing import FloatArray
 
 AHEAD = np.unique(np.geomspace(1, 128, 24).astype(np.int64))
@@ -22,7 +21,7 @@ class Outlook:
     Parameters
     ----------
     estimator : Estimator
-    workers : sequence of Worker
+    problem : Problem
 
     Attributes
     ----------
@@ -30,12 +29,20 @@ class Outlook:
         Expected length of every request that has arrived, tokens.
     longest : int
         The largest of those that wait or have waited since the last fit.
+    waiting_weight : float
+        Weight of the requests that wait.
+    running_prefill, running_decode : list of int
+        Tokens of the requests that run on each worker: prompts, and expected lengths as they were at their starts.
     """
 
-    def __init__(self, estimator: Estimator, workers: tuple[Worker, ...]):
-        self.estimator = estimator
+    def __init__(self, estimator: Estimator, problem: Problem):
+        self.estimator, workers = estimator, problem.workers
+        self.waiting_weight = 0.0
+        self._weights: list[float] = problem.weight.tolist()
         self.expected: dict[int, int] = {}
         self.longest = self._waiting_tokens = 0
+        self._prompts: list[int] = problem.prefill_tokens.tolist()
+        self.running_prefill, self.running_decode = [0] * len(workers), [0] * len(workers)
         self._all_slots = sum(worker.slots or 0 for worker in workers)
         self._finish: dict[int, int] = {}
         self._finishes: list[SortedList[tuple[int, int]]] = [SortedList() for _ in workers]
@@ -45,6 +52,7 @@ class Outlook:
         """Note a request that waits."""
         length = self.expected[request] = self.estimator.length(request)
         self._waiting_tokens += length
+        self.waiting_weight += self._weights[request]
         self.longest = max(self.longest, length)
 
     def renew(self, waiting: Iterable[int]) -> None:
@@ -60,6 +68,9 @@ class Outlook:
         for i in batch:
             length = self.expected[i]
             self._waiting_tokens -= length
+            self.waiting_weight -= self._weights[i]
+            self.running_prefill[view.index] += self._prompts[i]
+            self.running_decode[view.index] += length
             if exact:
                 finish = self._finish[i] = view.rounds + length
                 finishes.add((finish, i))
@@ -67,6 +78,8 @@ class Outlook:
 
     def stopped(self, request: int, view: WorkerView) -> None:
         """Note a completion or an eviction."""
+        self.running_prefill[view.index] -= self._prompts[request]
+        self.running_decode[view.index] -= self.expected[request]
         finish = self._finish.pop(request, None)
         if finish is not None:
             self._finishes[view.index].remove((finish, request))
