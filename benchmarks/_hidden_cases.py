@@ -27,7 +27,10 @@ SIGHTS = ("interval", "unknown")
 ADAPTIVE = ("lagrangian", "lagrangian-stochastic", "rolling", "learned")
 MISSES = {"20 % wrong": "wrong:5:0.2", "0.3 too short": "biased:5:0.3", "1.4 too long": "biased:5:1.4"}
 MAKESPAN_FAMILIES = ("gsm8k-65b", "gsm8k-opt66b-a100")
-WRONG_SEEDS, ARRIVAL_SEEDS = 3, 2
+COMPLETION_FAMILIES = ("azure-code", "azure-conv", "mooncake-conv", "lmsys-chat", "mixture", "arxiv-summarization")
+COMPLETION_POLICIES = ("fcfs", "svf", "machine-time", "lagrangian", "rolling", "learned")
+WRONG_SEEDS, ARRIVAL_SEEDS, COMPLETION_SEEDS = 10, 5, 10
+COMPLETION_REQUESTS = 400
 QUICK = ("area", "longest", "kv_volume", "mmbpp", "prefill_grid")
 
 
@@ -48,7 +51,7 @@ class Case(NamedTuple):
 
 def all_cases(seeds: int, sections: Iterable[str]) -> Iterator[Case]:
     """Every case of the sections named, seed by seed."""
-    makers = {"makespan": _makespan, "wrong": _wrong, "arrivals": _arrivals}
+    makers = {"makespan": _makespan, "completion": _completion, "wrong": _wrong, "arrivals": _arrivals}
     for section in sections:
         yield from makers[section](seeds)
 
@@ -59,6 +62,13 @@ def _makespan(seeds: int) -> Iterator[Case]:
     for seed in range(seeds):
         for family in MAKESPAN_FAMILIES:
             yield Case("makespan", family, seed, "intervals:4", tuple(runs))
+
+
+def _completion(seeds: int) -> Iterator[Case]:
+    runs = tuple((policy, sight) for sight in ("known", *SIGHTS) for policy in COMPLETION_POLICIES)
+    for seed in range(min(seeds, COMPLETION_SEEDS)):
+        for family in COMPLETION_FAMILIES:
+            yield Case("completion", family, seed, "intervals:4", runs)
 
 
 def _wrong(seeds: int) -> Iterator[Case]:
@@ -85,6 +95,8 @@ def make(case: Case) -> Instance:
         file, workers, _ = cases()[case.family]
         instance = import_csv(DATA / file, workers[0], name=case.family)
         instance = replace(instance, workers=workers, objective="total_completion")
+    elif case.section == "completion":
+        instance = generate(case.family, COMPLETION_REQUESTS, case.seed).with_objective("total_completion")
     elif case.section == "wrong" and case.family not in MAKESPAN_FAMILIES:
         instance = in_unit_rounds(generate(case.family, 1000, case.seed))
     else:

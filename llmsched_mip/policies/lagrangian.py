@@ -149,14 +149,10 @@ class Lagrangian(OutlookPolicy):
             if batch or not view.started:
                 return self._prefill(batch, view) if batch else decode_or_wait(view, wake=True)
             return Decode(ahead if ahead > 0 else None, wake=True)
-        batch = backlog.choose(view)
-        rounds = None if batch or not self.by_work else backlog.until_the_first_fits(view)
-        if self.progress is not None:
-            batch = backlog.cut(batch, self.progress.cut(batch, view), view)
+        batch = backlog.choose(view, progress=self.progress)
         if not batch:
             price.nothing_fits()
-            wake = view.free_slots > 0
-            return decode_or_wait(view, wake) if rounds is None else Decode(rounds, wake)
+            return self._decode(view)
         if view.started and not self._urgent(batch[0], view):
             predicted = None if self.merges else self._idle_until_cheaper(view, batch)
             if predicted is not None:
@@ -165,6 +161,13 @@ class Lagrangian(OutlookPolicy):
                 backlog.admission[view.index].retract(batch)
                 return Decode(None, wake=True)
         return self._prefill(batch, view)
+
+    def _decode(self, view: WorkerView) -> Decision:
+        """Decode until the next completion, where completion times are added up until the first of the queue fits."""
+        wake, rounds = view.free_slots > 0, None
+        if self.progress is not None and view.started and not self.backlog.limited(view, self.progress):
+            rounds = self.backlog.until_the_first_fits(view)
+        return decode_or_wait(view, wake) if rounds is None else Decode(rounds, wake)
 
     def _renew(self, view: WorkerView) -> None:
         if self.renewal.refresh(self.backlog.queue):

@@ -142,15 +142,10 @@ class LearnedRule(OutlookPolicy):
         price.observe(view.rounds)
         if view.free_slots:
             self.order.refresh(view)
-        batch = backlog.choose(view)
+        batch = backlog.choose(view, progress=self.progress)
         if not batch:
             price.nothing_fits()
             return self._decode(view)
-        if self.progress is not None:
-            batch = backlog.cut(batch, self.progress.cut(batch, view), view)
-            if not batch:
-                price.nothing_fits()
-                return Decode(None, wake=True)
         if view.started and not self._urgent(batch[0], view):
             predicted = self._idle_until_cheaper(view, batch)
             if predicted is not None or len(batch) < min(self._least(view), len(backlog.queue)):
@@ -165,6 +160,8 @@ class LearnedRule(OutlookPolicy):
         """Decode until the next completion, until more slots open, or until the first of the queue fits."""
         if not view.started:
             return decode_or_wait(view, wake=True)
+        if self.progress is not None and self.backlog.limited(view, self.progress):
+            return Decode(None, wake=True)
         ends = [self.gates[view.index].rounds_to_open(view), self.backlog.until_the_first_fits(view)]
         return Decode(min((rounds for rounds in ends if rounds is not None), default=None), wake=view.free_slots > 0)
 

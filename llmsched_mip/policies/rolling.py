@@ -148,7 +148,6 @@ class Rolling(OutlookPolicy):
         if self.placement is not None:
             self.placement.observe(view)
         batch = self._choose(view)
-        batch = self.backlog.cut(batch, self.progress.cut(batch, view), view)
         if not batch:
             price.nothing_fits()
             return decode_or_wait(view, wake=view.free_slots > 0)
@@ -176,7 +175,10 @@ class Rolling(OutlookPolicy):
         if not candidates:
             return []
         passes = not self.order.overdue(candidates[0], view.time)
-        return self.admission[view.index].batch(view, candidates, passes)
+        batch = self.admission[view.index].batch(view, candidates, passes)
+        count = self.progress.cut(batch, view)
+        self.admission[view.index].retract(batch[count:])
+        return batch[:count]
 
     def _idle_until_cheaper(self, view: WorkerView, batch: list[int]) -> float | None:
         """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""

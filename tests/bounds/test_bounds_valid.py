@@ -112,7 +112,7 @@ def test_no_bound_above_a_random_plan(instance, objective, seed):
         assert at_most(bound.value, result.measures.objective(objective)), bound
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(instances(n_max=12, most_workers=2, p_max=30, d_max=40), OBJECTIVES, st.randoms(use_true_random=False))
 def test_permuting_the_requests_changes_no_bound(instance, objective, random):
     order = list(range(instance.n))

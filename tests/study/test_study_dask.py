@@ -20,7 +20,7 @@ from llmsched_mip.study.run import run_study
 
 pytest.importorskip("distributed", reason="the package distributed is not installed")
 
-CASES = 20
+CASES = 12
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def cluster(tmp_path):
 
 def test_dask_finds_what_local_processes_find_also_when_a_worker_is_killed(tmp_path, cluster):
     address, workers = cluster
-    path = write_study(tmp_path, seeds=CASES, requests=500)
+    path = write_study(tmp_path, seeds=CASES, requests=300)
     study = read_study(path)
     run_study(study, tmp_path / "local", ENGINES["local"](jobs=2), PlainProgress())
     run_study(study, tmp_path / "dask", ENGINES["dask"](scheduler=address), PlainProgress())

@@ -9,6 +9,7 @@ from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.queue import Key, WaitingQueue
 from llmsched_mip.policies.parts.survival import estimator_for
+from llmsched_mip.policies.parts.work_in_progress import WorkInProgress
 from llmsched_mip.policies.protocol import Policy, Prefill, Problem, WorkerView, prompt_tokens
 
 LOOKAHEAD = 100
@@ -84,24 +85,25 @@ class Backlog:
         waiting = islice(self.queue, LOOKAHEAD + view.free_slots) if self.skip else iter(self.queue)
         return (i for i in waiting if i not in unfit) if unfit else waiting
 
-    def choose(self, view: WorkerView, least: int = 1) -> list[int]:
-        """A batch that fits now, not yet taken from the queue; none below `least` requests, if more than that wait
-        and something is active, whose end makes room."""
+    def choose(self, view: WorkerView, least: int = 1, progress: WorkInProgress | None = None) -> list[int]:
+        """A batch that fits now, not yet taken from the queue, and within the limit on work in progress, if there is
+        one; none below `least` requests, if more than that wait and something is active, whose end makes room."""
         if view.free_slots == 0 or not self.queue:
             return []
-        admission = self.admission[view.index]
-        batch = admission.batch(view, self.candidates(view), self.skip)
+        admission, candidates = self.admission[view.index], self.candidates(view)
+        if progress is not None:
+            candidates = progress.first_of(candidates, view)
+        batch = admission.batch(view, candidates, self.skip)
         if view.started and len(batch) < min(least, len(self.queue)):
             for i in batch:
                 admission.released(i)
             return []
         return batch
 
-    def cut(self, batch: list[int], count: int, view: WorkerView) -> list[int]:
-        """The first `count` requests of a batch; the others go on waiting."""
-        if count < len(batch):
-            self.admission[view.index].retract(batch[count:])
-        return batch[:count]
+    def limited(self, view: WorkerView, progress: WorkInProgress) -> bool:
+        """Whether the limit on work in progress keeps all that wait from starting now."""
+        first = next(self.candidates(view), None)
+        return first is not None and not progress.cut([first], view)
 
     def take(self, batch: list[int]) -> Prefill:
         """Take the batch from the queue and prefill it."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -62,24 +63,29 @@ class WorkInProgress:
         if len(self.later) > 1 and (self._count < RECENT or not self._count % (RECENT // 10)):
             self._work_s = self._mean_work_s()
 
-    def cut(self, batch: list[int], view: WorkerView) -> int:
-        """How many of the first requests of a batch to prefill now; not 0 where nothing is active.
+    def first_of(self, waiting: Iterable[int], view: WorkerView) -> Iterator[int]:
+        """The first of the requests that wait, as many as are worth having in progress; at least one where nothing is
+        active.
 
         With those that are active, the k in progress then have 2 k² Σ s ≤ N Σ b d, the sums over them; with weights,
         one k and N are the weights of what is in progress and of all that is not complete.
         """
         token_s, round_s = view.worker.prefill_time.token_seconds, view.worker.decode_time.base_s
         if token_s <= 0:
-            return len(batch)
+            yield from waiting
+            return
         unfinished, weight = self.factor * self._unfinished(view), self._active(view)
         prefill, decode = self.outlook.running_prefill[view.index], self.outlook.running_decode[view.index]
-        for k, i in enumerate(batch):
+        for in_progress, i in enumerate(waiting, view.active + 1):
             prefill, decode = prefill + self.prompts[i], decode + self.outlook.expected[i]
             weight += self.weights[i]
-            in_progress = view.active + k + 1
             if in_progress > 1 and 2.0 * weight * in_progress * prefill * token_s > unfinished * decode * round_s:
-                return k
-        return len(batch)
+                return
+            yield i
+
+    def cut(self, batch: list[int], view: WorkerView) -> int:
+        """How many of the first requests of a batch to prefill now."""
+        return sum(1 for _ in self.first_of(batch, view))
 
     def stall_s(self, batch: list[int], view: WorkerView) -> float:
         """Seconds of everybody's time that a request saves which completes before the prefill of the batch, not having
