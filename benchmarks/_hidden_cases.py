@@ -29,7 +29,7 @@ MISSES = {"20 % wrong": "wrong:5:0.2", "0.3 too short": "biased:5:0.3", "1.4 too
 MAKESPAN_FAMILIES = ("gsm8k-65b", "gsm8k-opt66b-a100")
 COMPLETION_FAMILIES = ("azure-code", "azure-conv", "mooncake-conv", "lmsys-chat", "mixture", "arxiv-summarization")
 COMPLETION_POLICIES = ("fcfs", "svf", "machine-time", "lagrangian", "rolling", "learned")
-WRONG_SEEDS, ARRIVAL_SEEDS, COMPLETION_SEEDS = 10, 5, 10
+WRONG_SEEDS, ARRIVAL_SEEDS, COMPLETION_SEEDS = 5, 5, 10
 COMPLETION_REQUESTS = 400
 QUICK = ("area", "longest", "kv_volume", "mmbpp", "prefill_grid")
 

@@ -18,7 +18,7 @@ from llmsched_mip.policies.protocol import Problem, WorkerView, prompt_tokens
 from llmsched_mip.timing import FloatArray, IntArray
 
 STEPS, SAMPLE = 32, 64
-REACH = 1 / 3
+REACH = 0.4
 """The check looks as far ahead as a new request runs on with this chance: beyond that the KV cache is mostly held by
 refills that can still be withheld, and early on by lengths that nobody has seen (measured: 0.2 to 0.5)."""
 
