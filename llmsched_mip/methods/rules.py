@@ -31,7 +31,7 @@ SLOW_RULES = ("sorted-lp", "lp-swap")
 HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic", "rolling", "learned")
 """They select or forecast before their first decision, which no budget ends."""
 MOST_FORECAST, MOST_SMALL = 500, 100
-PROBED, PROBE_EXPONENT = 8, 1.5
+PROBED, PROBE_EXPONENT = 8, 1.1
 QUICK_RULES = tuple(
     name for name in POLICIES if name not in (*NEED_A_PLAN, *MAY_EVICT, *AS_SHORTEST_FIRST, *AS_FCFS, *SLOW_RULES)
 )
