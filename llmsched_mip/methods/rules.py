@@ -90,7 +90,12 @@ class Rules:
         return sorted(self.light, key=Started.expected_s)
 
     def _go_on(self, search: Search, rules: list[Started], share: float) -> None:
-        through = {id(rule) for rule in rules if rule.go_on(search, share)}
+        through = set()
+        for rule in rules:
+            if search.budget.spent():
+                break
+            if rule.go_on(search, share):
+                through.add(id(rule))
         self.light = [rule for rule in self.light if id(rule) not in through]
 
 

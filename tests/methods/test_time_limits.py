@@ -23,7 +23,7 @@ SLACK = 1.25
 def large(name):
     """Instances whose full model has millions of nonzeros or more."""
     if name == "kv-uniform":
-        return generate("kv-uniform", 1000, 1)
+        return generate("kv-uniform", 700, 1)
     instance = generate(name, 400, 1)
     return replace(instance, workers=(replace(instance.workers[0], kv_capacity=4000, slots=None),))
 
