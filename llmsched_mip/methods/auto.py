@@ -74,7 +74,7 @@ SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
 LISTS_SHARE = 0.3
 """Of unit rounds, whose own list schedules pass over nothing."""
-QUICK_SHARE = 0.5
+QUICK_SHARE = 0.6
 """Of what is left, for the rules that are expected to be quick, where one process does everything."""
 BEFORE_RULES = 0.5
 """Of what is left, where one process has rules to execute that take longer than a glance."""
@@ -139,18 +139,18 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
     proofs = [Part(part.run, SLOW_SHARE * part.share) for part in provers] if processes == 1 else []
     if search.pool is not None:
         return [*glance, *placements(search), *proofs, Part(on_cluster, CLUSTER_SHARE), *duals, Part(long_makers)]
-    first = [*glance, *quick_makers(search)]
     if processes == 1:
         return [
-            *first,
+            *glance,
             *([Part(every.quick, QUICK_SHARE)] if few else []),
+            *quick_makers(search),
             *proofs,
             Part(partial(before_rules, every)),
             Part(every.rules),
             Part(long_makers),
         ]
     if process == 0:
-        return [*first, Part(long_makers)]
+        return [*glance, *quick_makers(search), Part(long_makers)]
     if one_makespan(search):
         return [Part(every.rules), *provers, Part(long_makers)]
     return [Part(every.rules), *provers, Part(long_makers), *provers]

@@ -7,6 +7,7 @@ long it takes, and those that are quick go on where they stopped, the quickest f
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -31,7 +32,7 @@ SLOW_RULES = ("sorted-lp", "lp-swap")
 HEAVY_RULES = ("sorted-f", "lagrangian", "lagrangian-stochastic", "rolling", "learned")
 """They select or forecast before their first decision, which no budget ends."""
 MOST_FORECAST, MOST_SMALL = 500, 100
-PROBED, PROBE_EXPONENT = 8, 1.1
+PROBED, EXPONENT, LP_EXPONENT = 8, 1.1, 1.5
 QUICK_RULES = tuple(
     name for name in POLICIES if name not in (*NEED_A_PLAN, *MAY_EVICT, *AS_SHORTEST_FIRST, *AS_FCFS, *SLOW_RULES)
 )
@@ -69,17 +70,17 @@ class Rules:
             self._go_on(search, begun, GLANCE)
 
     def quick(self, search: Search) -> None:
-        """Execute those that are expected to take less than a tenth of the limit, the quickest first."""
+        """Execute those that are expected to take less than a tenth of the limit, the quickest first, those with an LP
+        in the end."""
         self.glance(search)
         most_s = SHARE * search.whole.seconds
-        self._go_on(search, [rule for rule in self._quickest_first() if rule.expected_s() < most_s], SHARE)
         heavy, self.heavy = self.heavy, []
-        for k, name in enumerate(heavy):
-            if search.budget.spent():
-                self.heavy = heavy[k:]
-                return
-            if is_quick(search, name):
-                Started(name).go_on(search, SHARE)
+        begun = [Started(name, expected_s(search, name)) for name in heavy if name in HEAVY_RULES]
+        self.light += [rule for rule in begun if rule.expected_s() < most_s]
+        self._go_on(search, [rule for rule in self._quickest_first() if rule.expected_s() < most_s], SHARE)
+        for name in SLOW_RULES:
+            if name in heavy and expected_s(search, name) < most_s:
+                self._go_on(search, [Started(name)], SHARE)
 
     def rules(self, search: Search) -> None:
         """The same, and then what is left."""
@@ -100,16 +101,18 @@ class Rules:
 
 
 class Started:
-    """A rule that is executed in turns."""
+    """A rule that is executed in turns; until it has begun it is expected to take `forecast_s` seconds."""
 
-    def __init__(self, name: str):
-        self.name, self.spent_s, self.cut = name, 0.0, False
+    def __init__(self, name: str, forecast_s: float = math.inf):
+        self.name, self.forecast_s, self.spent_s, self.cut = name, forecast_s, 0.0, False
         self.execution: Execution | None = None
 
     def expected_s(self) -> float:
         """Seconds that all of it takes, by how far it has come."""
-        complete = 0.0 if self.execution is None else self.execution.share_complete
-        return self.spent_s / complete if complete else np.inf
+        if self.execution is None:
+            return self.forecast_s
+        complete = self.execution.share_complete
+        return self.spent_s / complete if complete else math.inf
 
     def go_on(self, search: Search, share: float) -> bool:
         """Execute until it has taken this share of the limit, and offer its plan; whether nothing is left of it.
@@ -138,15 +141,18 @@ class Started:
             search.offer(run.plan)
 
 
-def is_quick(search: Search, name: str) -> bool:
-    """Whether a rule is expected to be through in its share, from its time for every eighth request."""
+def expected_s(search: Search, name: str) -> float:
+    """Seconds that a rule is expected to take, from its time for every eighth request; infinite where it does not apply
+    or takes more than its share."""
     if search.instance.n < MOST_SMALL:
-        return True
-    began, most_s = clock.now(), SHARE * search.whole.seconds / PROBED**PROBE_EXPONENT
+        return 0.0
+    began, growth = clock.now(), PROBED ** (LP_EXPONENT if name in SLOW_RULES else EXPONENT)
+    budget = search.budget.slice(SHARE * search.whole.seconds / growth)
+    if budget.spent():
+        return math.inf
     part = search.instance.take(np.arange(0, search.instance.n, PROBED))
     try:
-        policy = make_policy(name, Problem.of(part, "known", seed=search.seed))
-        executed(part, name, policy, search.budget.slice(most_s))
+        executed(part, name, make_policy(name, Problem.of(part, "known", seed=search.seed)), budget)
     except InvalidInputError:
-        return False
-    return bool(clock.now() - began < most_s)
+        return math.inf
+    return math.inf if budget.spent() else growth * float(clock.now() - began)
