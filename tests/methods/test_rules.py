@@ -10,7 +10,16 @@ import pytest
 from llmsched_mip import clock
 from llmsched_mip.execution import replay
 from llmsched_mip.methods import Search
-from llmsched_mip.methods.rules import AS_SHORTEST_FIRST, QUICK_RULES, SHARE, SLOW_RULES, Rules, Started, expected_s
+from llmsched_mip.methods.rules import (
+    AS_LAGRANGIAN,
+    AS_SHORTEST_FIRST,
+    QUICK_RULES,
+    SHARE,
+    SLOW_RULES,
+    Rules,
+    Started,
+    expected_s,
+)
 from llmsched_mip.policies import make_policy
 from llmsched_mip.workload import generate
 
@@ -23,6 +32,9 @@ def test_rules_that_are_left_out_decide_as_another(family, objective):
     instance = generate(family, 50, 3).with_objective(objective)
     expected = replay(instance, "shortest-first").measures.objective(objective)
     for name in AS_SHORTEST_FIRST:
+        assert replay(instance, name).measures.objective(objective) == expected
+    expected = replay(instance, "lagrangian").measures.objective(objective)
+    for name in (*AS_LAGRANGIAN, *(("rolling",) if objective == "makespan" else ())):
         assert replay(instance, name).measures.objective(objective) == expected
 
 
