@@ -27,13 +27,13 @@ MAY_EVICT = ("geometric-slicing",)
 AS_SHORTEST_FIRST = ("mc-sf", "h-sf", "a-max", "a-min")
 """With known lengths they decide as `shortest-first` does, the last two where all weights are equal."""
 AS_FCFS = ("vllm",)
-AS_LAGRANGIAN = ("lagrangian-stochastic",)
-"""With known lengths it decides as `lagrangian` does; `rolling` does for the makespan."""
+AS_LAGRANGIAN = ("lagrangian-stochastic", "learned")
+"""With known lengths they decide as `lagrangian` does; `rolling` does for the makespan."""
 FIRST = "lagrangian"
 """The best of them more often than any other."""
 SLOW_RULES = ("sorted-lp", "lp-swap")
 """They solve an LP first."""
-HEAVY_RULES = ("sorted-f", "lagrangian", "rolling", "learned")
+HEAVY_RULES = ("sorted-f", "lagrangian", "rolling")
 """They select or forecast before their first decision, which no budget ends."""
 MOST_FORECAST, MOST_SMALL = 500, 100
 PROBED, EXPONENT, LP_EXPONENT = 8, 1.1, 1.5

@@ -10,16 +10,18 @@ own when it first decides (`parts.learned_file.likeness`).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
+from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting
 from llmsched_mip.policies.parts.learned_admission import Gate, gated_admission
 from llmsched_mip.policies.parts.learned_file import PolicyFile, read_policy, shipped_policy
 from llmsched_mip.policies.parts.learned_order import LearnedOrder
-from llmsched_mip.policies.parts.learned_parameters import DEFAULTS, NEVER_WAITS, NO_LIMIT, Parameters
+from llmsched_mip.policies.parts.learned_parameters import NEVER_WAITS, NO_LIMIT, Parameters
 from llmsched_mip.policies.parts.lot_size import merging_pays
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.outlook_policy import OutlookPolicy
@@ -43,7 +45,8 @@ def policy_file(option: str | None) -> PolicyFile:
 
 
 class LearnedPolicy(Policy):
-    """The rule of the entry that is most like the workload, chosen when it is first asked to decide.
+    """The rule of the entry that is most like the workload, chosen when it is first asked to decide; without one that
+    is like it `Lagrangian`.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ class LearnedPolicy(Policy):
     def __init__(self, problem: Problem, file: PolicyFile):
         self.problem, self.file = problem, file
         self.waiting: list[tuple[int, float]] = []
-        self.rule: LearnedRule | None = None
+        self.rule: OutlookPolicy | None = None
 
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
@@ -63,11 +66,14 @@ class LearnedPolicy(Policy):
         else:
             self.rule.arrived(request, time)
 
-    def chosen(self) -> LearnedRule:
+    def chosen(self) -> OutlookPolicy:
         """The rule, made of the entry for the requests that have arrived by now."""
         if self.rule is None:
             parameters = self.file.parameters(self.problem, [i for i, _ in self.waiting])
-            self.rule = LearnedRule(self.problem, parameters or DEFAULTS[self.problem.objective])
+            if parameters is None:
+                self.rule = Lagrangian(replace(self.problem, plan=None))
+            else:
+                self.rule = LearnedRule(self.problem, parameters)
             for request, time in self.waiting:
                 self.rule.arrived(request, time)
         return self.rule

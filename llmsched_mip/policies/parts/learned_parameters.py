@@ -154,8 +154,3 @@ TRIES: tuple[tuple[dict[str, float], ...], ...] = (
     ({"in_progress": -0.7}, {"in_progress": 0.7}),
 )
 """Changes that are tried in turn on the best of the hand-made rules, of each group the best, before the search."""
-DEFAULTS = {
-    "makespan": STARTS["lagrangian"],
-    "total_completion": STARTS["lagrangian, by machine time"],
-}
-"""By objective: what is taken where a policy file has no entry for what is visible."""
