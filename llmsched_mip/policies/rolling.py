@@ -24,11 +24,20 @@ from llmsched_mip.policies.parts.queue import WaitingQueue
 from llmsched_mip.policies.parts.rolling_admission import RollingAdmission
 from llmsched_mip.policies.parts.rolling_lives import Lives
 from llmsched_mip.policies.parts.rolling_order import RollingOrder
-from llmsched_mip.policies.parts.rolling_placement import RollingPlacement
+from llmsched_mip.policies.parts.rolling_placement import PATIENCE_S, RollingPlacement
 from llmsched_mip.policies.parts.rolling_rollout import WaitingPrice
 from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.parts.work_in_progress import WorkInProgress
-from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
+from llmsched_mip.policies.protocol import (
+    Decision,
+    Decode,
+    Policy,
+    Problem,
+    Wait,
+    WorkerView,
+    decode_or_wait,
+    prompt_tokens,
+)
 
 LOOKAHEAD, CANDIDATES = 48, 64
 NEW_SHARE = 0.25
@@ -115,7 +124,7 @@ class Rolling(OutlookPolicy):
         self.price = [LearntPrice(1.0, DRIFT) for _ in problem.workers]
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.placement = RollingPlacement(problem, self.estimator) if len(problem.workers) > 1 else None
-        self.new = 0
+        self.new, self.leaves = 0, False
         self.asked, self.effective = -math.inf, math.inf
         self.planned: dict[int, tuple[float, int]] = {}
         self.waiting_price = WaitingPrice(problem, self.estimator, int(chosen.trials))
@@ -150,6 +159,9 @@ class Rolling(OutlookPolicy):
         batch = self._choose(view)
         if not batch:
             price.nothing_fits()
+            if self.leaves and not view.started:
+                # Whoever it is left to may not take it.
+                return Wait(view.time + PATIENCE_S)
             return decode_or_wait(view, wake=view.free_slots > 0)
         if view.started:
             predicted = self._idle_until_cheaper(view, batch)
@@ -164,14 +176,15 @@ class Rolling(OutlookPolicy):
         return self.backlog.take(batch)
 
     def _choose(self, view: WorkerView) -> list[int]:
-        """A batch that fits now, not yet taken from the queue."""
-        queue = self.backlog.queue
+        """A batch that fits now, not yet taken from the queue; `leaves`: some are left to another worker."""
+        queue, self.leaves = self.backlog.queue, False
         if view.free_slots == 0 or not queue:
             return []
-        candidates = list(islice(self.backlog.candidates(view), CANDIDATES))
+        near = candidates = list(islice(self.backlog.candidates(view), CANDIDATES))
         if self.placement is not None:
             elsewhere, since = self.placement.elsewhere, self.order.since
-            candidates = [i for i in candidates if not elsewhere(i, view, view.time - float(since[i]))]
+            candidates = [i for i in near if not elsewhere(i, view, view.time - float(since[i]))]
+        self.leaves = len(candidates) < len(near)
         if not candidates:
             return []
         passes = not self.order.overdue(candidates[0], view.time)
