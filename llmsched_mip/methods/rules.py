@@ -53,47 +53,48 @@ class Rules:
         Those that begin at once, and are not through.
     heavy : list of str
         Those that take some time before their first decision, not begun yet.
+    slow : list of str
+        Those that solve an LP first, not begun yet.
     """
 
     def __init__(self, search: Search):
         light = [name for name in QUICK_RULES if name not in HEAVY_RULES]
         equal = len(np.unique(search.instance.requests.weight)) == 1
         self.light = [Started(name) for name in (*light, *(() if equal else AS_SHORTEST_FIRST[2:]))]
-        self.heavy = [*HEAVY_RULES, *SLOW_RULES]
+        self.heavy, self.slow = list(HEAVY_RULES), list(SLOW_RULES)
         if search.instance.objective == "makespan":
             self.heavy.remove("rolling")
 
     @property
     def left(self) -> bool:
         """Whether any is still to be executed."""
-        return bool(self.light or self.heavy)
+        return bool(self.light or self.heavy or self.slow)
 
     def glance(self, search: Search) -> None:
         """Execute each for at most a fiftieth of the limit, the heavy ones of small instances only."""
         self._go_on(search, self.light, GLANCE)
         if search.instance.n * len(search.instance.workers) <= MOST_FORECAST:
-            begun = [Started(name) for name in self.heavy if name in HEAVY_RULES]
-            self.heavy = [name for name in self.heavy if name not in HEAVY_RULES]
+            begun, self.heavy = [Started(name) for name in self.heavy], []
             self.light += begun
             self._go_on(search, begun, GLANCE)
 
     def quick(self, search: Search) -> None:
-        """Execute those that are expected to take less than a tenth of the limit: `FIRST`, then the quickest first,
-        and those with an LP in the end."""
+        """Execute those that are expected to take less than a tenth of the limit: `FIRST`, then the quickest first."""
         self.glance(search)
         most_s = SHARE * search.whole.seconds
-        heavy, self.heavy = self.heavy, []
-        begun = [Started(name, expected_s(search, name)) for name in heavy if name in HEAVY_RULES]
-        self.light += [rule for rule in begun if rule.expected_s() < most_s]
+        while self.heavy and not search.budget.spent():
+            rule = Started(self.heavy[0], expected_s(search, self.heavy.pop(0)))
+            self.light += [rule] if rule.expected_s() < most_s else []
         self._go_on(search, [rule for rule in self._quickest_first() if rule.expected_s() < most_s], SHARE)
-        for name in SLOW_RULES:
-            if name in heavy and expected_s(search, name) < most_s:
-                self._go_on(search, [Started(name)], SHARE)
 
     def rules(self, search: Search) -> None:
-        """The same, and then what is left."""
+        """The same, then what is left, and in the end those with an LP that are expected to be quick."""
         self.quick(search)
         self._go_on(search, self._quickest_first(), SHARE)
+        while self.slow and not search.budget.spent():
+            name = self.slow.pop(0)
+            if expected_s(search, name) < SHARE * search.whole.seconds:
+                self._go_on(search, [Started(name)], SHARE)
 
     def _quickest_first(self) -> list[Started]:
         return sorted(self.light, key=lambda rule: (rule.name != FIRST, rule.expected_s()))
