@@ -138,9 +138,9 @@ def _completion(table: Table) -> list[str]:
 
 
 def _wrong(table: Table) -> list[str]:
-    if not _rows(table, "wrong"):
+    seeds = len({row["seed"] for row in _rows(table, "wrong")})
+    if not seeds:
         return []
-    seeds = 0
     header = ["family", "policy", "right, u = 5 l", *MISSES]
     lines: list[list[str]] = []
     for family in ("lmsys-chat", "mixture", *MAKESPAN_FAMILIES):
@@ -148,7 +148,6 @@ def _wrong(table: Table) -> list[str]:
             blind = _rows(table, "wrong", family=family, policy=policy, sight="unknown")
             if not blind:
                 continue
-            seeds = len(blind)
             cells = []
             for kind in ("intervals:5", *MISSES.values()):
                 rows = _rows(table, "wrong", family=family, policy=policy, sight="interval", kind=kind)

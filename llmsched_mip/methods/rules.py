@@ -83,8 +83,10 @@ class Rules:
         self.glance(search)
         most_s = SHARE * search.whole.seconds
         while self.heavy and not search.budget.spent():
-            rule = Started(self.heavy[0], expected_s(search, self.heavy.pop(0)))
-            self.light += [rule] if rule.expected_s() < most_s else []
+            name = self.heavy.pop(0)
+            forecast_s = expected_s(search, name)
+            if forecast_s < most_s:
+                self.light.append(Started(name, forecast_s))
         self._go_on(search, [rule for rule in self._quickest_first() if rule.expected_s() < most_s], SHARE)
 
     def rules(self, search: Search) -> None:
@@ -105,8 +107,8 @@ class Rules:
             if search.budget.spent():
                 break
             if rule.go_on(search, share):
-                through.add(id(rule))
-        self.light = [rule for rule in self.light if id(rule) not in through]
+                through.add(rule)
+        self.light = [rule for rule in self.light if rule not in through]
 
 
 class Started:

@@ -31,8 +31,6 @@ Meal, 1973; least unit cost).
 
 from __future__ import annotations
 
-import numpy as np
-
 from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian_published import PublishedLagrangian
 from llmsched_mip.policies.parts import keys
@@ -40,9 +38,8 @@ from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog
 from llmsched_mip.policies.parts.estimator import Estimator
 from llmsched_mip.policies.parts.hidden_admission import hidden_admission
-from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting, offline_dual
+from llmsched_mip.policies.parts.idle_price import LearntPrice, offline_dual
 from llmsched_mip.policies.parts.kv_refill import KVRefill
-from llmsched_mip.policies.parts.lot_size import merging_pays
 from llmsched_mip.policies.parts.mixed_order import MixedOrder
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.outlook_policy import OutlookPolicy
@@ -53,7 +50,6 @@ from llmsched_mip.policies.parts.survival import SurvivalEstimator, estimator_fo
 from llmsched_mip.policies.parts.work_in_progress import WorkInProgress
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait
 
-LOOKAHEAD = 48
 LARGEST_DRIFT = 2.0
 
 
@@ -117,8 +113,6 @@ class Lagrangian(OutlookPolicy):
     def arrived(self, request: int, time: float) -> None:
         """Queue the request."""
         super().arrived(request, time)
-        if self.progress is not None:
-            self.progress.arrived(request, time)
         if self.kv is not None:
             self.kv.arrived(request)
 
@@ -221,25 +215,12 @@ class Lagrangian(OutlookPolicy):
         Where lengths are hidden and the makespan counts, an idle slot is worth its share of the fixed seconds of a
         round: all else of the work is conserved (docs/problem.md, section 2).
         """
-        more, fixed_s = len(self.backlog.queue) - count, self.fixed_s[view.index]
-        price_s = view.worker.decode_time.base_s / (view.active + count)
-        if more <= 0 or fixed_s <= 0 or price_s <= 0:
-            return False
-        rate = view.active / self.backlog.estimator.length(self.backlog.queue.first)
-        rounds, ends = self.outlook.completions_ahead(view)
-        return merging_pays(fixed_s, price_s, count, rate, rounds, np.minimum(ends, more))
+        return self.lot_waits(view, count, view.worker.decode_time.base_s / (view.active + count))
 
     def _idle_until_cheaper(self, view: WorkerView, batch: list[int]) -> float | None:
-        """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""
-        count, fixed_s = len(batch), self.fixed_s[view.index]
-        stall_s = 0.0 if self.progress is None else self.progress.stall_s(batch, view)
-        more = min(len(self.backlog.queue) - count, LOOKAHEAD)
-        if more <= 0 or fixed_s + stall_s <= 0:
-            return None
+        """`idle_until_cheaper` at the learnt price; by machine time an idle slot is a share of what the worker holds
+        when it is full."""
         multiplier = self.price[view.index].multiplier
-        if self.by_work:
-            # The share of what the worker holds when it is full.
-            multiplier /= view.active + count
-        round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
-        completions = self.outlook.rounds_to_completions(view, more)
-        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions, stall_s)
+        return self.idle_until_cheaper(
+            view, batch, multiplier / (view.active + len(batch)) if self.by_work else multiplier
+        )

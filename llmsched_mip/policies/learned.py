@@ -12,17 +12,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from llmsched_mip.policies.lagrangian import Lagrangian
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog
-from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting
+from llmsched_mip.policies.parts.idle_price import LearntPrice
 from llmsched_mip.policies.parts.learned_admission import Gate, gated_admission
 from llmsched_mip.policies.parts.learned_file import PolicyFile, read_policy, shipped_policy
 from llmsched_mip.policies.parts.learned_order import LearnedOrder
 from llmsched_mip.policies.parts.learned_parameters import NEVER_WAITS, NO_LIMIT, Parameters
-from llmsched_mip.policies.parts.lot_size import merging_pays
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.outlook_policy import OutlookPolicy
 from llmsched_mip.policies.parts.queue import WaitingQueue
@@ -30,7 +27,6 @@ from llmsched_mip.policies.parts.survival import estimator_for
 from llmsched_mip.policies.parts.work_in_progress import WorkInProgress
 from llmsched_mip.policies.protocol import Decision, Decode, Policy, Problem, WorkerView, decode_or_wait, prompt_tokens
 
-LOOKAHEAD = 48
 LARGEST_DRIFT = 2.0
 
 
@@ -129,8 +125,6 @@ class LearnedRule(OutlookPolicy):
         """Queue the request."""
         super().arrived(request, time)
         self.order.arrived(request, time)
-        if self.progress is not None:
-            self.progress.arrived(request, time)
 
     def ranked(self, view: WorkerView) -> WaitingQueue:
         """The requests that wait, in the learned order."""
@@ -181,22 +175,13 @@ class LearnedRule(OutlookPolicy):
 
     def _idle_until_cheaper(self, view: WorkerView, batch: list[int]) -> float | None:
         """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""
-        count, fixed_s = len(batch), self.fixed_s[view.index]
-        stall_s = 0.0 if self.progress is None else self.progress.stall_s(batch, view)
-        more = min(len(self.backlog.queue) - count, LOOKAHEAD)
-        if more <= 0 or fixed_s + stall_s <= 0 or self.parameters.idle_price >= NEVER_WAITS:
+        if self.parameters.idle_price >= NEVER_WAITS:
             return None
-        decode, slots = view.worker.decode_time, view.slots if self.makespan and view.slots else view.active + count
+        count = len(batch)
+        slots = view.slots if self.makespan and view.slots else view.active + count
         load = 0.0 if view.worker.kv_capacity is None else view.kv_held / view.worker.kv_capacity - 0.5
         learned = math.exp(self.parameters.idle_price + self.parameters.idle_price_kv * load)
         if self.parameters.lot_size > 0.5 and not self.backlog.estimator.exact:
-            price_s = learned * decode.base_s / slots
-            rate = view.active / self.backlog.estimator.length(self.backlog.queue.first)
-            rounds, ends = self.outlook.completions_ahead(view)
-            ends = np.minimum(ends, len(self.backlog.queue) - count)
-            pays = price_s > 0 and merging_pays(fixed_s, price_s, count, rate, rounds, ends)
+            pays = self.lot_waits(view, count, learned * view.worker.decode_time.base_s / slots)
             return 0.0 if pays else None
-        multiplier = self.price[view.index].multiplier * learned / slots
-        round_s = float(decode.round_seconds(view.active, view.kv_held))
-        completions = self.outlook.rounds_to_completions(view, more)
-        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions, stall_s)
+        return self.idle_until_cheaper(view, batch, self.price[view.index].multiplier * learned / slots)

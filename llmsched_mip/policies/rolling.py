@@ -17,7 +17,7 @@ from llmsched_mip.errors import InvalidInputError
 from llmsched_mip.policies.lagrangian_stochastic import at_risk
 from llmsched_mip.policies.parts.admission import Admission
 from llmsched_mip.policies.parts.backlog import Backlog
-from llmsched_mip.policies.parts.idle_price import LearntPrice, idle_worth_waiting
+from llmsched_mip.policies.parts.idle_price import LearntPrice
 from llmsched_mip.policies.parts.outlook import Outlook
 from llmsched_mip.policies.parts.outlook_policy import OutlookPolicy
 from llmsched_mip.policies.parts.queue import WaitingQueue
@@ -39,7 +39,7 @@ from llmsched_mip.policies.protocol import (
     prompt_tokens,
 )
 
-LOOKAHEAD, CANDIDATES = 48, 64
+CANDIDATES = 64
 NEW_SHARE = 0.25
 """Arrivals since the last plan, of what waits, that ask for another."""
 DRIFT = 2.0
@@ -120,7 +120,7 @@ class Rolling(OutlookPolicy):
         self.order = RollingOrder(problem, self.estimator, lives, chosen.ageing)
         self.backlog = Backlog(problem, self.order.first_key, self.estimator, self.admission)
         self.outlook = Outlook(self.estimator, problem)
-        self.progress = WorkInProgress(problem, self.outlook)
+        self.progress: WorkInProgress = WorkInProgress(problem, self.outlook)
         self.price = [LearntPrice(1.0, DRIFT) for _ in problem.workers]
         self.fixed_s = [worker.prefill_time.fixed_seconds for worker in problem.workers]
         self.placement = RollingPlacement(problem, self.estimator) if len(problem.workers) > 1 else None
@@ -134,7 +134,6 @@ class Rolling(OutlookPolicy):
         """Queue the request."""
         self.order.arrived(request, time)
         super().arrived(request, time)
-        self.progress.arrived(request, time)
         self.new += 1
         self._follow(time)
 
@@ -164,7 +163,8 @@ class Rolling(OutlookPolicy):
                 return Wait(view.time + PATIENCE_S)
             return decode_or_wait(view, wake=view.free_slots > 0)
         if view.started:
-            predicted = self._idle_until_cheaper(view, batch)
+            multiplier = self.multiplier * price.multiplier / (view.active + len(batch))
+            predicted = self.idle_until_cheaper(view, batch, multiplier)
             if predicted is not None:
                 self.admission[view.index].retract(batch)
                 price.waits(len(batch), predicted)
@@ -192,17 +192,6 @@ class Rolling(OutlookPolicy):
         count = self.progress.cut(batch, view)
         self.admission[view.index].retract(batch[count:])
         return batch[:count]
-
-    def _idle_until_cheaper(self, view: WorkerView, batch: list[int]) -> float | None:
-        """Slot-rounds that will be idle until some more completions lower the cost per refilled slot; None: none do."""
-        count, fixed_s, stall_s = len(batch), self.fixed_s[view.index], self.progress.stall_s(batch, view)
-        more = min(len(self.backlog.queue) - count, LOOKAHEAD)
-        if more <= 0 or fixed_s + stall_s <= 0:
-            return None
-        multiplier = self.multiplier * self.price[view.index].multiplier / (view.active + count)
-        round_s = float(view.worker.decode_time.round_seconds(view.active, view.kv_held))
-        completions = self.outlook.rounds_to_completions(view, more)
-        return idle_worth_waiting(fixed_s, multiplier * round_s, count, completions, stall_s)
 
     def _follow(self, time: float) -> None:
         """Put the plan that was asked for into effect when its time has come, and ask for another when that is due."""

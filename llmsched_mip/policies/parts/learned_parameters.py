@@ -12,6 +12,7 @@ from llmsched_mip.timing import FloatArray
 FEATURES = ("length", "machine_time", "volume", "prompt", "weight", "uncertainty", "tail", "place", "age")
 """What the score of a waiting request is made of; each has a weight of the same name."""
 NO_LIMIT = 5.0
+"""A factor of e⁵ on the work in progress, which is taken for none."""
 NEVER_WAITS = 5.0
 """A price of idle slots, e⁵ times the Lagrangian one, at which no waiting pays."""
 

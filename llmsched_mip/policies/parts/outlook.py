@@ -38,10 +38,10 @@ class Outlook:
     def __init__(self, estimator: Estimator, problem: Problem):
         self.estimator, workers = estimator, problem.workers
         self.waiting_weight = 0.0
-        self._weights: list[float] = problem.weight.tolist()
+        self.weights: list[float] = problem.weight.tolist()
         self.expected: dict[int, int] = {}
         self.longest = self._waiting_tokens = 0
-        self._prompts: list[int] = problem.prefill_tokens.tolist()
+        self.prompts: list[int] = problem.prefill_tokens.tolist()
         self.running_prefill, self.running_decode = [0] * len(workers), [0] * len(workers)
         self._all_slots = sum(worker.slots or 0 for worker in workers)
         self._finish: dict[int, int] = {}
@@ -52,7 +52,7 @@ class Outlook:
         """Note a request that waits."""
         length = self.expected[request] = self.estimator.length(request)
         self._waiting_tokens += length
-        self.waiting_weight += self._weights[request]
+        self.waiting_weight += self.weights[request]
         self.longest = max(self.longest, length)
 
     def renew(self, waiting: Iterable[int]) -> None:
@@ -68,8 +68,8 @@ class Outlook:
         for i in batch:
             length = self.expected[i]
             self._waiting_tokens -= length
-            self.waiting_weight -= self._weights[i]
-            self.running_prefill[view.index] += self._prompts[i]
+            self.waiting_weight -= self.weights[i]
+            self.running_prefill[view.index] += self.prompts[i]
             self.running_decode[view.index] += length
             if exact:
                 finish = self._finish[i] = view.rounds + length
@@ -78,7 +78,7 @@ class Outlook:
 
     def stopped(self, request: int, view: WorkerView) -> None:
         """Note a completion or an eviction."""
-        self.running_prefill[view.index] -= self._prompts[request]
+        self.running_prefill[view.index] -= self.prompts[request]
         self.running_decode[view.index] -= self.expected[request]
         finish = self._finish.pop(request, None)
         if finish is not None:

@@ -44,8 +44,6 @@ class WorkInProgress:
 
     def __init__(self, problem: Problem, outlook: Outlook, factor: float = 1.0):
         self.outlook, self.factor, self.workers = outlook, factor, problem.workers
-        self.prompts: list[int] = problem.prefill_tokens.tolist()
-        self.weights: list[float] = problem.weight.tolist()
         self.equal = len(np.unique(problem.weight)) <= 1
         self.first: float | None = None
         self.later: deque[float] = deque(maxlen=RECENT)
@@ -58,7 +56,7 @@ class WorkInProgress:
         if time > self.first:
             self.later.append(time)
         self._count += 1
-        self._prefill += self.prompts[request]
+        self._prefill += self.outlook.prompts[request]
         self._decode += self.outlook.expected[request]
         if len(self.later) > 1 and (self._count < RECENT or not self._count % (RECENT // 10)):
             self._work_s = self._mean_work_s()
@@ -77,8 +75,8 @@ class WorkInProgress:
         unfinished, weight = self.factor * self._unfinished(view), self._active(view)
         prefill, decode = self.outlook.running_prefill[view.index], self.outlook.running_decode[view.index]
         for in_progress, i in enumerate(waiting, view.active + 1):
-            prefill, decode = prefill + self.prompts[i], decode + self.outlook.expected[i]
-            weight += self.weights[i]
+            prefill, decode = prefill + self.outlook.prompts[i], decode + self.outlook.expected[i]
+            weight += self.outlook.weights[i]
             if in_progress > 1 and 2.0 * weight * in_progress * prefill * token_s > unfinished * decode * round_s:
                 return
             yield i
@@ -93,12 +91,14 @@ class WorkInProgress:
         unfinished = self._unfinished(view)
         if not view.active or unfinished <= 0:
             return 0.0
-        tokens = sum(self.prompts[i] for i in batch)
+        tokens = sum(self.outlook.prompts[i] for i in batch)
         return float(view.worker.prefill_time.token_seconds * tokens * self._active(view) / view.active / unfinished)
 
     def _active(self, view: WorkerView) -> float:
         """Weight of what is active on a worker."""
-        return self.weights[0] * view.active if self.equal else sum(self.weights[i] for i in view.started)
+        return (
+            self.outlook.weights[0] * view.active if self.equal else sum(self.outlook.weights[i] for i in view.started)
+        )
 
     def _unfinished(self, view: WorkerView) -> float:
         """N, by weight: what is active on a worker and its share of what waits, and those to come meanwhile."""
