@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from llmsched_mip.algorithms.orders.fleet import FleetSearch
+from llmsched_mip.algorithms.orders.fleet import FleetSearch, Part
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.orders import cool
@@ -37,9 +37,9 @@ def applies(instance: Instance) -> bool:
 def fleet_orders(search: Search, turns: float = math.inf) -> None:
     """Offer plans until the budget is spent, or after so many turns.
 
-    Where to begin: the placement of the search's plan, of work alone (`split_requests`), or the cheapest worker of each
-    request by `relaxations.worker_time`, whichever has the best list schedules.  A turn is exchanges between pairs of
-    workers and then an annealing of each worker's sequence of batches; each is longer than the one before.
+    Where to begin: the search's plan, or list schedules of the placement by work alone (`split_requests`) or of the
+    cheapest worker of each request by `relaxations.worker_time`, where these are better.  A turn is exchanges between
+    pairs of workers and then an annealing of each worker's sequence of batches; each is longer than the one before.
     Requests are exchanged `EXCHANGES_OF_TURN` times in a turn at most, and annealed `TRIALS_OF_REQUEST` times each, so
     with no clock that ends it, `turns` and the seed repeat a run exactly.
     """
@@ -69,9 +69,13 @@ def fleet_orders_from_plan(search: Search) -> None:
 
 
 def _begin(search: Search, fleet: FleetSearch) -> None:
-    """Take the best of the placements that there are."""
-    best: tuple[float, list[IntArray]] | None = None
-    for placement in (_of_plan, _by_work, _by_prices):
+    """Take the search's plan, or the list schedules of another placement where they are better."""
+    best: tuple[float, list[Part]] | None = None
+    if search.plan is not None:
+        fleet.follow(search.plan)
+        best = fleet.value, fleet.parts
+        _offer(search, fleet)
+    for placement in (_by_work, _by_prices):
         if best is not None and search.budget.spent():
             break
         requests = placement(search)
@@ -79,14 +83,10 @@ def _begin(search: Search, fleet: FleetSearch) -> None:
             continue
         fleet.begin(requests)
         if best is None or fleet.value < best[0]:
-            best = fleet.value, requests
+            best = fleet.value, fleet.parts
             _offer(search, fleet)
     if best is not None:
-        fleet.begin(best[1])
-
-
-def _of_plan(search: Search) -> list[IntArray] | None:
-    return None if search.plan is None else [np.asarray(stages.requests) for stages in search.plan.workers]
+        fleet.parts = best[1]
 
 
 def _by_work(search: Search) -> list[IntArray] | None:
