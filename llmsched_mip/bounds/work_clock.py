@@ -1,4 +1,4 @@
-"""Bound "work_clock": total completion on the clock of work, with what is in flight and what stands idle."""
+"""Bound "work_clock": total completion on the clocks of workers, with what is in flight and what stands idle."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
 from llmsched_mip.normal_form import NormalForm
-from llmsched_mip.relaxations.work_clock.ascent import ascend
+from llmsched_mip.relaxations.work_clock.ascent import ascend, by_worker_time
 from llmsched_mip.relaxations.work_clock.prices import ClockPrices, value_of_prices
 from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
 
 DEFAULT_TIME_LIMIT_S, SHARE = 10.0, 0.3
+START_SHARE = 0.2
+MOST_COLUMNS = 200_000
+"""Requests times kinds of worker up to which a pass over the unlike workers of a fleet takes seconds at most."""
 
 
 def work_clock(instance: Instance, budget: Budget) -> Bound | None:
-    """The bound for the best prices found; total completion of one worker only.
+    """The bound for the best prices found; total completion only.
 
     Proof.  `relaxations.work_clock.relaxation` and `relaxations.work_clock.prices`.  It takes `DEFAULT_TIME_LIMIT_S` at
     most and a part of the budget; `improve` takes all that it is given.
@@ -30,17 +33,18 @@ def work_clock(instance: Instance, budget: Budget) -> Bound | None:
 def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None]) -> None:
     """Tell `report` of better and better bounds until `budget` is spent or prices no longer change."""
     began = clock.now()
-    if instance.objective != "total_completion" or len(instance.workers) > 1:
+    if instance.objective != "total_completion":
         return
     # Square roots of times are exact multiples of each other only in one unit of time.
     form = NormalForm.of(instance)
     problem = ClockRelaxation.of(form.instance)
-    if problem is None:
+    if problem is None or (len(problem.kinds) > 1 and problem.n * len(problem.kinds) > MOST_COLUMNS):
         return
 
-    def tell(prices: ClockPrices) -> None:
+    def tell(prices: list[ClockPrices]) -> None:
         value = form.value(value_of_prices(problem, prices))
-        certificate = {"levels": len(prices.cuts) - 1, "groups": len(prices.alone)}
+        certificate = {"levels": len(prices[0].cuts) - 1, "groups": sum(len(kind.alone) for kind in prices)}
         report(Bound("work_clock", value, clock.now() - began, certificate))
 
-    tell(ascend(problem, budget, report=tell))
+    starts = by_worker_time(form.instance, budget.slice(share=START_SHARE)) if len(problem.kinds) > 1 else []
+    tell(ascend(problem, budget, report=tell, starts=starts))

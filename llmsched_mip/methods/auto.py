@@ -61,7 +61,10 @@ IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "wo
 SLOW_SHARE = 0.5
 UNIT_SHARES = {"deadline": 0.4, "start_prices": 0.2, "round_patterns": 0.9, "kv_dual": 0.8}
 PACKING_SHARE = 0.6
-SHARES = {"deadline": 0.4, "mmbpp": 0.9, "worker_time": 0.6, "work_clock": 0.8}
+SHARES = {"deadline": 0.4, "mmbpp": 0.9, "work_clock": 0.8}
+FLEET_SHARES = {**SHARES, "worker_time": 0.15}
+LATE_FLEET_SHARES = {**SHARES, "worker_time": 0.6, "work_clock": 0.1}
+"""With arrivals, which `work_clock` does not see."""
 LATE_SHARE = 0.2
 """Of what is left, for each slow bound in turn: the strong ones get most, the others a look."""
 ORDER_SHARE = 0.9
@@ -296,18 +299,26 @@ def quick_bounds(search: Search) -> None:
 
 def slow_bounds(search: Search) -> None:
     """The bounds that take long: each has a share of what is left, those that improve as they run even again."""
-    unit_rounds = unit_round_applies(search)
-    objective = search.instance.objective
+    objective, shares = search.instance.objective, shares_of_bounds(search)
     for name in SLOW_BOUNDS:
         if search.budget.spent():
             return
         if bounds.ONE_OBJECTIVE.get(name, objective) != objective:
             continue
-        with search.part(UNIT_SHARES.get(name, LATE_SHARE) if unit_rounds else SHARES.get(name, LATE_SHARE)):
+        with search.part(shares.get(name, LATE_SHARE)):
             if name in IMPROVED:
                 search.attempt(f"bound {name}", partial(improve, search, name))
             elif name not in search.bounds:
                 raise_bounds(search, [name])
+
+
+def shares_of_bounds(search: Search) -> dict[str, float]:
+    """Of what is left for slow bounds, the share of those that there are for such an instance."""
+    if unit_round_applies(search):
+        return UNIT_SHARES
+    if len(search.instance.workers) == 1:
+        return SHARES
+    return LATE_FLEET_SHARES if search.instance.requests.arrival_s.any() else FLEET_SHARES
 
 
 def improve(search: Search, name: str) -> None:
