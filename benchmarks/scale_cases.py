@@ -60,10 +60,11 @@ def long_prompts(count: int, worker: str) -> Instance:
     return replace(drawn.take(fits), name=name, workers=(chosen,), objective="makespan")
 
 
-def fleet(family: str, count: int, workers: int) -> Instance:
+def fleet(family: str, count: int, workers: int, objective: str = "makespan") -> Instance:
     """A backlog on `workers` workers of the four kinds of `FLEET` in turn."""
     kinds = [deployment(name, published=True) for name in FLEET]
-    return on_workers(generate(family, count), [kinds[k % len(kinds)] for k in range(workers)])
+    instance = generate(family, count).with_objective(objective)
+    return on_workers(instance, [kinds[k % len(kinds)] for k in range(workers)])
 
 
 def on_workers(instance: Instance, workers: list[Worker]) -> Instance:
@@ -83,6 +84,8 @@ CASES: dict[str, Case] = {
     "lmsys-chat-10000-sum": Case(partial(timed, "lmsys-chat", 10_000, "total_completion"), 0.06, 300),
     "azure-conv-400-sum": Case(partial(timed, "azure-conv", 400, "total_completion"), 0.08, 60),
     "lmsys-chat-400-sum": Case(partial(timed, "lmsys-chat", 400, "total_completion"), 0.08, 60),
+    "azure-conv-2000-w8-sum": Case(partial(fleet, "azure-conv", 2000, 8, "total_completion"), 0.1, 60),
+    "lmsys-chat-2000-w8-sum": Case(partial(fleet, "lmsys-chat", 2000, 8, "total_completion"), 0.1, 60),
     "azure-conv-5000-tp2": Case(partial(timed, "azure-conv", 5000, "makespan", FLEET[0]), 0.015, 120),
     "mooncake-conv-1000-tp2": Case(partial(long_prompts, 1000, FLEET[0]), 0.04, 120),
     "azure-conv-10000-w8": Case(partial(fleet, "azure-conv", 10_000, 8), 0.02, 120),

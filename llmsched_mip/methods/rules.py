@@ -35,6 +35,8 @@ SLOW_RULES = ("sorted-lp", "lp-swap")
 """They solve an LP first."""
 HEAVY_RULES = ("sorted-f", "lagrangian", "rolling")
 """They select or forecast before their first decision, which no budget ends."""
+IN_SECONDS = ("rolling",)
+"""Rules with options in seconds: executed on the instance as it was given, not on its normal form."""
 MOST_FORECAST, MOST_SMALL = 500, 100
 PROBED, EXPONENT, LP_EXPONENT = 8, 1.1, 1.5
 QUICK_RULES = tuple(
@@ -139,17 +141,19 @@ class Started:
         return not self.cut
 
     def _execute(self, search: Search, budget: Budget) -> None:
+        in_seconds = self.name in IN_SECONDS
         try:
             if self.execution is None:
-                policy = make_policy(self.name, Problem.of(search.instance, "known", seed=search.seed))
-                self.execution = Execution(search.instance, self.name, policy)
+                instance = search.form.original if in_seconds else search.instance
+                policy = make_policy(self.name, Problem.of(instance, "known", seed=search.seed))
+                self.execution = Execution(instance, self.name, policy)
             run = self.execution.run(budget)
         except InvalidInputError:
             return
         if run is None:
             self.cut = True
         else:
-            search.offer(run.plan)
+            search.offer(search.form.plan_of_normal_form(run.plan) if in_seconds else run.plan)
 
 
 def expected_s(search: Search, name: str) -> float:

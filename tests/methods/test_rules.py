@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from llmsched_mip.methods.rules import (
     Started,
     expected_s,
 )
+from llmsched_mip.normal_form import NormalForm
 from llmsched_mip.policies import make_policy
-from llmsched_mip.workload import generate
+from llmsched_mip.workload import deployment, generate
 
 SMALL = generate("kv-uniform", 40, 0)
 
@@ -103,3 +105,18 @@ def test_a_rule_that_would_take_long_is_not_begun():
     weighted = instance.with_requests(instance.requests)
     assert np.array_equal(weighted.requests.weight, np.ones(400))
     assert set(AS_SHORTEST_FIRST[2:]).isdisjoint(rule.name for rule in Rules(Search(weighted, 1.0)).light)
+
+
+@pytest.mark.parametrize("family", ["azure-conv", "lmsys-chat"])
+def test_a_rule_with_options_in_seconds_is_executed_as_replay_does(family):
+    """Its options do not scale with the times of the instance, which the normal form does."""
+    kinds = [deployment(name, published=True) for name in ("llama2-70b-a100-tp2", "llama31-8b-rtx4090")]
+    workers = tuple(replace(worker, name=f"w{k}") for k, worker in enumerate(kinds))
+    instance = replace(generate(family, 100), workers=workers, objective="total_completion")
+    form = NormalForm.of(instance)
+    search = Search(form.instance, 600.0, form=form)
+    in_normal_form = replay(form.instance, "rolling").measures.total_completion
+    expected = replay(instance, "rolling").measures.total_completion
+    assert expected != pytest.approx(form.value(in_normal_form))
+    assert Started("rolling").go_on(search, 1.0)
+    assert form.value(search.value) == pytest.approx(expected, rel=1e-12)
