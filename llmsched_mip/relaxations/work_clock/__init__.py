@@ -1,1 +1,1 @@
-"""Total completion on a clock of work: one order for prefill, rounds, what is in flight and what stands idle."""
+"""Total completion on the clock of each worker: one order for prefill, rounds, what is in flight and what is idle."""

@@ -41,14 +41,14 @@ from llmsched_mip.relaxations.worker_time.relaxation import WorkerTime
 from llmsched_mip.timing import FloatArray, IntArray
 
 MOST_LEVELS, LEAST_LEVELS, ENTRIES = 256, 64, 2_560_000
-REFINED_AFTER = (100, 200)
+REFINED_AFTER = (60, 120)
 """Passes after which the levels are as many again."""
 ALONE = 400
 MOST_PASSES, FEWEST_PASSES, PASSES_OF_REQUEST = 3000, 100, 10
 PATIENCE, LEAST_GAIN = 400, 5e-5
 ROUGH_POINTS = 3
 BEND, LONGER = 1.5, 1.25
-TEMPERATURES, SHARE_STEPS, CLOCK_STEP = (0.01, 0.0015, 40), (0.3, 0.02, 100), 0.4
+TEMPERATURES, SHARE_STEPS, CLOCK_STEPS = (0.007, 0.001, 40), (0.3, 0.03, 150), (0.5, 0.15, 60)
 LEAST_SHARE, DIRECTION_STEP = 1e-7, 0.1
 FIRST_SHARES = (0.3, 0.1, 0.5, 0.05)
 FAR = 12.0
@@ -149,8 +149,8 @@ class _State:
         alone = part[len(FIRST_SHARES) :] / self.count[:, None]
         return ClockPrices(self.cuts, self.second, kv, slot, load, beside, alone, self.group)
 
-    def change(self, prices: ClockPrices, temperature: float, step: float) -> None:
-        """One step of ψ and of the shares."""
+    def change(self, prices: ClockPrices, clock_step: float, step: float) -> None:
+        """One step of ψ, of so many seconds for a logarithm of 1, and of the shares."""
         kind, loads = self.kind, self.loads
         places = np.zeros_like(prices.beside)
         np.add.at(places, self.class_of, loads.alone)
@@ -165,7 +165,7 @@ class _State:
         busy = loads.seconds + kind.decode.base_s * np.sum(np.repeat(self.shares, 2, axis=1) * ends, axis=0)
         at_cuts = (np.pad(busy[1::2], (1, 0)) + np.pad(busy[::2], (0, 1))) / kind.workers
         excess = np.clip(np.log(np.maximum(at_cuts, 1e-9 * self.length) / self.length), -1.0, 1.0)
-        self.second = np.maximum(0.0, self.second + CLOCK_STEP * temperature * self.slope * excess)
+        self.second = np.maximum(0.0, self.second + clock_step * self.slope * excess)
         self.second[-1] = 0.0
         rounds, places = _by_level(ends), _by_level(places)
         mean = np.sum(self.shares * rounds, axis=0)
@@ -247,7 +247,7 @@ def ascend(
         if budget.spent() or done - since > PATIENCE:
             break
         for state, of_kind in zip(states, prices, strict=True):
-            state.change(of_kind, temperature, fallen(SHARE_STEPS, done))
+            state.change(of_kind, temperature * fallen(CLOCK_STEPS, done), fallen(SHARE_STEPS, done))
     return best
 
 

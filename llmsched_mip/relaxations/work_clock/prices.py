@@ -1,6 +1,6 @@
 """Prices on the clock of each kind of worker, and the bound that they give.
 
-Letters as in `relaxation`.  The clock of a kind w of |w| workers is cut at x_0 = 0 < x_1 < ... < x_L into levels.
+Letters as in `relaxation`.  The clock of a kind w of N_w workers is cut at x_0 = 0 < x_1 < ... < x_L into levels.
 A price ψ(θ) ≥ 0 of a second, linear between its values at the cuts and 0 at x_L, and prices ≥ 0 that are linear on
 each level: λ on a KV token for a round, σ on a slot for a round, τ on being active twice at once, by groups of
 requests, h on Y and z on the requests of each class of `neighbours` that are active.  With
@@ -8,7 +8,7 @@ requests, h on Y and z on the requests of each class of `neighbours` that are ac
     D(θ) = a ψ - λ M - σ J - Σ_i τ_i - h² / 2 - z V z / 2 ≥ 0   at both ends of every level of every kind,
 
     Σ ω_i C_i ≥ Σ_i min over kinds w that i fits of (constant_iw + Σ_k min over the ends θ of levels of
-                    (ω_i / d_i) θ + ψ m_ik + λ (p_i + k) + σ + τ_i + h g_i + (V z)_i)   -   Σ_w |w| ∫ ψ dθ.
+                    (ω_i / d_i) θ + ψ m_ik + λ (p_i + k) + σ + τ_i + h g_i + (V z)_i)   -   Σ_w N_w ∫ ψ dθ.
 
 Proof.  Let ρ_ik and n be the densities of one worker in the relaxation, ∫ ρ_ik = 1 for its requests.  Σ ρ m + a n ≤ 1
 at every θ.  Y² / 2 ≥ h Y - h² / 2, and y V y / 2 ≥ y V z - z V z / 2 as V is positive semidefinite, in every round; Y n

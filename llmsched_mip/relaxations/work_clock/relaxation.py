@@ -28,7 +28,7 @@ z = o / √(d_i d_j) ≤ 1.  The common rounds alone give x ≥ z²/2 and 1 - x 
 larger of ω_j q_i and ω_i q_j to the smaller the pair adds at least the smaller times 1 + z² (r² - 1) / 2 ≥ z r (for s
 = z r: s²/2 - s + 1 - z²/2 ≥ 1/2 - z²/2 ≥ 0), that is z √(ω_i q_i ω_j q_j).  With g_i = √(ω_i q_i / d_i) and Y_t = Σ
 g_i over the active requests the pairs add Σ_t Y_t² / 2 - Σ ω_i q_i / 2, and P_ii gives the last sum back: Q ≥ Σ_t
-Y_t² / 2. F_t counts a request with its own seconds as Σ ω_i T_i, T_i = Σ_k (k - 1/2) (a + b + c (p_i + k)) / d_i,
+Y_t² / 2.  F_t counts a request with its own seconds as Σ ω_i T_i, T_i = Σ_k (k - 1/2) (a + b + c (p_i + k)) / d_i,
 and pairs as in `neighbours`, with its kernel V and y_t = requests of each class active in round t.  So
 
     Σ ω_i C_i ≥ f Σ ω_i + Σ (ω_i T_i - V_ii d_i / 2) + Σ ω_i θ_i + Σ_t (Y_t² / 2 + y_t V y_t / 2).
