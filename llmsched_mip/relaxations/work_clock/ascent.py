@@ -9,7 +9,8 @@ temperature), adds up the seconds, KV tokens, places and loads of every level, a
   (Arora, Hazan and Kale, Theory of Computing 8 (2012));
 - ψ as Sinkhorn's algorithm does (Sinkhorn and Knopp, Pacific J. Math. 21 (1967)): seconds are dearer where there are
   more of them than the level is long, by the logarithm of their ratio.  The mean of the rounds that resources need, by
-  their shares, is what a level has of rounds: with it the excess is the slope of the bound.
+  their shares, is what a level has of rounds: with it the excess is the slope of the bound.  The step at a cut grows
+  while the excess keeps its sign there and shrinks where it has turned.
 
 The temperature falls from pass to pass.  Whatever the prices are, `prices` has the proof of the bound that they give.
 """
@@ -44,11 +45,13 @@ MOST_LEVELS, LEAST_LEVELS, ENTRIES = 256, 64, 2_560_000
 REFINED_AFTER = (60, 120)
 """Passes after which the levels are as many again."""
 ALONE = 400
-MOST_PASSES, FEWEST_PASSES, PASSES_OF_REQUEST = 3000, 100, 10
+MOST_PASSES, FEWEST_PASSES, PASSES_OF_REQUEST = 20_000, 100, 10
 PATIENCE, LEAST_GAIN = 400, 5e-5
 ROUGH_POINTS = 3
 BEND, LONGER = 1.5, 1.25
-TEMPERATURES, SHARE_STEPS, CLOCK_STEPS = (0.007, 0.001, 40), (0.3, 0.03, 150), (0.5, 0.15, 60)
+TEMPERATURES, SHARE_STEPS, CLOCK_STEP = (0.01, 0.0012, 40), (0.3, 0.03, 150), 0.4
+GAINS, GAIN_LIMITS = (0.6, 1.1), (0.05, 4.0)
+"""Of the step at a cut: where the excess has turned, and where it has not (Riedmiller and Braun, ICNN 1993)."""
 LEAST_SHARE, DIRECTION_STEP = 1e-7, 0.1
 FIRST_SHARES = (0.3, 0.1, 0.5, 0.05)
 FAR = 12.0
@@ -67,7 +70,7 @@ class Loads(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where ψ of a kind begins: moments of its clock, ψ there, and how fast it falls, weight a second; shape (l,)."""
+    """Where ψ of a kind begins: moments of its clock, ψ there, and how fast it falls, weight a second; shape (m,)."""
 
     moments: FloatArray
     second: FloatArray
@@ -109,6 +112,7 @@ class _State:
         self._cut(levels)
         self.second = np.interp(self.cuts, start.moments, start.second, right=0.0)
         self.slope = np.interp(self.cuts, start.moments, start.slope)
+        self.gain, self.direction = np.ones(levels + 1), np.zeros(levels + 1)
         self.group = longest_alone(kind)
         self.count = np.bincount(self.group).astype(np.float64)
         self.shares = np.full((len(FIRST_SHARES) + len(self.count), levels), 1e-3)
@@ -133,9 +137,10 @@ class _State:
 
     def refine(self) -> None:
         """Twice as many levels, with the same prices."""
-        cuts, second, slope = self.cuts, self.second, self.slope
+        cuts, second, slope, gain = self.cuts, self.second, self.slope, self.gain
         self._cut(2 * (len(cuts) - 1))
         self.second, self.slope = np.interp(self.cuts, cuts, second), np.interp(self.cuts, cuts, slope)
+        self.gain, self.direction = np.interp(self.cuts, cuts, gain), np.zeros(len(self.cuts))
         self.shares, self.beside = np.repeat(self.shares, 2, axis=1), np.repeat(self.beside, 2, axis=1)
         self.loads = self._no_loads()
 
@@ -165,7 +170,10 @@ class _State:
         busy = loads.seconds + kind.decode.base_s * np.sum(np.repeat(self.shares, 2, axis=1) * ends, axis=0)
         at_cuts = (np.pad(busy[1::2], (1, 0)) + np.pad(busy[::2], (0, 1))) / kind.workers
         excess = np.clip(np.log(np.maximum(at_cuts, 1e-9 * self.length) / self.length), -1.0, 1.0)
-        self.second = np.maximum(0.0, self.second + clock_step * self.slope * excess)
+        turned = np.sign(excess) * self.direction < 0
+        self.gain = np.clip(self.gain * np.where(turned, *GAINS), *GAIN_LIMITS)
+        self.direction = np.sign(excess)
+        self.second = np.maximum(0.0, self.second + clock_step * self.gain * self.slope * excess)
         self.second[-1] = 0.0
         rounds, places = _by_level(ends), _by_level(places)
         mean = np.sum(self.shares * rounds, axis=0)
@@ -247,7 +255,7 @@ def ascend(
         if budget.spent() or done - since > PATIENCE:
             break
         for state, of_kind in zip(states, prices, strict=True):
-            state.change(of_kind, temperature * fallen(CLOCK_STEPS, done), fallen(SHARE_STEPS, done))
+            state.change(of_kind, CLOCK_STEP * temperature, fallen(SHARE_STEPS, done))
     return best
 
 
