@@ -117,6 +117,11 @@ class Instance:
         return [np.array(workers) for workers in by_kind.values()]
 
     @cached_property
+    def fitting_kinds(self) -> list[IntArray]:
+        """Those of `worker_kinds` that any request fits."""
+        return [workers for workers in self.worker_kinds if self.fits_worker[:, workers[0]].any()]
+
+    @cached_property
     def kv_volume(self) -> IntArray:
         """KV token-rounds vol_i of each request: shape (n,)."""
         return np.asarray(request_kv_volume(self.requests.prefill_tokens, self.requests.decode_tokens))

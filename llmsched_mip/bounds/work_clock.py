@@ -35,10 +35,13 @@ def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None])
     began = clock.now()
     if instance.objective != "total_completion":
         return
+    kinds = len(instance.fitting_kinds)
+    if kinds > 1 and instance.n * kinds > MOST_COLUMNS:
+        return
     # Square roots of times are exact multiples of each other only in one unit of time.
     form = NormalForm.of(instance)
     problem = ClockRelaxation.of(form.instance)
-    if problem is None or (len(problem.kinds) > 1 and problem.n * len(problem.kinds) > MOST_COLUMNS):
+    if problem is None:
         return
 
     def tell(prices: list[ClockPrices]) -> None:
@@ -46,5 +49,5 @@ def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None])
         certificate = {"levels": len(prices[0].cuts) - 1, "groups": sum(len(kind.alone) for kind in prices)}
         report(Bound("work_clock", value, clock.now() - began, certificate))
 
-    starts = by_worker_time(form.instance, budget.slice(share=START_SHARE)) if len(problem.kinds) > 1 else []
+    starts = by_worker_time(form.instance, budget.slice(share=START_SHARE)) if kinds > 1 else []
     tell(ascend(problem, budget, report=tell, starts=starts))

@@ -28,6 +28,7 @@ from llmsched_mip.instance import Instance
 from llmsched_mip.relaxations.work_clock.prices import (
     ClockPrices,
     Columns,
+    at_ends,
     class_of_group,
     form,
     least_costs,
@@ -146,8 +147,8 @@ class _State:
 
     def prices(self) -> ClockPrices:
         """The prices that the shares stand for."""
-        kind, second = self.kind, np.repeat(self.second, 2)[1:-1]
-        part = np.repeat(self.shares, 2, axis=1) * (kind.decode.base_s * second)
+        kind = self.kind
+        part = np.repeat(self.shares, 2, axis=1) * (kind.decode.base_s * at_ends(self.second))
         beside = np.repeat(self.beside, 2, axis=1)
         beside = beside * np.sqrt(2 * _ratio(part[3], form(kind, beside)))
         kv, slot, load = part[0] / kind.limits.kv, part[1] / kind.limits.slots, np.sqrt(2 * part[2])

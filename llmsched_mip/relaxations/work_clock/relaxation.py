@@ -158,10 +158,9 @@ class ClockRelaxation:
     @classmethod
     def of(cls, instance: Instance) -> ClockRelaxation | None:
         """The relaxation of an instance; None if nothing in it takes time."""
-        r, fits = instance.requests, instance.fits_worker
+        r = instance.requests
         order = np.lexsort((r.weight, r.decode_tokens, r.prefill_tokens))
-        groups = [workers for workers in instance.worker_kinds if fits[:, workers[0]].any()]
-        made = cls(r.weight[order], [Kind.of(instance, order, workers) for workers in groups])
+        made = cls(r.weight[order], [Kind.of(instance, order, workers) for workers in instance.fitting_kinds])
         return made if all(float(kind.machine_s.sum()) > 0 for kind in made.kinds) else None
 
     @property

@@ -58,8 +58,7 @@ class WorkerTime:
     @cached_property
     def kinds(self) -> list[IntArray]:
         """Numbers of the workers of each kind that any request fits."""
-        fits = self.instance.fits_worker
-        return [workers for workers in self.instance.worker_kinds if fits[:, workers[0]].any()]
+        return self.instance.fitting_kinds
 
     @cached_property
     def count(self) -> FloatArray:
