@@ -39,7 +39,9 @@ def main() -> None:
     began = time.perf_counter()
     table = run_all(list(all_cases(options.seeds, options.sections)), options.out / "hidden.csv", options.jobs)
     command = shlex.join(["scripts/benchmark", "hidden", *sys.argv[1:]])
-    how = run_with(command, began).replace("one thread", f"{options.jobs} processes")
+    how = run_with(command, began).replace(
+        "one thread", "one process" if options.jobs == 1 else f"{options.jobs} processes"
+    )
     intro = (
         "What policies reach that see a prediction interval of each length (u = 4 l, the length anywhere inside on a "
         "logarithmic scale), or nothing. *p*: two-sided Wilcoxon signed-rank tests of paired differences. For the "

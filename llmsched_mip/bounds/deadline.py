@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from llmsched_mip import clock
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
@@ -34,14 +38,15 @@ def deadline(instance: Instance, budget: Budget) -> Bound | None:
     Proof, several unlike workers: `llmsched_mip.relaxations.fluid.within`.
 
     Proof, several workers in rounds.  Where times are no more than rounds, of one length, all workers' rounds of a
-    number run at once, or earlier ones wait: together they hold at most Σ M tokens of Σ J requests.  A backlog alone:
-    with arrivals rounds of different workers need not begin at once.
+    number run at once, or earlier ones wait: together they hold at most Σ M tokens of Σ J requests.  That is for a
+    backlog: with arrivals rounds of different workers need not begin at once.  But a schedule is one too where all
+    requests arrive with the first.
     """
     if instance.objective != "makespan":
         return None
     began = clock.now()
     several = len(instance.workers) > 1
-    if several and not _common_rounds(instance):
+    if several and not _common_rounds(_together(instance)):
         value = least_deadline(instance, budget) if len(instance.worker_kinds) > 1 else None
         return None if value is None else Bound("deadline", value, clock.now() - began, {"deadline_s": value})
     limits = [Limits.of(instance, w) for w in range(len(instance.workers))]
@@ -67,14 +72,16 @@ def deadline(instance: Instance, budget: Budget) -> Bound | None:
     return Bound("deadline", value, clock.now() - began, certificate)
 
 
-def _common_rounds(instance: Instance) -> bool:
+def _together(instance: Instance) -> Instance:
+    """The same requests, all of them arriving with the first."""
+    r = instance.requests
+    return instance.with_requests(replace(r, arrival_s=np.full(r.arrival_s.shape, r.arrival_s.min())))
+
+
+def _common_rounds(backlog: Instance) -> bool:
     """Whether all workers run rounds of one length from one moment on, and time is nothing else."""
-    round_s = instance.workers[0].decode_time.base_s
-    return (
-        times_are_rounds(instance)
-        and not (instance.requests.arrival_s - instance.requests.arrival_s.min()).any()
-        and all(worker.decode_time.base_s == round_s for worker in instance.workers)
-    )
+    round_s = backlog.workers[0].decode_time.base_s
+    return times_are_rounds(backlog) and all(worker.decode_time.base_s == round_s for worker in backlog.workers)
 
 
 def _least_rounds(limits: RoundLimits, least: int, segments: int, budget: Budget) -> int:

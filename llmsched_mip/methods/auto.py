@@ -44,8 +44,10 @@ from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
 from llmsched_mip.processes import cores
 from llmsched_mip.relaxations.fluid.duals import capacity_duals
+from llmsched_mip.unit_rounds import times_are_rounds
 
 SLOW_BOUNDS = (
+    "split_longest",
     "deadline",
     "mmbpp",
     "start_prices",
@@ -59,9 +61,16 @@ QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in (*SLOW_BOUNDS
 IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "worker_time": improve_worker_time}
 """Slow bounds that get better as long as they run, and report it."""
 SLOW_SHARE = 0.5
-UNIT_SHARES = {"deadline": 0.4, "start_prices": 0.2, "round_patterns": 0.9, "kv_dual": 0.8}
+UNIT_SHARES = {
+    "deadline": 0.4,
+    "start_prices": 0.2,
+    "round_patterns": 0.9,
+    "worker_time": 0.05,
+    "work_clock": 0.05,
+    "kv_dual": 0.8,
+}
 PACKING_SHARE = 0.6
-SHARES = {"deadline": 0.4, "mmbpp": 0.9, "work_clock": 0.8}
+SHARES = {"split_longest": 0.6, "deadline": 0.4, "mmbpp": 0.9, "work_clock": 0.8}
 FLEET_SHARES = {**SHARES, "worker_time": 0.15}
 LATE_FLEET_SHARES = {**SHARES, "worker_time": 0.6, "work_clock": 0.1}
 """With arrivals, which `work_clock` does not see."""
@@ -77,6 +86,8 @@ SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
 LISTS_SHARE = 0.3
 """Of unit rounds, whose own list schedules pass over nothing."""
+FLEET_LISTS_SHARE = 0.1
+"""Of several workers, whose list schedules are executed one event after the other."""
 QUICK_SHARE = 0.6
 """Of what is left, for the rules that are expected to be quick, where one process does everything."""
 BEFORE_RULES = 0.5
@@ -175,7 +186,7 @@ def quick_makers(search: Search) -> list[Part]:
         return [Part(list_orders), *small]
     if fleet_applies(instance):
         return [Part(fleet, 0.4), Part(unlike_duals), Part(list_schedules, 0.5), *small]
-    return [Part(list_schedules), *small]
+    return [Part(list_schedules, FLEET_LISTS_SHARE), *small]
 
 
 def placements(search: Search) -> list[Part]:
@@ -314,7 +325,7 @@ def slow_bounds(search: Search) -> None:
 
 def shares_of_bounds(search: Search) -> dict[str, float]:
     """Of what is left for slow bounds, the share of those that there are for such an instance."""
-    if unit_round_applies(search):
+    if times_are_rounds(search.instance):
         return UNIT_SHARES
     if len(search.instance.workers) == 1:
         return SHARES

@@ -20,9 +20,13 @@ from llmsched_mip.methods.split import split_requests
 from llmsched_mip.plan import Plan, WorkerPlan
 from llmsched_mip.relaxations.fluid.best_pricing import best_pricing
 from llmsched_mip.relaxations.fluid.placement import Fleet
+from llmsched_mip.relaxations.fluid.whole_rounds import WholeRounds
+from llmsched_mip.timing import IntArray
 
 PLACEMENTS = 4
 FIRST_TRIALS = 10
+WHOLE_SHARE = 0.3
+"""Of what is left, for one placement with whole rounds."""
 LONG, DEADLINES = 1.02, 4
 """Where plans are longer than the longest request alone: requests go only where they alone end by these times."""
 MOST_STEPS = 10_000_000
@@ -51,7 +55,7 @@ def fleet(search: Search, steps: int = MOST_STEPS) -> None:
     best = first = Exchange(instance, split_requests(instance), search.seed)
     search.offer(plan_of(instance, first))
     if len(instance.workers) > 1:
-        best = _best_placement(search, first)
+        best = _whole_rounds(search, _best_placement(search, first))
     if steps > 0:
         _improve(search, best, steps)
 
@@ -97,10 +101,7 @@ def _best_placement(search: Search, first: Exchange) -> Exchange:
         if found is None:
             break
         best = _sooner(search, best, found)
-        of_kind = [float(found.seconds[kind].mean()) for kind in fleet_of_all.kinds]
-        stretch = [
-            max(s * seconds / float(np.mean(of_kind)), 1e-3) for s, seconds in zip(stretch, of_kind, strict=True)
-        ]
+        stretch = _longer(stretch, fleet_of_all.kinds, found)
     least, ends = float(alone_seconds(instance).max()), float(best.seconds.max())
     if len(fleet_of_all.kinds) > 1 and ends > LONG * least:
         # The relaxation does not see how long one request takes on a slow worker.
@@ -109,6 +110,30 @@ def _best_placement(search: Search, first: Exchange) -> Exchange:
             if found is not None:
                 best = _sooner(search, best, found)
     return best
+
+
+def _whole_rounds(search: Search, best: Exchange) -> Exchange:
+    """The best of `best` and of placements in which workers run as many rounds as their longest request."""
+    instance = search.instance
+    kinds = instance.worker_kinds
+    relaxation = WholeRounds.of(instance, placing=True) if len(kinds) > 1 else None
+    stretch = [1.0] * len(kinds)
+    for _ in range(PLACEMENTS):
+        if relaxation is None or search.budget.spent():
+            break
+        parts = relaxation.parts(relaxation.solve(stretch, search.budget.slice(share=WHOLE_SHARE)))
+        if parts is None:
+            break
+        found = _searched(search, parts)
+        best = _sooner(search, best, found)
+        stretch = _longer(stretch, kinds, found)
+    return best
+
+
+def _longer(stretch: list[float], kinds: list[IntArray], found: Exchange) -> list[float]:
+    """What kinds take beyond the relaxation, after plans of which some end later than others."""
+    of_kind = [float(found.seconds[kind].mean()) for kind in kinds]
+    return [max(s * seconds / float(np.mean(of_kind)), 1e-3) for s, seconds in zip(stretch, of_kind, strict=True)]
 
 
 def _sooner(search: Search, best: Exchange, found: Exchange) -> Exchange:
@@ -122,8 +147,11 @@ def _sooner(search: Search, best: Exchange, found: Exchange) -> Exchange:
 def _placement(search: Search, workers: Fleet, stretch: list[float]) -> Exchange | None:
     """Schedules of the workers with the requests that the LP gives them; None without an LP solution or time."""
     parts = None if search.budget.spent() else workers.placed(stretch, search.budget)
-    if parts is None:
-        return None
+    return None if parts is None else _searched(search, parts)
+
+
+def _searched(search: Search, parts: list[IntArray]) -> Exchange:
+    """Schedules of the workers with these requests, after a short search on each."""
     found = Exchange(search.instance, parts, search.seed)
     for w in range(len(found.parts)):
         if not search.budget.spent():

@@ -40,22 +40,28 @@ def places(key: IntArray | FloatArray) -> list[int]:
 
 def list_schedules(search: Search) -> None:
     """Run every order, stopping at the first request that does not fit and passing over it; then the best of these
-    with thresholds of idle slots, where slots are limited and the instance is not large."""
+    with thresholds of idle slots, where slots are limited and the instance is not large.
+
+    Without a plan the first is executed to its end, all others as long as the budget lasts.
+    """
     instance = search.instance
     problem = Problem.of(instance, "known")
     tried: list[tuple[float, str, list[int] | None, bool]] = []
     for name, order in orders(instance):
         for skip in (False, True):
             label = f"{name}, skip" if skip else name
-            run = executed(instance, label, IdleThreshold(problem, order, 1, skip))
-            tried.append((run.value, label, order, skip))
-            search.offer(run.plan)
+            budget = search.budget if search.plan is not None else None
+            run = executed(instance, label, IdleThreshold(problem, order, 1, skip), budget)
+            if run is not None:
+                tried.append((run.value, label, order, skip))
+                search.offer(run.plan)
             if search.budget.spent():
                 return
     if instance.n > SMALL or all(worker.slots is None for worker in instance.workers):
         return
     for _, label, order, skip in sorted(tried, key=lambda each: each[0])[:BEST]:
         for idle in THRESHOLDS:
-            search.run_policy(f"{label}, {idle} idle slots", IdleThreshold(problem, order, idle, skip))
+            policy = IdleThreshold(problem, order, idle, skip)
+            search.run_policy(f"{label}, {idle} idle slots", policy, search.budget)
             if search.budget.spent():
                 return

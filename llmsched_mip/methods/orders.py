@@ -44,7 +44,8 @@ def best_list(search: Search, lists: Lists, most: int = MOST_DRAWN) -> tuple[flo
     """The same for given lists; the value of the best of them, and itself."""
     best = _offer_best(search, lists, lists.first())
     budget = search.budget.slice(share=LISTS_SHARE)
-    best = _offer_best(search, lists, chain(lists.passing_over(), lists.waiting_for_slots()), best, budget)
+    more = chain(lists.passing_over(), lists.paced(), lists.waiting_for_slots())
+    best = _offer_best(search, lists, more, best, budget)
     for _ in range(min(most, MOST_LISTED // search.instance.n)):
         if budget.spent():
             break

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmsched_mip.algorithms.common_ends.planner import Planner, Rule, Schedule, like, searched
+from llmsched_mip.algorithms.common_ends.planner import FIRST_RULES, Planner, Rule, Schedule, like, searched
 from llmsched_mip.instance import Instance
 from llmsched_mip.plan import Plan
 from llmsched_mip.timing import FloatArray, IntArray
@@ -53,8 +53,8 @@ class Exchange:
 
     def __init__(self, instance: Instance, requests: list[IntArray], seed: int, rules: Sequence[Rule] | None = None):
         self.instance, self.random = instance, np.random.default_rng(seed)
-        first = [Rule()] * len(requests) if rules is None else rules
-        self.parts = [self.planned(w, here, [rule]) for w, (here, rule) in enumerate(zip(requests, first, strict=True))]
+        first = [FIRST_RULES] * len(requests) if rules is None else [(rule,) for rule in rules]
+        self.parts = [self.planned(w, here, tried) for w, (here, tried) in enumerate(zip(requests, first, strict=True))]
 
     def follow(self, plan: Plan) -> None:
         """Take over the stages of each worker that a plan ends sooner; its requests are those of the part."""
@@ -74,7 +74,7 @@ class Exchange:
         """When each worker has ended: shape (W,)."""
         return np.array([part.seconds for part in self.parts])
 
-    def planned(self, w: int, requests: IntArray, rules: list[Rule]) -> Part:
+    def planned(self, w: int, requests: IntArray, rules: Sequence[Rule]) -> Part:
         """A part with the best schedule of these rules."""
         r = self.instance.requests
         if not len(requests):

@@ -1,4 +1,9 @@
-"""Plans of one worker for a backlog: the rules of `kernel.schedule`, and a search for those that end it soonest."""
+"""Plans of one worker for a backlog: rules of two kinds of schedule, and a search for those that end it soonest.
+
+One kind refills together what ends together (`kernel.schedule`).  Where requests are long against the whole backlog
+that leaves the KV cache empty at first and too small at the end; the other kind places one request after the other,
+each as late as those before it allow (`serial.placement`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from llmsched_mip.algorithms.common_ends.kernel import Backlog, Choice, Limits, schedule
+from llmsched_mip.algorithms.serial.placement import Jobs, placed
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.timing import (
     AffinePrefill,
@@ -23,6 +29,9 @@ from llmsched_mip.worker import Worker
 MOST_WINDOW = 5000
 MOST_LENGTHS = 1_000_000
 """Requests with more rounds to go than this are not matched by their ends: an array has an entry for each length."""
+MOST_PLACED = 4_000
+"""Requests of a worker that are placed one after the other, in some hundredths of a second."""
+STEPS, PLACED_SHARE = (4, 8, 12, 16, 24, 32), 0.4
 NOISES, SLACKS, LEAST_PATIENCE, MOST_PATIENCE = (0.0, 0.0, 0.01, 0.1), (0.0, 0.001, 0.003, 0.01, 0.02), 0.3, 4.0
 
 
@@ -41,6 +50,9 @@ class Rule(NamedTuple):
         Whether the first batch, on the empty worker, is a random choice, so that its ends are spread.
     seed : int
         For all random numbers above.
+    step : int
+        0: `kernel.schedule`.  Else the list is placed backwards, ends of the first requests together as far as they
+        fit, starts that are multiples of so many rounds from the end (of one round where prefill has no fixed time).
     """
 
     patience: float = 1.5
@@ -49,11 +61,15 @@ class Rule(NamedTuple):
     noise: float = 0.0
     scattered: bool = False
     seed: int = 0
+    step: int = 0
+
+
+FIRST_RULES = (Rule(), Rule(patience=1.0, step=8))
 
 
 def random_rule(random: np.random.Generator) -> Rule:
     """A rule drawn from all that are worth trying."""
-    return Rule(
+    drawn = Rule(
         float(np.exp(random.uniform(np.log(LEAST_PATIENCE), np.log(MOST_PATIENCE)))),
         float(random.choice(SLACKS)),
         float(random.choice([0.0, random.uniform(-0.5, 1.0)])),
@@ -61,6 +77,7 @@ def random_rule(random: np.random.Generator) -> Rule:
         bool(random.integers(2)),
         int(random.integers(2**31)),
     )
+    return drawn._replace(step=int(random.choice(STEPS))) if random.random() < PLACED_SHARE else drawn
 
 
 def like(rule: Rule, random: np.random.Generator) -> Rule:
@@ -75,7 +92,9 @@ def like(rule: Rule, random: np.random.Generator) -> Rule:
     if change == 3:
         return rule._replace(noise=max(rule.noise, 0.001) * float(np.exp(0.4 * random.standard_normal())))
     if change == 4:
-        return rule._replace(scattered=not rule.scattered)
+        return (
+            rule._replace(step=int(random.choice(STEPS))) if rule.step else rule._replace(scattered=not rule.scattered)
+        )
     return rule._replace(seed=int(random.integers(2**31)))
 
 
@@ -123,7 +142,10 @@ class Planner:
         n, random = len(self.p), np.random.default_rng(rule.seed)
         z = random.standard_normal(n)
         key = -(self._log_d + rule.prompt_power * self._log_p + rule.noise * z)
-        listed, by_length = np.argsort(key, kind="stable"), np.lexsort((z, -self.d))
+        listed = np.argsort(key, kind="stable")
+        if rule.step and self.places:
+            return self._placed(rule, listed)
+        by_length = np.lexsort((z, -self.d))
         first = random.permutation(n) if rule.scattered else listed
         backlog = Backlog(self.p, self.d, listed, first, by_length, self._place, self._by_prompt)
         round_s = self.worker.decode_time.base_s
@@ -132,6 +154,21 @@ class Planner:
         choice = Choice(round_s, patience_s, rule.slack, MOST_WINDOW)
         rounds, iterations = schedule(backlog, self.limits, choice, starts)
         return Schedule(rule, self._seconds(rounds, iterations, starts), starts)
+
+    @property
+    def places(self) -> bool:
+        """Whether requests may be placed one after the other: rounds take time, and an iteration holds any batch."""
+        uncapped = self.worker.max_prefill_tokens is None
+        return uncapped and self.worker.decode_time.base_s > 0 and len(self.p) <= MOST_PLACED
+
+    def _placed(self, rule: Rule, listed: IntArray) -> Schedule:
+        """The schedule of a list that is placed backwards."""
+        prefill_s, round_s = self.worker.prefill_time.fixed_seconds, self.worker.decode_time.base_s
+        share = np.maximum((self.p + self.d / 2) / self.limits.kv, 1 / self.limits.slots)
+        patience = np.minimum(rule.patience * prefill_s / (round_s * share), self.d.max()).astype(np.int64)
+        step = rule.step if prefill_s > 0 else 1
+        jobs = Jobs(self.p, self.d, patience, step, self.limits.slots, self.limits.kv, backward=True)
+        return self.known(rule, without_idle_rounds(placed(jobs, listed)[2], self.d))
 
     def known(self, rule: Rule, starts: IntArray) -> Schedule:
         """The schedule of starts that somebody else has found; all in one round are one prefill iteration.
@@ -156,6 +193,16 @@ class Planner:
         volume = float(request_kv_volume(self.p, self.d).sum())
         decode_s = decode.base_seconds(rounds) + decode_work_seconds(decode, float(self.d.sum()), volume)
         return float(np.sum(prefill.seconds(tokens)) + decode_s)
+
+
+def without_idle_rounds(starts: IntArray, d: IntArray) -> IntArray:
+    """The same starts less the rounds before each in which nothing is active: shape (n,)."""
+    order = np.argsort(starts, kind="stable")
+    ends = np.maximum.accumulate((starts + d)[order])
+    idle = np.maximum(starts[order] - np.concatenate(([0], ends[:-1])), 0)
+    moved = starts.copy()
+    moved[order] -= np.cumsum(idle)
+    return moved
 
 
 def searched(planner: Planner, best: Schedule, trials: int, random: np.random.Generator) -> Schedule:

@@ -3,10 +3,15 @@
 Where KV binds, the number of idle slots says nothing: a rule can wait for requests that *fit*.  Where the list puts
 like decode lengths together, those that were prefilled together complete together, within a few rounds: a rule that
 holds back while a completion is that near refills all of their KV with one prefill iteration.
+
+Requests that start together grow together: the KV cache is empty at first and full at their ends.  A rule with a pace
+starts them one after the other, as fast as the KV cache can take their token-rounds, so that those that are active are
+of all ages and it is full all the time.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +31,19 @@ from llmsched_mip.algorithms.orders.active import (
     to_next_completion,
     value,
 )
-from llmsched_mip.algorithms.orders.single_worker import SingleWorker, Starts, prefill_seconds, rounds_to_pass
+from llmsched_mip.algorithms.orders.single_worker import (
+    SingleWorker,
+    Starts,
+    kv_volume,
+    prefill_seconds,
+    rounds_to_pass,
+)
 from llmsched_mip.compiled import kernel
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.timing import FloatArray, IntArray
 
 NEVER = np.inf
+ROUNDING = 1e-9
 
 
 class Rule(NamedTuple):
@@ -49,6 +61,11 @@ class Rule(NamedTuple):
         No prefill while the next completion is at most so many rounds away.
     most : int
         Most requests in a prefill iteration.
+    pace : float
+        With something active, a request starts when the rounds run could hold so many times the KV token-rounds of all
+        that started before it; 0: as soon as it fits.
+    step : int
+        Rounds: those that the pace would start within a step are started together, at its end.
     """
 
     idle: int = 1
@@ -56,6 +73,8 @@ class Rule(NamedTuple):
     misses: int = 1
     hold: int = 0
     most: int = MOST_LIMIT
+    pace: float = 0.0
+    step: int = 1
 
 
 class Waiting(NamedTuple):
@@ -137,7 +156,7 @@ def _execute(problem, order, rule, arrival_s, progress, waiting, stretch):  # ty
     """Fill the starts; the value."""
     active, starts = progress
     n, least = len(order), problem.p.min()
-    left, arrived, iteration, started_s = n, 0, 0, 0.0
+    left, arrived, iteration, started_s, volume = n, 0, 0, 0.0, 0.0
     for i in range(n):
         if starts.iteration[i] >= 0:
             left, iteration, started_s = (
@@ -145,6 +164,7 @@ def _execute(problem, order, rule, arrival_s, progress, waiting, stretch):  # ty
                 max(iteration, starts.iteration[i] + 1),
                 started_s + stretch.work_s[i],
             )
+            volume += kv_volume(problem.d[i], 1, problem.p[i])
     while left > 0 or active.counts[COUNT] > 0:
         if stretch.until_s < np.inf and (left == 0 or started_s >= stretch.until_s):
             break
@@ -153,20 +173,22 @@ def _execute(problem, order, rule, arrival_s, progress, waiting, stretch):  # ty
         count = active.counts[COUNT]
         taken = 0
         if left > 0 and _may_prefill(problem, active, rule, least):
-            taken, tokens = _choose(problem, order, rule, active, waiting)
+            taken, tokens = _choose(problem, order, rule, active, waiting, volume)
             if taken > 0 and count > 0 and taken < min(rule.fits, left - (n - arrived)):
                 stop(problem, active, starts.iteration)
                 taken = 0
         if taken > 0:
             for k in range(taken):
-                started_s += stretch.work_s[order[waiting.batch[k]]]
+                i = order[waiting.batch[k]]
+                started_s += stretch.work_s[i]
+                volume += kv_volume(problem.d[i], 1, problem.p[i])
             _take(order, waiting, taken, iteration, active.counts[ROUNDS], starts)
             active.seconds[NOW] += prefill_seconds(problem, tokens)
             left, iteration = left - taken, iteration + 1
         elif count == 0:
             active.seconds[NOW] = arrival_s[arrived]
         else:
-            _decode(problem, active, arrival_s[arrived])
+            _decode(problem, active, arrival_s[arrived], _to_pace(problem, active, rule, volume) if left > 0 else 0)
     return value(problem, active)
 
 
@@ -181,7 +203,16 @@ def _may_prefill(problem, active, rule, least):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _choose(problem, order, rule, active, waiting):  # type: ignore[no-untyped-def]
+def _to_pace(problem, active, rule, volume):  # type: ignore[no-untyped-def]
+    """Rounds until the pace starts the next, after so many KV token-rounds; 0: now."""
+    if rule.pace <= 0.0:
+        return 0
+    rounds = math.ceil(rule.pace * volume / problem.capacity / rule.step - ROUNDING) * rule.step
+    return max(0, rounds - active.counts[ROUNDS])
+
+
+@kernel
+def _choose(problem, order, rule, active, waiting, volume):  # type: ignore[no-untyped-def]
     """Start what fits of those that have arrived; their number and prompt tokens, their positions in `batch`."""
     n, now = len(order), active.seconds[NOW]
     taken = tokens = missed = 0
@@ -192,9 +223,12 @@ def _choose(problem, order, rule, active, waiting):  # type: ignore[no-untyped-d
         if problem.arrival_s[i] > now:
             at = waiting.after[at]
             continue
+        if active.counts[COUNT] > 0 and _to_pace(problem, active, rule, volume) > 0:
+            break
         if tokens + problem.p[i] <= problem.cap and admits(problem, active, i):
             start(problem, active, i)
             refresh(problem, active)
+            volume += kv_volume(problem.d[i], 1, problem.p[i])
             waiting.batch[taken] = at
             taken, tokens = taken + 1, tokens + problem.p[i]
         else:
@@ -220,9 +254,11 @@ def _take(order, waiting, taken, iteration, rounds, starts):  # type: ignore[no-
 
 
 @kernel
-def _decode(problem, active, arrival_s):  # type: ignore[no-untyped-def]
-    """Run to the next completion, or, with a slot idle, to the first boundary after the next arrival."""
+def _decode(problem, active, arrival_s, to_pace):  # type: ignore[no-untyped-def]
+    """Run to the next completion, or to the pace, or, with a slot idle, to the first boundary after an arrival."""
     rounds, not_before = to_next_completion(active), active.seconds[NOW]
+    if to_pace > 0:
+        rounds = min(rounds, to_pace)
     if arrival_s < NEVER and active.counts[COUNT] < problem.slots:
         wait_s = arrival_s - active.seconds[NOW]
         until = rounds_to_pass(problem, wait_s, active.counts[COUNT], active.counts[HELD], rounds)

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmsched_mip.algorithms.orders.list_scheduling import ListSchedule, Rule, list_schedule
 from llmsched_mip.algorithms.orders.single_worker import SingleWorker
+from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.timing import FloatArray, request_kv_volume
 
 NO_LIMIT = 10**9
@@ -18,6 +19,7 @@ EXPONENTS = (0.0, 0.0, 0.1, 0.2, 0.3, 0.5, -0.1, -0.2, -0.4)
 CLASSES = (0.0, 0.0, 0.0, 0.02, 0.1, 0.2, 0.4, 0.7)
 FITS, HOLDS, SHARES = (1, 1, 2, 3, 5, 8, 12, 20, 32, 64), (0, 0, 1, 2, 3, 5, 8, 12, 20, 40), (0.0, 0.0, 0.5, 0.8, 0.95)
 MISSES, SIZES = (1, 10, 30, 100, NO_LIMIT), (NO_LIMIT, NO_LIMIT, NO_LIMIT, 16, 32, 64, 128)
+PACES, STEPS = (1.02, 1.05, 1.1, 1.0), (1, 16)
 MOST_SCANNED = 50_000_000
 LEAST_MISSES = 20
 
@@ -78,6 +80,14 @@ class Lists:
         for name, key in self.keys.items():
             yield Trial(f"{name}, skip", key, Rule(misses=NO_LIMIT))
 
+    def paced(self) -> Iterator[Trial]:
+        """Each list at the pace of the KV cache, where there is one."""
+        if self.problem.capacity < MOST_LIMIT:
+            for pace in PACES:
+                for step in STEPS:
+                    for name, key in self.keys.items():
+                        yield Trial(f"{name}, paced", key, Rule(misses=LEAST_MISSES, pace=pace, step=step))
+
     def waiting_for_slots(self) -> Iterator[Trial]:
         """Each list with thresholds of idle slots, up to the first that does not fit."""
         for idle in IDLE:
@@ -86,13 +96,17 @@ class Lists:
                     yield Trial(name, key, Rule(idle=idle))
 
     def drawn(self, best: Trial) -> Trial:
-        """A random trial: half of the time the best list or the best rule with another of the other."""
+        """A random trial: half of the time the best list or the best rule with another of the other.
+
+        Where the best has a pace, so has half of the others.
+        """
         way = self.random.random()
-        if way < 0.25:
-            return best._replace(rule=self.drawn_rule())
-        if way < 0.5:
+        if 0.25 <= way < 0.5:
             return self.drawn_list(best.rule)
-        return self.drawn_list(self.drawn_rule())
+        rule = self.drawn_rule()
+        if best.rule.pace > 0 and self.random.random() < 0.5:
+            rule = rule._replace(pace=best.rule.pace, step=best.rule.step)
+        return best._replace(rule=rule) if way < 0.25 else self.drawn_list(rule)
 
     def _pick(self, values: tuple[int, ...] | tuple[float, ...]) -> float:
         return values[int(self.random.integers(len(values)))]

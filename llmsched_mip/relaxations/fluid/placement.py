@@ -109,7 +109,7 @@ class Fleet:
         shares = placement_model.extract(model)
         of_kind: list[list[IntArray]] = [[] for _ in self.kinds]
         for group, share in zip(self.types, shares, strict=True):
-            for k, part in enumerate(_split(group, share)):
+            for k, part in enumerate(split_type(group, share)):
                 of_kind[k].append(part)
         parts: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(self.instance.workers)
         for workers, found in zip(self.kinds, of_kind, strict=True):
@@ -134,7 +134,7 @@ def _means(column: IntArray, types: list[IntArray]) -> FloatArray:
     return np.array([float(column[group].mean()) for group in types])
 
 
-def _split(group: IntArray, share: FloatArray) -> list[IntArray]:
+def split_type(group: IntArray, share: FloatArray) -> list[IntArray]:
     """The members of a type in parts of about these sizes, each a mixture of it."""
     edges = np.rint(np.cumsum(share) / share.sum() * len(group)).astype(np.int64)
     # Members are in order of their prompts; a part takes every so manieth, not a run of them.

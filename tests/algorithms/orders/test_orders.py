@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from brute_force import optimum
@@ -68,6 +70,39 @@ def test_other_rules_give_plans(rule: Rule) -> None:
         plan = evaluate(instance, found.starts.plan(instance, "list"))
         assert plan.feasible
         assert plan.measures.total_completion == pytest.approx(found.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("step", [1, 7])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_pace_starts_requests_as_fast_as_the_kv_cache_takes_their_token_rounds(seed: int, step: int) -> None:
+    instance = some_instance(4 * seed, 60, "total_completion", arrivals=False)
+    p, d = instance.requests.prefill_tokens, instance.requests.decode_tokens
+    order = np.random.default_rng(seed).permutation(instance.n)
+    found = list_schedule(SingleWorker.of(instance), order, Rule(pace=1.3, step=step))
+    plan = evaluate(instance, found.starts.plan(instance, "list"))
+    assert plan.feasible
+    assert plan.measures.total_completion == pytest.approx(found.value, rel=1e-12)
+    starts, capacity = found.starts.rounds, instance.workers[0].kv_capacity
+    assert capacity is not None
+    volume, ends, paced = 0.0, 0, 0
+    for i in order:
+        ready = math.ceil(1.3 * volume / capacity / step - 1e-9) * step
+        assert starts[i] >= min(ready, ends), "before its pace only where nothing is active"
+        paced += starts[i] == ready > 0
+        volume, ends = volume + p[i] * d[i] + d[i] * (d[i] + 1) / 2, max(ends, starts[i] + d[i])
+    assert paced > instance.n / 4, "most wait for nothing else"
+
+
+def test_at_a_pace_long_requests_end_sooner() -> None:
+    """Started together 40 fit, for 16 rounds; one after the other about 70: they hold 9.5 tokens in the mean."""
+    worker = Worker("w", AffinePrefill(0.0, 0.0), DecodeTime(1.0), kv_capacity=680)
+    n = 400
+    requests = Requests([f"r{i}" for i in range(n)], [1] * n, [16] * n)
+    problem = SingleWorker.of(Instance("equal", requests, (worker,)))
+    at_once = list_schedule(problem, np.arange(n), Rule()).value
+    assert at_once == 16 * n / 40
+    paced = list_schedule(problem, np.arange(n), Rule(pace=1.02)).value
+    assert 152 * n / 680 < paced < 0.7 * at_once
 
 
 @pytest.mark.parametrize("arrivals", [False, True])
