@@ -57,6 +57,15 @@ def test_kv_capacity_binds_by_hand():
     assert optimum(instance, "makespan") == 8.0
 
 
+def test_release_counts_what_is_left_of_earlier_requests():
+    # Rounds of 1 s, and 1 s for each request in it.  At 5.5 s the first has begun 3 of its 10: the second runs 10
+    # rounds, and 7 + 10 times 1 s come to them.  In truth it joins at 6 s: 7 rounds of 3 s, 3 of 2 s.
+    worker = Worker("w", AffinePrefill(0.0, 0.0), DecodeTime(1.0, 1.0))
+    instance = make([1, 1], [10, 10], worker, arrival_s=np.array([0.0, 5.5]))
+    assert value("release", instance) == pytest.approx(5.5 + 10 + 17)
+    assert optimum(instance, "makespan") == 33.0
+
+
 def test_release_by_hand():
     worker = Worker("w", AffinePrefill(1.0, 0.0), DecodeTime(1.0), slots=1)
     instance = make([1, 1, 1], [1, 2, 3], worker, arrival_s=np.array([0.0, 10.0, 10.0]))
