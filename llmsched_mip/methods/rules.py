@@ -37,7 +37,7 @@ HEAVY_RULES = ("sorted-f", "lagrangian", "rolling")
 """They select or forecast before their first decision, which no budget ends."""
 IN_SECONDS = ("rolling",)
 """Rules with options in seconds: executed on the instance as it was given, not on its normal form."""
-MOST_FORECAST, MOST_SMALL = 500, 100
+MOST_FORECAST, MOST_SMALL, MOST_TINY = 500, 100, 16
 PROBED, EXPONENT, LP_EXPONENT = 8, 1.1, 1.5
 QUICK_RULES = tuple(
     name
@@ -159,7 +159,7 @@ class Started:
 def expected_s(search: Search, name: str) -> float:
     """Seconds that a rule is expected to take, from its time for every eighth request; infinite where it does not apply
     or takes more than its share."""
-    if search.instance.n < MOST_SMALL:
+    if search.instance.n < (MOST_TINY if name in SLOW_RULES else MOST_SMALL):
         return 0.0
     growth = PROBED ** (LP_EXPONENT if name in SLOW_RULES else EXPONENT)
     taken_s = 0.0
