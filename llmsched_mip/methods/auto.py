@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from llmsched_mip import bounds, clock
 from llmsched_mip.bounds.round_patterns import improve as improve_patterns
+from llmsched_mip.bounds.split_longest import improve as improve_split
 from llmsched_mip.bounds.work_clock import improve as improve_clock
 from llmsched_mip.bounds.worker_time import improve as improve_worker_time
 from llmsched_mip.methods.branch_and_bound import branch_and_bound_again, branch_and_bound_if_small
@@ -21,6 +22,7 @@ from llmsched_mip.methods.chains import chains
 from llmsched_mip.methods.fleet import applies as fleet_applies
 from llmsched_mip.methods.fleet import first_fleet, fleet, fleet_from_plan
 from llmsched_mip.methods.fleet_orders import fleet_orders, fleet_orders_from_plan
+from llmsched_mip.methods.fleet_parts import improve_in_turn
 from llmsched_mip.methods.full import full_if_small
 from llmsched_mip.methods.helpers import Helpers
 from llmsched_mip.methods.large_neighbourhood import large_neighbourhood
@@ -58,7 +60,12 @@ SLOW_BOUNDS = (
     "start_lp",
 )
 QUICK_BOUNDS = tuple(name for name in bounds.BOUNDS if name not in (*SLOW_BOUNDS, *bounds.MIXED))
-IMPROVED = {"round_patterns": improve_patterns, "work_clock": improve_clock, "worker_time": improve_worker_time}
+IMPROVED: dict[str, Callable[..., None]] = {
+    "split_longest": improve_split,
+    "round_patterns": improve_patterns,
+    "work_clock": improve_clock,
+    "worker_time": improve_worker_time,
+}
 """Slow bounds that get better as long as they run, and report it."""
 SLOW_SHARE = 0.5
 UNIT_SHARES = {
@@ -82,6 +89,8 @@ LEAST_FOR_BEAM, BEAM_SHARE = 2_000, 0.5
 """Requests from which on the time is too short for a local search that begins at a list schedule."""
 FIRST_SHARE = 0.6
 """Where slots bind: chains and the linear programs of patterns need some time before they give anything."""
+PLACED_UNIT_SHARE = 0.3
+"""Of unit rounds on several workers, before each has beams and proofs of its own."""
 SERIAL_SHARE = 0.25
 """Of unit rounds, before beams and proofs."""
 LISTS_SHARE = 0.3
@@ -90,8 +99,9 @@ FLEET_LISTS_SHARE = 0.1
 """Of several workers, whose list schedules are executed one event after the other."""
 QUICK_SHARE = 0.6
 """Of what is left, for the rules that are expected to be quick, where one process does everything."""
-BEFORE_RULES = 0.5
-"""Of what is left, where one process has rules to execute that take longer than a glance."""
+BEFORE_RULES, BEFORE_SLOW_RULES = 0.5, 0.75
+"""Of what is left, where one process has rules to execute that take longer than a glance; where the quick ones of them
+have been executed before."""
 PLACED_SHARE = 0.1
 """For the first plan that a cluster goes on from."""
 CLUSTER_SHARE = 0.95
@@ -159,7 +169,7 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
             *([Part(every.quick, QUICK_SHARE)] if few else []),
             *quick_makers(search),
             *proofs,
-            Part(partial(before_rules, every)),
+            Part(partial(before_rules, every, BEFORE_SLOW_RULES if few else BEFORE_RULES)),
             Part(every.rules),
             Part(long_makers),
         ]
@@ -170,9 +180,9 @@ def parts(search: Search, process: int, processes: int) -> list[Part]:
     return [Part(every.rules), *provers, Part(long_makers), *provers]
 
 
-def before_rules(every: Rules, search: Search) -> None:
+def before_rules(every: Rules, share: float, search: Search) -> None:
     """Long makers, for part of the time where rules are left to execute."""
-    with search.part(BEFORE_RULES if every.left else 0.9):
+    with search.part(share if every.left else 0.9):
         long_makers(search)
 
 
@@ -239,6 +249,10 @@ def long_makers(search: Search) -> None:
         with search.part(ORDER_SHARE):
             search.attempt("order_search", partial(order_search, search))
         race(search, [large_neighbourhood, order_search])
+    elif instance.objective == "total_completion" and backlog and times_are_rounds(instance):
+        with search.part(PLACED_UNIT_SHARE):
+            search.attempt("fleet_orders", partial(fleet_orders, search))
+        race(search, [apart, fleet_orders, large_neighbourhood])
     elif instance.objective == "total_completion" or not backlog:
         last = order_search if len(instance.workers) == 1 else fleet_orders
         with search.part(ORDER_SHARE):
@@ -253,6 +267,11 @@ def long_makers(search: Search) -> None:
                 search.attempt(first.__name__, partial(first, search))
         makers: list[Maker] = [mmbpp, chains, serial, fleet, prefill_rounds, order_search, pattern, online]
         race(search, [*makers, branch_and_bound_again, large_neighbourhood])
+
+
+def apart(search: Search) -> None:
+    """The part of each worker alone, by the makers for one."""
+    improve_in_turn(search, improve_part)
 
 
 def first_maker(search: Search) -> Maker | None:

@@ -20,7 +20,7 @@ from llmsched_mip.methods.split import split_requests
 from llmsched_mip.plan import Plan, WorkerPlan
 from llmsched_mip.relaxations.fluid.best_pricing import best_pricing
 from llmsched_mip.relaxations.fluid.placement import Fleet
-from llmsched_mip.relaxations.fluid.whole_rounds import WholeRounds
+from llmsched_mip.relaxations.fluid.whole_rounds import PLACING, WholeRounds
 from llmsched_mip.timing import IntArray
 
 PLACEMENTS = 4
@@ -88,8 +88,9 @@ def fleet_from_plan(search: Search, rules: Sequence[Rule | None]) -> tuple[Plan,
 
 
 def first_fleet(search: Search) -> None:
-    """Offer the plan of the placement by work alone."""
-    search.offer(plan_of(search.instance, Exchange(search.instance, split_requests(search.instance), search.seed)))
+    """Offer the plan of the placement by work alone, by the quickest rule."""
+    parts = split_requests(search.instance)
+    search.offer(plan_of(search.instance, Exchange(search.instance, parts, search.seed, [Rule()] * len(parts))))
 
 
 def _best_placement(search: Search, first: Exchange) -> Exchange:
@@ -116,7 +117,7 @@ def _whole_rounds(search: Search, best: Exchange) -> Exchange:
     """The best of `best` and of placements in which workers run as many rounds as their longest request."""
     instance = search.instance
     kinds = instance.worker_kinds
-    relaxation = WholeRounds.of(instance, placing=True) if len(kinds) > 1 else None
+    relaxation = WholeRounds.of(instance, PLACING, placing=True) if len(kinds) > 1 else None
     stretch = [1.0] * len(kinds)
     for _ in range(PLACEMENTS):
         if relaxation is None or search.budget.spent():

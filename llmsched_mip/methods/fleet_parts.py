@@ -76,6 +76,31 @@ def run_task(task: Task) -> Answer:
     return Answer(plan, memory, tuple(search.failures))
 
 
+def improve_in_turn(search: Search, program: Program) -> None:
+    """Improve the part of each worker alone, in this process, the one of most value first, until the budget is spent.
+
+    Each has its share of the time left.
+    """
+    if search.plan is None:
+        return
+    parts = Parts(search.instance, search.plan)
+    busy = [w for w in np.argsort(-parts.values, kind="stable").tolist() if len(parts.stages[w].requests)]
+    for k, w in enumerate(busy):
+        if search.budget.spent():
+            break
+        instance, plan = parts.part((w,))
+        budget = search.budget.slice(share=1.0 / (len(busy) - k))
+        alone = Search(instance, budget.seconds, threads=1, seed=search.seed, outer=budget)
+        alone.offer(plan)
+        program(alone, [None])
+        if alone.plan is not None:
+            parts.take((w,), instance, alone.plan)
+        if search.value is None or parts.value < search.value:
+            search.offer(parts.plan())
+        for failure in alone.failures:
+            search.report_failure(failure)
+
+
 class Parts:
     """The plan of a fleet, worker by worker.
 

@@ -44,6 +44,8 @@ class Search:
         the name of each part that begins.
     form : NormalForm, optional
         How the instance stands to the one that `solve` was given; default: it is the one.
+    outer : Budget, optional
+        Of the search that this one is a part of: where that is spent, so is this.
 
     Attributes
     ----------
@@ -67,8 +69,9 @@ class Search:
         seed: int = 0,
         log: Callable[[Event], None] | None = None,
         form: NormalForm | None = None,
+        outer: Budget | None = None,
     ):
-        self.instance, self.form = instance, form or NormalForm.of_itself(instance)
+        self.instance, self.form, self._outer = instance, form or NormalForm.of_itself(instance), outer
         self.gap_target, self.threads, self.seed, self.log = gap, threads, seed, log
         self.whole = self.budget = Budget(time_limit_s, self._asked_to_end)
         self.trace: list[Event] = []
@@ -216,7 +219,7 @@ class Search:
     def _asked_to_end(self) -> bool:
         if self.board is not None and clock.now() - self._exchanged_s >= POLL_S:
             self.exchange(self.board)
-        return self.interrupted or self._reached
+        return self.interrupted or self._reached or (self._outer is not None and self._outer.spent())
 
     def exchange(self, board: Board) -> None:
         """Show what is new here, and take over what is better or new elsewhere.

@@ -14,9 +14,10 @@ from strategies import instances
 
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
 from llmsched_mip.bounds import bound
+from llmsched_mip.bounds.split_longest import improve
 from llmsched_mip.budget import Budget
 from llmsched_mip.relaxations.fluid.pricing import fixed_prefill
-from llmsched_mip.relaxations.fluid.whole_rounds import TOLERANCE, WholeRounds
+from llmsched_mip.relaxations.fluid.whole_rounds import PLACING, SIZES, TOLERANCE, WholeRounds
 from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.workload import deployment, generate
 
@@ -106,7 +107,7 @@ def enumerated(instance: Instance) -> float:
 @given(instances(most_requests=4, most_workers=3))
 def test_against_every_choice_of_rounds(instance):
     instance = replace(instance, objective="makespan")
-    relaxation = WholeRounds.of(instance)
+    relaxation = WholeRounds.of(instance, SIZES[-1])
     assert relaxation is not None
     found = relaxation.bound(relaxation.solve([1.0] * len(instance.worker_kinds), Budget()))
     expected = enumerated(instance)
@@ -117,9 +118,9 @@ def test_against_every_choice_of_rounds(instance):
 def test_more_types_prove_more_and_none_more_than_a_plan():
     workers = tuple(replace(deployment(name, published=True), name=name) for name in KINDS)
     instance = replace(generate("arxiv-summarization", 60), workers=workers)
-    every = WholeRounds.of(instance)
+    every = WholeRounds.of(instance, SIZES[-1])
     assert every is not None
-    one = WholeRounds(instance, [np.arange(instance.n)])
+    one = WholeRounds(instance, [np.arange(instance.n)], SIZES[-1])
     values = [each.bound(each.solve([1.0] * 4, Budget())) for each in (one, every)]
     assert values[0] < values[1]
     parts = every.parts(every.solve([1.0] * 4, Budget()))
@@ -129,8 +130,17 @@ def test_more_types_prove_more_and_none_more_than_a_plan():
         assert instance.fits_worker[part, w].all()
 
 
+def test_larger_models_are_solved_while_they_prove_more():
+    workers = tuple(replace(deployment(name, published=True), name=name) for name in KINDS)
+    instance, found = replace(generate("arxiv-summarization", 200), workers=workers), []
+    improve(instance, Budget(), found.append, SIZES[:3])
+    assert len(found) > 1
+    assert [one.value for one in found] == sorted(one.value for one in found)
+    assert bound(instance, names=["split"])["split"].value < found[0].value
+
+
 def test_a_placement_proves_nothing():
-    relaxation = WholeRounds.of(equal_requests(10), placing=True)
+    relaxation = WholeRounds.of(equal_requests(10), PLACING, placing=True)
     assert relaxation is not None
     solved = relaxation.solve([1.0, 1.0], Budget())
     assert relaxation.bound(solved) == 0.0

@@ -29,7 +29,7 @@ from llmsched_mip.worker import Worker
 MOST_WINDOW = 5000
 MOST_LENGTHS = 1_000_000
 """Requests with more rounds to go than this are not matched by their ends: an array has an entry for each length."""
-MOST_PLACED = 4_000
+MOST_PLACED = 2_000
 """Requests of a worker that are placed one after the other, in some hundredths of a second."""
 STEPS, PLACED_SHARE = (4, 8, 12, 16, 24, 32), 0.4
 NOISES, SLACKS, LEAST_PATIENCE, MOST_PATIENCE = (0.0, 0.0, 0.01, 0.1), (0.0, 0.001, 0.003, 0.01, 0.02), 0.3, 4.0

@@ -61,9 +61,6 @@ from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.solvers import ArrayModel, SolveResult, solve_arrays
 from llmsched_mip.timing import FloatArray, IntArray, decode_work_seconds, request_kv_volume
 
-MOST_TYPES, MOST_LEVELS = 1000, 32
-FEW_TYPES, FEW_LEVELS = 200, 20
-"""For placements."""
 RATIOS = ((1.0, 1.0), (1.03, 1.15), (1.05, 1.3), (1.1, 1.7), (1.2, 3.0), (1.5, 10.0))
 """Of decode and of prompt tokens within a type, in turn until there are few enough types."""
 MOST_CELLS = 20_000
@@ -72,6 +69,17 @@ NEAR = 3e-3
 """Relative gap at which a placement is good enough."""
 TOLERANCE = 1e-5
 """By how much a solution's value may fall because HiGHS takes 1e-6 for nothing, as a share."""
+
+
+class Size(NamedTuple):
+    """Most types and levels: more prove more, and take longer."""
+
+    types: int
+    levels: int
+
+
+SIZES = (Size(60, 12), Size(120, 16), Size(250, 24), Size(1000, 32))
+PLACING = Size(200, 20)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,22 +91,25 @@ class WholeRounds:
     instance : Instance
     types : list of int arrays
         Indices of the requests of each type.
+    size : Size
+        At most so many levels.
     placing : bool
         Whether the means of a type stand for its requests, not the least tokens: for placements, nothing is proven.
     """
 
     instance: Instance
     types: list[IntArray]
+    size: Size
     placing: bool = False
 
     @classmethod
-    def of(cls, instance: Instance, placing: bool = False) -> WholeRounds | None:
-        """The relaxation, or None where there are too many kinds of workers for it."""
+    def of(cls, instance: Instance, size: Size, placing: bool = False) -> WholeRounds | None:
+        """The relaxation of about this size, or None where there are too many kinds of workers for it."""
         for ratios in RATIOS:
             types = _types(instance, *ratios)
-            if len(types) <= (FEW_TYPES if placing else MOST_TYPES):
+            if len(types) <= size.types:
                 break
-        return cls(instance, types, placing) if len(types) * len(instance.worker_kinds) <= MOST_CELLS else None
+        return cls(instance, types, size, placing) if len(types) * len(instance.worker_kinds) <= MOST_CELLS else None
 
     @cached_property
     def limits(self) -> list[Limits]:
@@ -117,7 +128,7 @@ class WholeRounds:
     def levels(self) -> FloatArray:
         """Least decode tokens of each level, rising: shape (L,)."""
         known = np.unique(self.lengths[1])
-        wanted = np.geomspace(known[0], known[-1], FEW_LEVELS if self.placing else MOST_LEVELS)
+        wanted = np.geomspace(known[0], known[-1], self.size.levels)
         return np.unique(known[np.minimum(np.searchsorted(known, wanted * (1 - 1e-12)), len(known) - 1)])
 
     @cached_property
