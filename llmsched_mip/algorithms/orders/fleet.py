@@ -25,7 +25,7 @@ RULES = (
     Rule(misses=1000, fits=5, hold=1),
     Rule(misses=20, fits=20, hold=5),
     Rule(misses=1000, fits=32, hold=12),
-    Rule(misses=20, pace=1.02),
+    Rule(misses=20, pace=1.03),
     Rule(misses=20, pace=1.05, step=16),
 )
 MOST_MOVED = 0.15
