@@ -58,9 +58,11 @@ def main() -> None:
         f"`solve --lengths` for {options.time_limit:g} s in one process, seeds 0 to {options.seeds - 1}, intervals "
         "u = 4 l. Means over the seeds in seconds, in brackets the mean of their 95 % half widths. *VSS*: value of the "
         "stochastic solution. *EVPI*: value of perfect information, an estimate from below; *at most*: by proven "
-        "bounds. *Executed*: the order on the true lengths, over the policy `lagrangian` that sees the same."
+        "bounds. *Executed*: the order on the true lengths, over the policy `lagrangian` that sees the same. With "
+        "nothing known there is no history, only the prior of [docs/stochastic.md](../stochastic.md)."
     )
-    page = ["# Stochastic solutions", intro, run_with(command, began), _table(table, options.seeds)]
+    how = run_with(command, began).replace("one thread", f"{options.jobs} at a time")
+    page = ["# Stochastic solutions", intro, how, _table(table, options.seeds)]
     print(f"wrote {write_page('stochastic.md', page)}")
 
 
