@@ -23,6 +23,7 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.errors import SchedulingError
 from llmsched_mip.methods.executed import executed
 from llmsched_mip.methods.lists import orders
+from llmsched_mip.methods.rules import SLOW_RULES
 from llmsched_mip.names import OBJECTIVES
 from llmsched_mip.policies import POLICIES, make_policy
 from llmsched_mip.policies.protocol import Policy, Problem
@@ -31,7 +32,7 @@ from llmsched_mip.workload import FAMILIES, deployment, generate
 
 NO_RULE = ("plan", "plan-order", "vllm")
 """They need a plan, or execute mixed semantics, which is another problem."""
-SOLVES_AN_LP, MOST_IN_AN_LP = ("sorted-lp", "lp-swap"), 1000
+MOST_IN_AN_LP = 1000
 SIZES, FLEETS = (60, 400, 2000), (1, 4)
 RATE = 4.0
 SHARE = 0.1
@@ -94,7 +95,7 @@ def rules(instance: Instance, limit_s: float) -> Iterator[tuple[str, float, floa
     """Name, value and seconds of every rule and list order that makes a plan within its share of the limit."""
     problem = Problem.of(instance, "known")
     for name in POLICIES:
-        if name in NO_RULE or (name in SOLVES_AN_LP and instance.n > MOST_IN_AN_LP):
+        if name in NO_RULE or (name in SLOW_RULES and instance.n > MOST_IN_AN_LP):
             continue
         yield from _within(instance, name, partial(make_policy, name, problem), SHARE * limit_s)
     for name, order in orders(instance):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llmsched_mip.algorithms.serial.placement import Jobs, descend, placed
+from llmsched_mip.algorithms.serial.placement import Jobs, descend, patience_rounds, placed
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.search import Search
@@ -91,9 +91,8 @@ class SerialPlacement:
     def patient(self, step: int) -> Iterator[Jobs]:
         """Patience until what a request leaves idle is worth some share of a prefill iteration."""
         round_s, prefill_s = self.seconds
-        share = np.maximum((self.p + self.d / 2) / self.capacity, 1 / self.slots)
         for patience in PATIENCES if prefill_s > 0 else (0.0,):
-            rounds = np.minimum(patience * prefill_s / (round_s * share), self.d.max()).astype(np.int64)
+            rounds = patience_rounds(self.p, self.d, patience * prefill_s, round_s, (self.slots, self.capacity))
             yield Jobs(self.p, self.d, rounds, step, self.slots, self.capacity)
 
     def plan(self, found: Found, method: str = "serial") -> Plan:

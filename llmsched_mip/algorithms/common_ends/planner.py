@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from llmsched_mip.algorithms.common_ends.kernel import Backlog, Choice, Limits, schedule
-from llmsched_mip.algorithms.serial.placement import Jobs, placed
+from llmsched_mip.algorithms.serial.placement import Jobs, patience_rounds, placed
 from llmsched_mip.limits import MOST_LIMIT
 from llmsched_mip.timing import (
     AffinePrefill,
@@ -92,9 +92,9 @@ def like(rule: Rule, random: np.random.Generator) -> Rule:
     if change == 3:
         return rule._replace(noise=max(rule.noise, 0.001) * float(np.exp(0.4 * random.standard_normal())))
     if change == 4:
-        return (
-            rule._replace(step=int(random.choice(STEPS))) if rule.step else rule._replace(scattered=not rule.scattered)
-        )
+        if rule.step:
+            return rule._replace(step=int(random.choice(STEPS)))
+        return rule._replace(scattered=not rule.scattered)
     return rule._replace(seed=int(random.integers(2**31)))
 
 
@@ -164,10 +164,10 @@ class Planner:
     def _placed(self, rule: Rule, listed: IntArray) -> Schedule:
         """The schedule of a list that is placed backwards."""
         prefill_s, round_s = self.worker.prefill_time.fixed_seconds, self.worker.decode_time.base_s
-        share = np.maximum((self.p + self.d / 2) / self.limits.kv, 1 / self.limits.slots)
-        patience = np.minimum(rule.patience * prefill_s / (round_s * share), self.d.max()).astype(np.int64)
+        limits = self.limits.slots, self.limits.kv
+        patience = patience_rounds(self.p, self.d, rule.patience * prefill_s, round_s, limits)
         step = rule.step if prefill_s > 0 else 1
-        jobs = Jobs(self.p, self.d, patience, step, self.limits.slots, self.limits.kv, backward=True)
+        jobs = Jobs(self.p, self.d, patience, step, *limits, backward=True)
         return self.known(rule, without_idle_rounds(placed(jobs, listed)[2], self.d))
 
     def known(self, rule: Rule, starts: IntArray) -> Schedule:

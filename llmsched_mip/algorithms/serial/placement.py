@@ -55,6 +55,14 @@ class Jobs(NamedTuple):
     backward: bool = False
 
 
+def patience_rounds(p: IntArray, d: IntArray, idle_s: float, round_s: float, limits: tuple[int, int]) -> IntArray:
+    """Rounds that each request may wait until what it leaves idle of the slots or the KV cache, `limits`, is worth so
+    many seconds of rounds: shape (n,)."""
+    slots, capacity = limits
+    share = np.maximum((p + d / 2) / capacity, 1 / slots)
+    return np.asarray(np.minimum(idle_s / (round_s * share), d.max()), dtype=np.int64)
+
+
 class Load(NamedTuple):
     """Segments and prefill rounds of what is placed; `size` has how many there are of each.
 

@@ -107,13 +107,9 @@ class Fleet:
         if solvers.solve(model, budget=budget, threads=1).x is None:
             return None
         shares = placement_model.extract(model)
-        of_kind: list[list[IntArray]] = [[] for _ in self.kinds]
-        for group, share in zip(self.types, shares, strict=True):
-            for k, part in enumerate(split_type(group, share)):
-                of_kind[k].append(part)
         parts: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(self.instance.workers)
-        for workers, found in zip(self.kinds, of_kind, strict=True):
-            for w, dealt in zip(workers.tolist(), self._dealt(np.concatenate(found), workers), strict=True):
+        for workers, found in zip(self.kinds, by_kind(self.types, shares), strict=True):
+            for w, dealt in zip(workers.tolist(), self._dealt(found, workers), strict=True):
                 parts[w] = dealt
         return parts
 
@@ -134,7 +130,13 @@ def _means(column: IntArray, types: list[IntArray]) -> FloatArray:
     return np.array([float(column[group].mean()) for group in types])
 
 
-def split_type(group: IntArray, share: FloatArray) -> list[IntArray]:
+def by_kind(types: list[IntArray], shares: FloatArray) -> list[IntArray]:
+    """The requests of each kind of workers, of `shares` of each type, shape (types, kinds)."""
+    parts = [_split(group, share) for group, share in zip(types, shares, strict=True)]
+    return [np.concatenate(found) for found in zip(*parts, strict=True)]
+
+
+def _split(group: IntArray, share: FloatArray) -> list[IntArray]:
     """The members of a type in parts of about these sizes, each a mixture of it."""
     edges = np.rint(np.cumsum(share) / share.sum() * len(group)).astype(np.int64)
     # Members are in order of their prompts; a part takes every so manieth, not a run of them.

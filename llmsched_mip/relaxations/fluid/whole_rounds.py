@@ -55,7 +55,7 @@ from scipy import sparse
 from llmsched_mip.alone import alone_seconds
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.relaxations.fluid.placement import split_type
+from llmsched_mip.relaxations.fluid.placement import by_kind
 from llmsched_mip.relaxations.fluid.pricing import fixed_prefill
 from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.solvers import ArrayModel, SolveResult, solve_arrays
@@ -209,13 +209,9 @@ class WholeRounds:
         kinds = self.instance.worker_kinds
         at = _Columns.of(len(self.types), len(kinds), len(self.levels))
         y, u = np.maximum(result.x[at.y], 0.0), np.rint(result.x[at.u])
-        of_kind: list[list[IntArray]] = [[] for _ in kinds]
-        for group, share in zip(self.types, y, strict=True):
-            for k, part in enumerate(split_type(group, share)):
-                of_kind[k].append(part)
         parts: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(self.instance.workers)
-        for k, workers in enumerate(kinds):
-            for w, dealt in zip(workers.tolist(), self._dealt(np.concatenate(of_kind[k]), k, u[k]), strict=True):
+        for k, (workers, found) in enumerate(zip(kinds, by_kind(self.types, y), strict=True)):
+            for w, dealt in zip(workers.tolist(), self._dealt(found, k, u[k]), strict=True):
                 parts[w] = dealt
         return parts
 
