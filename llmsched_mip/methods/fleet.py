@@ -32,6 +32,8 @@ LONG, DEADLINES = 1.02, 4
 MOST_STEPS = 10_000_000
 SEARCHES, TRADES = 0.4, 0.4
 """Shares of the steps that look for better rules of a worker, and that trade."""
+MOST_PRICED = 300
+"""Requests in the LP whose prices tell whether a trade is one."""
 OFFER_EVERY_S, OFFER_SHARE = 1.0, 0.1
 NAME = "common-ends"
 
@@ -46,18 +48,33 @@ def fleet(search: Search, steps: int = MOST_STEPS) -> None:
 
     First the placement by work alone (`split_requests`), then the LP's, a few times, each time with the time that the
     plans of each kind of worker took beyond its fluid load; the best goes on by other rules for one worker and by
-    exchanges between two.
+    exchanges between two.  With several workers its next turn goes on from there, or from a better plan.
     """
     instance = search.instance
     if not applies(instance):
         search.note(f"{NAME} left out: for the makespan of a backlog")
         return
-    best = first = Exchange(instance, split_requests(instance), search.seed)
-    search.offer(plan_of(instance, first))
-    if len(instance.workers) > 1:
-        best = _whole_rounds(search, _best_placement(search, first))
+    exchange = _kept(search) or _placed(search)
     if steps > 0:
-        _improve(search, best, steps)
+        if len(instance.workers) > 1:
+            search.kept[NAME] = exchange
+        _improve(search, exchange, steps)
+
+
+def _placed(search: Search) -> Exchange:
+    """The best of all placements, each offered."""
+    instance = search.instance
+    first = Exchange(instance, split_requests(instance), search.seed)
+    search.offer(plan_of(instance, first))
+    return _whole_rounds(search, _best_placement(search, first)) if len(instance.workers) > 1 else first
+
+
+def _kept(search: Search) -> Exchange | None:
+    """Where the last turn ended, or the search's plan where that is better by now; None before the first turn."""
+    exchange: Exchange | None = search.kept.get(NAME)
+    if exchange is None or search.plan is None or search.value is None or exchange.seconds.max() <= search.value:
+        return exchange
+    return _following(search, search.plan, exchange.rules)
 
 
 def fleet_from_plan(search: Search, rules: Sequence[Rule | None]) -> tuple[Plan, list[Rule]]:
@@ -72,19 +89,21 @@ def fleet_from_plan(search: Search, rules: Sequence[Rule | None]) -> tuple[Plan,
     """
     if search.plan is None:
         raise ValueError("no plan to go on from")
-    instance, plan = search.instance, search.plan
-    exchange = Exchange(
-        instance,
-        [np.asarray(stages.requests) for stages in plan.workers],
-        search.seed,
-        [rule or Rule() for rule in rules],
-    )
-    exchange.follow(plan)
+    instance = search.instance
+    exchange = _following(search, search.plan, [rule or Rule() for rule in rules])
     _improve(search, exchange, MOST_STEPS)
     found = plan_of(instance, exchange)
     value = evaluate(instance, found).measures.objective(instance.objective)
     keep = search.value is None or value <= search.value
     return found if keep else search.plan, exchange.rules
+
+
+def _following(search: Search, plan: Plan, rules: list[Rule]) -> Exchange:
+    """An exchange that begins at a plan."""
+    requests = [np.asarray(stages.requests) for stages in plan.workers]
+    exchange = Exchange(search.instance, requests, search.seed, rules)
+    exchange.follow(plan)
+    return exchange
 
 
 def first_fleet(search: Search) -> None:
@@ -165,7 +184,8 @@ def _improve(search: Search, exchange: Exchange, steps: int) -> None:
     alone = len(instance.workers) == 1
     prices = np.ones(1)
     if not alone and not search.budget.spent():
-        prices = np.array([prices.mu for prices in best_pricing(instance, budget=search.budget)])
+        priced = best_pricing(instance, budget=search.budget, most=MOST_PRICED)
+        prices = np.array([prices.mu for prices in priced])
     value, wait_until, step_s = search.value, 0.0, 0.0
     for _ in range(steps):
         began = search.budget.elapsed

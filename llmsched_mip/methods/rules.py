@@ -20,7 +20,7 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.policies import POLICIES, make_policy
 from llmsched_mip.policies.protocol import Problem
 
-SHARE, GLANCE = 0.2, 0.02
+SHARE, TENTH, GLANCE = 0.2, 0.1, 0.02
 NEED_A_PLAN = ("plan", "plan-order")
 MAY_EVICT = ("geometric-slicing",)
 """What evicts is no plan."""
@@ -38,7 +38,8 @@ HEAVY_RULES = ("sorted-f", "lagrangian", "rolling")
 IN_SECONDS = ("rolling",)
 """Rules with options in seconds: executed on the instance as it was given, not on its normal form."""
 MOST_FORECAST, MOST_SMALL, MOST_TINY = 500, 100, 16
-PROBED, EXPONENT, LP_EXPONENT = 8, 1.1, 1.5
+PROBED, EXPONENT, LP_EXPONENT, LEAST_LARGE, LARGE_EXPONENT = 8, 1.1, 1.5, 1000, 2.2
+"""Every so manieth request is tried; how the time grows with the requests, with an LP, and with one of so many."""
 QUICK_RULES = tuple(
     name
     for name in POLICIES
@@ -97,7 +98,8 @@ class Rules:
         self._go_on(search, self._quickest_first(), SHARE)
         while self.slow and not search.budget.spent():
             name = self.slow.pop(0)
-            if expected_s(search, name) < SHARE * search.whole.seconds:
+            most_s = min(SHARE * search.whole.seconds, max(search.budget.remaining, TENTH * search.whole.seconds))
+            if expected_s(search, name) < most_s:
                 self._go_on(search, [Started(name)], SHARE)
 
     def _quickest_first(self) -> list[Started]:
@@ -161,8 +163,10 @@ def expected_s(search: Search, name: str) -> float:
     or takes more than its share."""
     if search.instance.n < (MOST_TINY if name in SLOW_RULES else MOST_SMALL):
         return 0.0
-    growth = PROBED ** (LP_EXPONENT if name in SLOW_RULES else EXPONENT)
-    taken_s = 0.0
+    exponent, found_s = EXPONENT, 0.0
+    if name in SLOW_RULES:
+        exponent = LP_EXPONENT if search.instance.n < LEAST_LARGE else LARGE_EXPONENT
+    growth = PROBED**exponent
     for step in (PROBED**2, PROBED):  # The first time some code is loaded.
         began, budget = clock.now(), search.budget.slice(SHARE * search.whole.seconds / growth)
         if search.budget.spent():
@@ -172,5 +176,5 @@ def expected_s(search: Search, name: str) -> float:
             executed(part, name, make_policy(name, Problem.of(part, "known", seed=search.seed)), budget)
         except InvalidInputError:
             return math.inf
-        taken_s = clock.now() - began
-    return math.inf if budget.spent() else growth * taken_s
+        found_s = clock.now() - began
+    return math.inf if budget.spent() else growth * found_s

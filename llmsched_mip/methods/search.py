@@ -58,6 +58,8 @@ class Search:
         Where other processes of the run show what they have found.
     pool : Pool or None
         The cluster that runs parts of a plan of several workers.
+    kept : dict of str to object
+        What a maker that takes turns goes on with in its next one, by its name.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Search:
         self.bounds: dict[str, float] = {}
         self.failures: list[Failure] = []
         self.duals: dict[str, Duals] = {}
+        self.kept: dict[str, Any] = {}
         self.interrupted = False
         self.board: Board | None = None
         self.pool: Pool | None = None

@@ -14,7 +14,7 @@ from llmsched_mip.bounds import BOUNDS
 from llmsched_mip.budget import Budget
 from llmsched_mip.methods import Search
 from llmsched_mip.methods.fleet import applies, fleet
-from llmsched_mip.models import placement
+from llmsched_mip.relaxations.fluid import placement_model as placement
 from llmsched_mip.relaxations.fluid.placement import Fleet
 from llmsched_mip.workload import deployment, generate
 
@@ -38,7 +38,7 @@ def test_the_placement_is_the_primal_of_the_bound():
     instance = backlog(40, 4)
     data = Fleet(instance).data([1.0] * 4)
     assert len(data.count) == instance.n
-    found = solvers.solve(placement.build(data)).value
+    found = solvers.solve_arrays(placement.build(data)).value
     ratio = BOUNDS["split"](instance, Budget()).value / found
     assert ratio == pytest.approx(2.0 ** round(np.log2(ratio)), rel=1e-6), "but for the unit, a power of two"
 

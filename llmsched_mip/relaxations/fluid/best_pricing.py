@@ -13,7 +13,7 @@ from llmsched_mip import solvers
 from llmsched_mip.alone import alone_seconds
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.models import work_prices
+from llmsched_mip.relaxations.fluid import work_prices
 from llmsched_mip.relaxations.fluid.pricing import (
     NOTHING,
     RESOURCES,
@@ -31,20 +31,20 @@ MOST_TYPES = 2000
 
 
 def best_pricing(
-    instance: Instance, resources: Sequence[str] = RESOURCES, budget: Budget | None = None
+    instance: Instance, resources: Sequence[str] = RESOURCES, budget: Budget | None = None, most: int = MOST_TYPES
 ) -> list[WorkerPrices]:
     """Multipliers of every worker; any result is valid, a good one gives a strong bound.
 
     Equal workers share the time equally (the concave maximum is symmetric), so the extreme prices of one
-    worker are best.  Different workers: the LP of `llmsched_mip.models.work_prices` over the kinds of workers and
-    at most `MOST_TYPES` requests.
+    worker are best.  Different workers: the LP of `work_prices` over the kinds of workers and
+    at most `most` requests.
     """
     kinds = {worker.kind: w for w, worker in reversed(list(enumerate(instance.workers)))}
     of_kind = {kind: Limits.of(instance, w) for kind, w in kinds.items()}
     limits = [of_kind[worker.kind] for worker in instance.workers]
     if len(kinds) == 1:
         return _shared_equally(instance, limits, resources)
-    raw = _solve(instance, sorted(kinds.values()), resources, budget or Budget())
+    raw = _solve(instance, sorted(kinds.values()), resources, budget or Budget(), most)
     if raw is None:
         return _shared_equally(instance, limits, resources)
     return repaired(limits, [raw[worker.kind] for worker in instance.workers])
@@ -64,23 +64,23 @@ def _shared_equally(instance: Instance, limits: list[Limits], resources: Sequenc
     return max(candidates, key=lambda pricing: float(priced_work(instance, pricing).sum()))
 
 
-def sample(instance: Instance) -> tuple[IntArray, IntArray]:
-    """At most `MOST_TYPES` requests that stand for all, and how many each stands for.
+def sample(instance: Instance, most: int = MOST_TYPES) -> tuple[IntArray, IntArray]:
+    """At most `most` requests that stand for all, and how many each stands for.
 
     Requests are sorted by what they are, not by where they stand, so that permuting them changes nothing.
     """
     r = instance.requests
     order = np.lexsort((*instance.fits_worker.T, r.prefill_tokens, r.decode_tokens))
-    groups = np.array_split(order, min(MOST_TYPES, instance.n))
+    groups = np.array_split(order, min(most, instance.n))
     return np.array([g[len(g) // 2] for g in groups]), np.array([len(g) for g in groups])
 
 
 def _solve(
-    instance: Instance, kinds: list[int], resources: Sequence[str], budget: Budget
+    instance: Instance, kinds: list[int], resources: Sequence[str], budget: Budget, most: int
 ) -> dict[tuple[Any, ...], WorkerPrices] | None:
     """Prices of a worker by its kind; `kinds` has one worker of each.  None where the LP was not solved."""
     limits = [Limits.of(instance, w) for w in kinds]
-    chosen, count = sample(instance)
+    chosen, count = sample(instance, most)
     only_time = WorkerPrices(1.0, 0.0, 0.0, 0.0, 0.0)
     types = instance.take(chosen)
     seconds = np.zeros((len(chosen), len(limits)))
@@ -106,12 +106,12 @@ def _solve(
         [[(tokens / token_unit, math.ldexp(level_s, -unit)) for tokens, level_s in levels] for levels in fixed],
         [sum(worker.kind == instance.workers[w].kind for worker in instance.workers) for w in kinds],
     )
-    model = work_prices.build(data, resources)
-    if solvers.solve(model, budget=budget).x is None:
+    solution = solvers.solve_arrays(work_prices.build(data, resources), budget=budget).x
+    if solution is None:
         return None
     prices = [
         WorkerPrices(mu, *(math.ldexp(x, unit) for x in (alpha, beta / kv_unit, gamma / token_unit, delta)))
-        for mu, alpha, beta, gamma, delta in work_prices.extract(model)
+        for mu, alpha, beta, gamma, delta in work_prices.extract(solution, len(kinds))
     ]
     return {instance.workers[w].kind: priced for w, priced in zip(kinds, prices, strict=True)}
 

@@ -16,7 +16,7 @@ from llmsched_mip import solvers
 from llmsched_mip.alone import alone_by_worker, alone_seconds
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
-from llmsched_mip.models import placement as placement_model
+from llmsched_mip.relaxations.fluid import placement_model
 from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.timing import FloatArray, IntArray, decode_work_seconds
 
@@ -103,10 +103,11 @@ class Fleet:
         stretch : list of float
             For each kind, how much longer its plans take than the fluid relaxation says.
         """
-        model = placement_model.build(self.data(stretch))
-        if solvers.solve(model, budget=budget, threads=1).x is None:
+        data = self.data(stretch)
+        solution = solvers.solve_arrays(placement_model.build(data), budget=budget, threads=1).x
+        if solution is None:
             return None
-        shares = placement_model.extract(model)
+        shares = placement_model.extract(data, solution)
         parts: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(self.instance.workers)
         for workers, found in zip(self.kinds, by_kind(self.types, shares), strict=True):
             for w, dealt in zip(workers.tolist(), self._dealt(found, workers), strict=True):

@@ -76,6 +76,13 @@ def fixed_prefill(limits: Limits) -> list[tuple[float, float]]:
     return list(zip(tokens.tolist(), seconds.tolist(), strict=True))
 
 
+def least_prefill_seconds(limits: Limits) -> tuple[float, float]:
+    """The least fixed seconds of a prefill iteration, and of a prompt token's share of them."""
+    iterations = fixed_prefill(limits) if len(limits.p) else [(1.0, 0.0)]
+    shares = (seconds / max(tokens, 1.0) for tokens, seconds in iterations)
+    return min(seconds for _, seconds in iterations), min(shares)
+
+
 def extreme_prices(limits: Limits, resource: str, tokens: float, count: float) -> WorkerPrices:
     """Best multipliers of one worker at μ = 1 for a demand of `tokens` prompt tokens and `count` requests.
 

@@ -55,14 +55,13 @@ from scipy import sparse
 from llmsched_mip.alone import alone_seconds
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
+from llmsched_mip.relaxations.fluid.like_requests import like_requests
 from llmsched_mip.relaxations.fluid.placement import by_kind
-from llmsched_mip.relaxations.fluid.pricing import fixed_prefill
+from llmsched_mip.relaxations.fluid.pricing import least_prefill_seconds
 from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.solvers import ArrayModel, SolveResult, solve_arrays
 from llmsched_mip.timing import FloatArray, IntArray, decode_work_seconds, request_kv_volume
 
-RATIOS = ((1.0, 1.0), (1.03, 1.15), (1.05, 1.3), (1.1, 1.7), (1.2, 3.0), (1.5, 10.0))
-"""Of decode and of prompt tokens within a type, in turn until there are few enough types."""
 MOST_CELLS = 20_000
 """Types times kinds."""
 NEAR = 3e-3
@@ -105,10 +104,7 @@ class WholeRounds:
     @classmethod
     def of(cls, instance: Instance, size: Size, placing: bool = False) -> WholeRounds | None:
         """The relaxation of about this size, or None where there are too many kinds of workers for it."""
-        for ratios in RATIOS:
-            types = _types(instance, *ratios)
-            if len(types) <= size.types:
-                break
+        types = like_requests(instance, size.types)
         return cls(instance, types, size, placing) if len(types) * len(instance.worker_kinds) <= MOST_CELLS else None
 
     @cached_property
@@ -181,9 +177,7 @@ class WholeRounds:
         """Rounds and fixed prefill seconds of a kind, at least."""
         (p, d), limit, here = self.lengths, self.limits[k], at.y[:, k].tolist()
         slots, kv, longest = float(max(limit.slots, 1)), float(max(limit.kv, 1)), float(d.max())
-        iterations = fixed_prefill(limit) if len(limit.p) else [(1.0, 0.0)]
-        least_s = math.ldexp(min(seconds for _, seconds in iterations), -self.unit)
-        token_s = math.ldexp(min(seconds / max(tokens, 1.0) for tokens, seconds in iterations), -self.unit)
+        least_s, token_s = (math.ldexp(seconds, -self.unit) for seconds in least_prefill_seconds(limit))
         steps = np.diff(np.concatenate(([0.0], self.levels))) / longest
         rows.add([at.rounds[k], *at.u[k]], [-1.0, *steps])
         rows.add([at.rounds[k], *here], [-1.0, *(request_kv_volume(p, d) / kv / longest)])
@@ -277,14 +271,3 @@ class _Rows:
         matrix = sparse.csc_array((self.values, (at, self.columns)), shape=(len(self.sizes), len(cost)), dtype=float)
         limits = np.array(self.lower), np.array(self.upper)
         return ArrayModel(cost, matrix, *limits, np.zeros(len(cost)), upper, integer)
-
-
-def _types(instance: Instance, of_decode: float, of_prompt: float) -> list[IntArray]:
-    """Requests that fit the same workers and have lengths within such ratios."""
-    r, firsts = instance.requests, [int(workers[0]) for workers in instance.worker_kinds]
-    pattern = np.unique(instance.fits_worker[:, firsts], axis=0, return_inverse=True)[1].reshape(-1)
-    columns = [pattern]
-    for tokens, ratio in ((r.decode_tokens, of_decode), (r.prefill_tokens, of_prompt)):
-        columns.append(tokens if ratio == 1 else np.floor(np.log(tokens) / math.log(ratio)).astype(np.int64))
-    which = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-    return np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
