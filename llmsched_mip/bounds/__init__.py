@@ -17,6 +17,7 @@ BOUNDS: Registry[BoundFunction] = Registry(
         "area": "area:area",
         "longest": "longest:longest",
         "kv_volume": "kv_volume:kv_volume",
+        "kv_ends": "kv_ends:kv_ends",
         "prefill_grid": "prefill_grid:prefill_grid",
         "release": "release:release",
         "split": "split:split",

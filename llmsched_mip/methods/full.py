@@ -41,7 +41,7 @@ SECONDS_PER_COLUMN = 30e-6
 # HiGHS's presolve has no callbacks, and in it the time limit can pass unseen.
 PRESOLVE_SECONDS_PER_NONZERO = 12e-6
 WINDOW_REQUESTS = 80
-QUICK = ("alone", "area", "longest", "kv_volume", "release", "split")
+QUICK = ("alone", "area", "longest", "kv_volume", "kv_ends", "release", "split")
 
 
 @dataclass(frozen=True, eq=False)
