@@ -8,10 +8,11 @@ from llmsched_mip import clock
 from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
+from llmsched_mip.relaxations.completion_levels import total_completion
 from llmsched_mip.relaxations.conserved_work import makespan_from_rounds
 from llmsched_mip.relaxations.fluid.best_pricing import best_pricing
 from llmsched_mip.relaxations.fluid.pricing import WorkerPrices, priced_parts
-from llmsched_mip.relaxations.kv_ends import MOST_AGES, KvEnds, best_price
+from llmsched_mip.relaxations.kv_ends import MOST_AGES, KvEnds, best_price, prices
 from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.timing import FloatArray, decode_work_seconds, request_kv_volume
 
@@ -27,8 +28,7 @@ def kv_ends(instance: Instance, budget: Budget) -> Bound | None:
     its requests are at least their Σ max(r_i, 0).  One worker, makespan: `makespan_from_rounds`.  Otherwise the
     requests of a set that are on worker w take at least Σ π_iw / μ_w of its seconds up to the last completion among
     them, π_iw the priced prefill of `llmsched_mip.relaxations.fluid.pricing` and μ_w (a max(r_i, 0) + b d_i + c vol_i);
-    so the set takes Σ_i min_w π_iw, as Σ μ_w ≤ 1.  Total completion: in the order of completion each C is at least the
-    sum up to it, and Smith's rule has the least Σ ω C of all orders.
+    so the set takes Σ_i min_w π_iw, as Σ μ_w ≤ 1.  Total completion: `relaxations.completion_levels`.
 
     None without a KV capacity that anything reaches, and where the minima would take too long.
     """
@@ -46,20 +46,14 @@ def kv_ends(instance: Instance, budget: Budget) -> Bound | None:
         return Bound("kv_ends", value, clock.now() - began, certificate)
     pricing = best_pricing(instance, ("kv",), budget, MOST_PRICED)
 
-    def seconds(price: float) -> float:
-        return _value(instance, _priced(instance, ends, pricing, price))
-
-    price = best_price(seconds)
-    return Bound("kv_ends", seconds(price), clock.now() - began, {"price": price})
-
-
-def _value(instance: Instance, work: FloatArray) -> float:
-    """The objective at least, where the requests of every set take so much work until all of them have ended."""
-    weight, first_s = instance.requests.weight, float(instance.requests.arrival_s.min())
+    first_s, weight = float(instance.requests.arrival_s.min()), instance.requests.weight
     if instance.objective == "makespan":
-        return first_s + float(work.sum()) * (1 - ROUNDING)
-    order = np.argsort(-np.divide(weight, work, out=np.full_like(work, np.inf), where=work > 0), kind="stable")
-    return float(np.sum(weight[order] * (first_s + np.cumsum(work[order])))) * (1 - ROUNDING)
+        price = best_price(lambda y: float(_priced(instance, ends, pricing, y).sum()))
+        value = first_s + float(_priced(instance, ends, pricing, price).sum()) * (1 - ROUNDING)
+        return Bound("kv_ends", value, clock.now() - began, {"price": price})
+    work = np.array([_priced(instance, ends, pricing, price) for price in prices()])
+    value = first_s * float(weight.sum()) + total_completion(work, weight)
+    return Bound("kv_ends", value, clock.now() - began, {"prices": len(work)})
 
 
 def _priced(instance: Instance, ends: dict[int, KvEnds], pricing: list[WorkerPrices], price: float) -> FloatArray:

@@ -71,6 +71,11 @@ class KvEnds:
         return np.maximum(found, 0.0)
 
 
+def prices() -> list[float]:
+    """Prices that are far apart, rising; the first is none."""
+    return [0.0, *np.geomspace(LEAST_PRICE, MOST_PRICE, 2 * PRICES - 1).tolist()]
+
+
 def best_price(value: Callable[[float], float]) -> float:
     """The price of those tried at which `value` is largest: some far apart, then some near the best of them."""
     tried = {price: value(price) for price in np.geomspace(LEAST_PRICE, MOST_PRICE, PRICES).tolist()}

@@ -14,7 +14,8 @@ from strategies import instances
 from llmsched_mip import AffinePrefill, DecodeTime, Instance, Requests, Worker
 from llmsched_mip.bounds import BOUNDS, bound
 from llmsched_mip.budget import Budget
-from llmsched_mip.relaxations.kv_ends import LEAST_PRICE, KvEnds
+from llmsched_mip.relaxations.completion_levels import BLOCKS, Levels, smith, total_completion
+from llmsched_mip.relaxations.kv_ends import LEAST_PRICE, KvEnds, prices
 from llmsched_mip.relaxations.limits import Limits
 from llmsched_mip.workload import generate
 
@@ -95,3 +96,36 @@ def test_no_capacity_no_bound():
     worker = Worker("w", AffinePrefill(0.0, 0.0), DecodeTime(1.0), slots=2)
     instance = Instance("slots", Requests(["a", "b"], [1, 1], [3, 3]), (worker,))
     assert BOUNDS["kv_ends"](instance, Budget()) is None
+
+
+def weighted_least(work, weight):
+    """The least Σ ω C over all orders, where each C is at least the work up to it at every price."""
+    n = len(weight)
+    return min(
+        sum(weight[order[k]] * work[:, list(order[: k + 1])].sum(axis=1).max() for k in range(n))
+        for order in itertools.permutations(range(n))
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.booleans())
+def test_levels_are_below_the_best_order_and_above_one_price(seed, equal):
+    """Against all orders of seven requests with three prices."""
+    rng = np.random.default_rng(seed)
+    work, weight = rng.exponential(size=(3, 7)), np.ones(7) if equal else rng.uniform(0.5, 3.0, 7)
+    found = total_completion(work, weight)
+    assert max(smith(one, weight) for one in work) - 1e-9 <= found <= weighted_least(work, weight) + 1e-9
+
+
+def test_levels_of_one_price_are_smiths_rule():
+    """With one cell for each request, equal weights: the prices ρ make every place of a request as dear as its own."""
+    work = np.sort(np.random.default_rng(3).exponential(size=60))[None, :]
+    levels = Levels(work, np.ones(60), 60)
+    assert levels.value(np.zeros(BLOCKS, dtype=np.int64)) == pytest.approx(smith(work[0], np.ones(60)), rel=1e-9)
+
+
+def test_levels_see_more_than_one_price():
+    instance = generate("kv-uniform", 100).with_objective("total_completion")
+    ends = KvEnds(Limits.of(instance, 0))
+    work = np.array([ends.rounds(price) for price in prices()])
+    assert total_completion(work, np.ones(100)) > 1.02 * max(smith(one, np.ones(100)) for one in work)
