@@ -48,7 +48,8 @@ def fleet(search: Search, steps: int = MOST_STEPS) -> None:
 
     First the placement by work alone (`split_requests`), then the LP's, a few times, each time with the time that the
     plans of each kind of worker took beyond its fluid load; the best goes on by other rules for one worker and by
-    exchanges between two.  With several workers its next turn goes on from there, or from a better plan.
+    exchanges between two.  With several workers its next turn goes on from there, or from a better plan, unless this
+    one brought nothing.
     """
     instance = search.instance
     if not applies(instance):
@@ -56,9 +57,10 @@ def fleet(search: Search, steps: int = MOST_STEPS) -> None:
         return
     exchange = _kept(search) or _placed(search)
     if steps > 0:
-        if len(instance.workers) > 1:
-            search.kept[NAME] = exchange
+        before = float(exchange.seconds.max())
         _improve(search, exchange, steps)
+        better = len(instance.workers) > 1 and float(exchange.seconds.max()) < before
+        search.kept[NAME] = exchange if better else None
 
 
 def _placed(search: Search) -> Exchange:
