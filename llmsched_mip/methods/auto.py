@@ -87,8 +87,9 @@ ORDER_SHARE = 0.9
 """Of the time that is left, for one long cooling."""
 LEAST_FOR_BEAM, BEAM_SHARE = 2_000, 0.5
 """Requests from which on the time is too short for a local search that begins at a list schedule."""
-FIRST_SHARE = 0.6
-"""Where slots bind: chains and the linear programs of patterns need some time before they give anything."""
+FIRST_SHARE, OPEN_ROUNDS_SHARE = 0.6, 0.8
+"""Where slots bind: chains and the linear programs of patterns need some time before they give anything, those of open
+rounds more."""
 PLACED_UNIT_SHARE = 0.3
 """Of unit rounds on several workers, before each has beams and proofs of its own."""
 SERIAL_SHARE = 0.25
@@ -263,7 +264,7 @@ def long_makers(search: Search) -> None:
     else:
         first = first_maker(search)
         if first is not None:
-            with search.part(FIRST_SHARE):
+            with search.part(OPEN_ROUNDS_SHARE if first is prefill_rounds else FIRST_SHARE):
                 search.attempt(first.__name__, partial(first, search))
         makers: list[Maker] = [mmbpp, chains, serial, fleet, prefill_rounds, order_search, pattern, online]
         race(search, [*makers, branch_and_bound_again, large_neighbourhood])

@@ -11,10 +11,11 @@ requests of each length class start at each of them:
                 Σ_{ak : t_k <= t_m < t_k + d_a} (p_a + min(t_m+1 - t_k, d_a)) x_ak ≤ M  KV, every prefill round m
 
 with t_K = T: the KV row counts every request that is active after t_m with the most that it holds before the next
-prefill round.  A slot that falls idle between two prefill rounds waits.  The objective prices what is left over in
-decode rounds: somewhat more than the rounds that the slots would need for it.  The model is a heuristic's
-sub-problem, not a relaxation: lengths are rounded up, prompts are averaged over a class.  What comes out is executed
-and evaluated with the true values.
+prefill round, as if all of them ended together.  With `looks` there are several rows in its place, each for one round
+before the next prefill round and with what is active in it.  A slot that falls idle between two prefill rounds waits.
+The objective prices what is left over in decode rounds: somewhat more than the rounds that the slots would need for it.
+The model is a heuristic's sub-problem, not a relaxation: lengths are rounded up, prompts are averaged over a class.
+What comes out is executed and evaluated with the true values.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ def build(
     slots: int,
     kv_capacity: int | None,
     integer: bool = False,
+    looks: IntArray | None = None,
 ) -> StartModel:
     """Build the model.
 
@@ -127,6 +129,8 @@ def build(
         J and M; no KV rows where `kv_capacity` is None.
     integer : bool
         Integer counts, or the LP.
+    looks : int array, optional
+        How many rounds before the next prefill round, and before the horizon, the KV cache is looked at.
     """
     edges = np.append(starts, horizon)
     count, k_count = len(classes.length), len(starts)
@@ -143,20 +147,32 @@ def build(
     cols = [np.arange(columns), columns + np.arange(count), column]
     values = [np.ones(columns), np.ones(count), np.ones(len(column))]
     upper_rows = [np.full(k_count, float(slots))]
-    if kv_capacity is not None:
-        age = np.minimum(edges[interval + 1] - starts[start[column]], classes.length[group[column]])
-        rows.append(count + k_count + interval)
-        cols.append(column)
-        values.append(run_kv_peak(age, 1, classes.prompt[group[column]]))
-        upper_rows.append(np.full(k_count, float(kv_capacity)))
+    for look in () if kv_capacity is None else (-1,) if looks is None else looks.tolist():
+        # What is active in this round before the next prefill round, or in any of them.
+        at = edges[interval + 1] - max(look, 0)
+        seen = (at > edges[interval]) & ((look < 0) | (end[column] >= at))
+        age = np.minimum(at - starts[start[column]], classes.length[group[column]])
+        rows.append(count + len(upper_rows) * k_count + interval[seen])
+        cols.append(column[seen])
+        values.append(run_kv_peak(age, 1, classes.prompt[group[column]])[seen])
+        upper_rows.append(np.full(k_count, float(kv_capacity or 0)))
     limits = np.concatenate(upper_rows)
     total = columns + count
     matrix = sparse.csc_array(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))),
         shape=(count + len(limits), total),
     )
+    arrays = _arrays(classes, group, matrix, limits, slots, integer)
+    return StartModel(arrays, np.concatenate((group, np.arange(count))), np.concatenate((start, np.full(count, -1))))
+
+
+def _arrays(
+    classes: LengthClasses, group: IntArray, matrix: sparse.csc_array, limits: FloatArray, slots: int, integer: bool
+) -> ArrayModel:
+    """The model of this matrix: columns of the classes `group`, then what is left over of each class."""
+    columns, total = len(group), matrix.shape[1]
     sizes = classes.count.astype(np.float64)
-    arrays = ArrayModel(
+    return ArrayModel(
         cost=np.concatenate((np.zeros(columns), PENALTY * (classes.length + EXTRA) / slots)),
         matrix=matrix,
         row_lower=np.concatenate((sizes, np.full(len(limits), -np.inf))),
@@ -165,4 +181,3 @@ def build(
         upper=np.concatenate((sizes[group], sizes)),
         integer=np.full(total, integer),
     )
-    return StartModel(arrays, np.concatenate((group, np.arange(count))), np.concatenate((start, np.full(count, -1))))

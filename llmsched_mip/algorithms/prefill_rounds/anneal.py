@@ -314,7 +314,7 @@ class Cooling(NamedTuple):
 
 
 def anneal(b: Backlog, chains: Chains, cooling: Cooling, budget: Budget, random: np.random.Generator) -> Chains:
-    """Chains and open rounds with little cost; what was reached when time is up.  `chains` stay as they are.
+    """Chains and open rounds with little cost, sooner cold where the time is short.  `chains` stay as they are.
 
     Parameters
     ----------
@@ -326,11 +326,13 @@ def anneal(b: Backlog, chains: Chains, cooling: Cooling, budget: Budget, random:
     """
     s, by_length = chains.copy(), np.argsort(b.length, kind="stable")
     other, lists = s.beside(), (by_length, np.argsort(by_length, kind="stable"))
-    draft, longest = _Draft.of(s), int(b.length.max())
+    draft, longest, given_s = _Draft.of(s), int(b.length.max()), budget.remaining
     for stage in range(cooling.stages):
         if budget.spent():
             break
         done = stage / max(1, cooling.stages - 1)
+        if math.isfinite(given_s) and given_s > 0:
+            done = min(1.0, max(done, 1.0 - budget.remaining / given_s))
         dear = _between(*cooling.over, done) * b.slots / b.kv_capacity
         weights = (_between(cooling.spread, LEAST_SPREAD, done), _between(*cooling.late, done), dear)
         limits = (_between(cooling.hot, cooling.cold, done), cooling.share, longest, weights)
