@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from fnmatch import fnmatch
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -125,10 +126,12 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=None, help="as many instances of the grid as this")
     parser.add_argument("--out", type=Path, default=Path("out/portfolio"), help="folder of the ledger")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "N"), help="each N-th, from K on")
+    parser.add_argument("--only", nargs="*", default=["*"], metavar="NAME", help="instances; * for any text")
     options = parser.parse_args()
     part, parts = options.part
     table, worse, count = Table(options.out / "portfolio.csv"), 0, 0
-    for setup in islice(grid(), part, None, parts):
+    chosen = (setup for setup in grid() if any(fnmatch(setup.key, pattern) for pattern in options.only))
+    for setup in islice(chosen, part, None, parts):
         if options.most is not None and count >= options.most:
             break
         if setup.key not in table:
