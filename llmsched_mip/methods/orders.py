@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from itertools import chain
 
@@ -14,6 +14,7 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.methods.search import Search
 from llmsched_mip.timing import FloatArray, work_seconds
 
+LISTS = "lists"
 MOST_DRAWN, MOST_LISTED = 400, 1_000_000
 LISTS_SHARE = 0.05
 DEFAULT_SECONDS = 60.0
@@ -31,26 +32,55 @@ def applies(search: Search) -> bool:
 
 
 def list_orders(search: Search, most: int = MOST_DRAWN) -> None:
-    """List scheduling with the usual lists and rules, then up to `most` random ones in a tenth of the time left.
+    """List scheduling with the usual lists and rules, then up to `most` random ones in a twentieth of the time left.
 
-    One worker only; the first plan within a second for 10,000 requests.
+    One worker only; the first plan within a second for 10,000 requests.  A search's next turn goes on from there.
     """
-    if not applies(search):
-        return
-    best_list(search, Lists(SingleWorker.of(search.instance), work_s(search), search.seed), most)
+    if applies(search):
+        ListTrials.of(search).go_on(search, most)
 
 
-def best_list(search: Search, lists: Lists, most: int = MOST_DRAWN) -> tuple[float, Trial]:
-    """The same for given lists; the value of the best of them, and itself."""
-    best = _offer_best(search, lists, lists.first())
-    budget = search.budget.slice(share=LISTS_SHARE)
-    more = chain(lists.passing_over(), lists.paced(), lists.waiting_for_slots())
-    best = _offer_best(search, lists, more, best, budget)
-    for _ in range(min(most, MOST_LISTED // search.instance.n)):
-        if budget.spent():
-            break
-        best = _offer_best(search, lists, [lists.drawn(best[1])], best, budget)
-    return best
+class ListTrials:
+    """Lists and rules tried on the one worker of a search.
+
+    Attributes
+    ----------
+    lists : Lists
+    best : Trial
+        The best so far.
+    """
+
+    def __init__(self, search: Search):
+        self.lists = Lists(SingleWorker.of(search.instance), work_s(search), search.seed)
+        self._first = self.lists.first()
+        self._more = chain(self.lists.waiting_for_slots(), self.lists.passing_over(), self.lists.paced())
+        self._least, self._drawn = math.inf, 0
+        self._try(search, next(self._first))
+
+    @classmethod
+    def of(cls, search: Search) -> ListTrials:
+        """Those that the search has tried by now; in its first turn the first, however little time there is."""
+        kept: ListTrials = search.kept.get(LISTS) or cls(search)
+        search.kept[LISTS] = kept
+        return kept
+
+    def go_on(self, search: Search, most: int = MOST_DRAWN) -> None:
+        """The first that are left; then, in a twentieth of the time, others, and `most` random ones in all turns."""
+        while not search.budget.spent() and (trial := next(self._first, None)):
+            self._try(search, trial)
+        budget = search.budget.slice(share=LISTS_SHARE)
+        while not budget.spent() and (trial := next(self._more, None)):
+            self._try(search, trial)
+        while not budget.spent() and self._drawn < min(most, MOST_LISTED // search.instance.n):
+            self._drawn += 1
+            self._try(search, self.lists.drawn(self.best))
+
+    def _try(self, search: Search, trial: Trial) -> None:
+        schedule = self.lists.run(trial)
+        if schedule.value < self._least:
+            self._least, self.best = schedule.value, trial
+            if search.value is None or schedule.value < search.value:
+                search.offer(schedule.starts.plan(search.instance, trial.name))
 
 
 def work_s(search: Search) -> FloatArray:
@@ -58,27 +88,6 @@ def work_s(search: Search) -> FloatArray:
     worker, r = search.instance.workers[0], search.instance.requests
     p, d = r.prefill_tokens, r.decode_tokens
     return work_seconds(worker.prefill_time, worker.decode_time, p, d, worker.slots, worker.kv_capacity)
-
-
-def _offer_best(
-    search: Search,
-    lists: Lists,
-    trials: Iterable[Trial],
-    best: tuple[float, Trial] | None = None,
-    budget: Budget | None = None,
-) -> tuple[float, Trial]:
-    """Run trials and offer each that is better than what is known; the value of the best and itself."""
-    for trial in trials:
-        if best is not None and (search.budget if budget is None else budget).spent():
-            break
-        schedule = lists.run(trial)
-        if best is None or schedule.value < best[0]:
-            best = schedule.value, trial
-            if search.value is None or schedule.value < search.value:
-                search.offer(schedule.starts.plan(search.instance, trial.name))
-    if best is None:
-        raise ValueError("no trials")
-    return best
 
 
 def order_search(search: Search, most_trials: float = math.inf) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from llmsched_mip.algorithms.orders.lists import Lists
+from llmsched_mip.algorithms.orders.lists import Trial
 from llmsched_mip.algorithms.orders.rule_beam import RuleBeam
-from llmsched_mip.algorithms.orders.single_worker import SingleWorker
-from llmsched_mip.methods.orders import best_list, work_s
+from llmsched_mip.budget import Budget
+from llmsched_mip.methods.orders import ListTrials, work_s
 from llmsched_mip.methods.search import Search
 
 NAME = "rule-beam"
@@ -30,24 +31,62 @@ def applies(search: Search) -> bool:
 def rule_beam(search: Search, most_passes: float = math.inf) -> str | None:
     """Offer schedules until the budget is spent, or after so many passes; why not, or None.
 
-    Each pass is wider and tries more than the one before.  With no clock that ends it, `most_passes` and the seed
-    repeat a run exactly.
+    Each pass is wider and tries more than the one before; a search's next turn goes on from there.  With no clock that
+    ends it, `most_passes` and the seed repeat a run exactly.
     """
     if not applies(search):
         return "it takes total completion of a backlog on one worker"
-    lists = Lists(SingleWorker.of(search.instance), work_s(search), search.seed)
-    _, trial = best_list(search, lists)
+    tried = ListTrials.of(search)
+    tried.go_on(search)
     budget = search.budget.or_default(DEFAULT_SECONDS) if math.isinf(most_passes) else search.budget
-    most_stretches = max(2, search.instance.n // LEAST_OF_STRETCH)
-    beam, done, unit_s = RuleBeam(lists, work_s(search)), 0, 0.0
-    if not beam.begin(trial, min(STRETCHES[0], most_stretches), budget):
+    passes: Passes = search.kept.get(NAME) or Passes(RuleBeam(tried.lists, work_s(search)))
+    search.kept[NAME] = passes
+    if not passes.begun and not passes.begin(tried.best, budget):
         return None
-    while done < most_passes and not budget.spent():
-        stretches, began_s = min(STRETCHES[done % len(STRETCHES)], most_stretches), budget.elapsed
-        scale = max(LEAST_SCALE, min(WIDER**done, FITS * budget.remaining / max(unit_s, 1e-9)))
-        width, trials = round(FIRST_WIDTH * math.sqrt(scale)), round(FIRST_TRIALS * math.sqrt(scale))
-        better = beam.improve(stretches, max(1, width), trials, budget)
-        if better and (search.value is None or beam.best.value < search.value):
+    beam, end = passes.beam, passes.done + most_passes
+    while passes.done < end and not budget.spent():
+        if passes.go_on(budget) and (search.value is None or beam.best.value < search.value):
             search.offer(beam.best.progress.starts.plan(search.instance, NAME))
-        done, unit_s = done + 1, (budget.elapsed - began_s) / scale
     return None
+
+
+@dataclass(slots=True)
+class Passes:
+    """Passes of a beam, each wider than the one before.
+
+    Attributes
+    ----------
+    beam : RuleBeam
+    begun : bool
+    done : int
+    unit_s : float
+        Seconds of a pass of the first width.
+    """
+
+    beam: RuleBeam
+    begun: bool = False
+    done: int = 0
+    unit_s: float = 0.0
+
+    def begin(self, trial: Trial, budget: Budget) -> bool:
+        """Schedule by a trial; False: the budget was spent before the end."""
+        if not self.beam.draw_lists(trial, budget):
+            return False
+        began_s = budget.elapsed
+        self.begun = self.beam.begin(trial.rule, self._stretches(), budget)
+        self.unit_s = (budget.elapsed - began_s) * FIRST_WIDTH * FIRST_TRIALS
+        return self.begun
+
+    def go_on(self, budget: Budget) -> bool | None:
+        """One pass; whether it found a better schedule, None: the budget was spent before its end."""
+        began_s = budget.elapsed
+        scale = max(LEAST_SCALE, min(WIDER**self.done, FITS * budget.remaining / max(self.unit_s, 1e-9)))
+        width, trials = round(FIRST_WIDTH * math.sqrt(scale)), round(FIRST_TRIALS * math.sqrt(scale))
+        better = self.beam.improve(self._stretches(), max(1, width), trials, budget)
+        if better is not None:
+            self.unit_s, self.done = (budget.elapsed - began_s) / scale, self.done + 1
+        return better
+
+    def _stretches(self) -> int:
+        most = max(2, len(self.beam.work_s) // LEAST_OF_STRETCH)
+        return min(STRETCHES[self.done % len(STRETCHES)], most)

@@ -20,7 +20,9 @@ from llmsched_mip.methods.search import Search
 from llmsched_mip.policies import POLICIES, make_policy
 from llmsched_mip.policies.protocol import Problem
 
-SHARE, TENTH, GLANCE = 0.2, 0.1, 0.02
+SHARE, TENTH, CHECK, GLANCE = 0.2, 0.1, 0.05, 0.02
+AMISS = 4.0
+"""Those expected to take so many times `SHARE` after `CHECK` are left."""
 NEED_A_PLAN = ("plan", "plan-order")
 MAY_EVICT = ("geometric-slicing",)
 """What evicts is no plan."""
@@ -90,12 +92,14 @@ class Rules:
             forecast_s = expected_s(search, name)
             if forecast_s < most_s:
                 self.light.append(Started(name, forecast_s))
-        self._go_on(search, [rule for rule in self._quickest_first() if rule.expected_s() < most_s], SHARE)
+        for share in (CHECK, SHARE):
+            self._go_on(search, [rule for rule in self._quickest_first() if rule.expected_s() < most_s], share)
 
     def rules(self, search: Search) -> None:
         """The same, then what is left, and in the end those with an LP that are expected to be quick."""
         self.quick(search)
-        self._go_on(search, self._quickest_first(), SHARE)
+        for share in (CHECK, SHARE):
+            self._go_on(search, [rule for rule in self._quickest_first() if rule.may_end(search)], share)
         while self.slow and not search.budget.spent():
             name = self.slow.pop(0)
             most_s = min(SHARE * search.whole.seconds, max(search.budget.remaining, TENTH * search.whole.seconds))
@@ -128,6 +132,11 @@ class Started:
             return self.forecast_s
         complete = self.execution.share_complete
         return self.spent_s / complete if complete else math.inf
+
+    def may_end(self, search: Search) -> bool:
+        """Whether it may take no more than its share, as far as is known."""
+        whole_s = search.whole.seconds
+        return self.spent_s < CHECK * whole_s or self.expected_s() < AMISS * SHARE * whole_s
 
     def go_on(self, search: Search, share: float) -> bool:
         """Execute until it has taken this share of the limit, and offer its plan; whether nothing is left of it.
@@ -163,13 +172,11 @@ def expected_s(search: Search, name: str) -> float:
     or takes more than its share."""
     if search.instance.n < (MOST_TINY if name in SLOW_RULES else MOST_SMALL):
         return 0.0
-    exponent, found_s = EXPONENT, 0.0
-    if name in SLOW_RULES:
-        exponent = LP_EXPONENT if search.instance.n < LEAST_LARGE else LARGE_EXPONENT
-    growth = PROBED**exponent
-    for step in (PROBED**2, PROBED):  # The first time some code is loaded.
+    growth, found_s = _growth(name, search.instance.n), 0.0
+    for step in (PROBED**2, PROBED**2, PROBED):  # The first time some code is loaded.
         began, budget = clock.now(), search.budget.slice(SHARE * search.whole.seconds / growth)
-        if search.budget.spent():
+        hopeless_s = AMISS * budget.seconds / _growth(name, search.instance.n // PROBED)
+        if search.budget.spent() or (step == PROBED and found_s > hopeless_s):
             return math.inf
         part = search.instance.take(np.arange(0, search.instance.n, step))
         try:
@@ -178,3 +185,10 @@ def expected_s(search: Search, name: str) -> float:
             return math.inf
         found_s = clock.now() - began
     return math.inf if budget.spent() else growth * found_s
+
+
+def _growth(name: str, n: int) -> float:
+    """How many times as long `n` requests are expected to take as every eighth of them."""
+    if name not in SLOW_RULES:
+        return float(PROBED**EXPONENT)
+    return float(PROBED ** (LP_EXPONENT if n < LEAST_LARGE else LARGE_EXPONENT))

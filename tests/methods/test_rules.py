@@ -14,6 +14,8 @@ from llmsched_mip.methods import Search
 from llmsched_mip.methods.rules import (
     AS_LAGRANGIAN,
     AS_SHORTEST_FIRST,
+    CHECK,
+    GLANCE,
     QUICK_RULES,
     SHARE,
     SLOW_RULES,
@@ -78,8 +80,25 @@ def test_the_quick_ones_come_first_and_what_would_take_long_is_left(monkeypatch)
     rules = Rules(search)
     rules.light, rules.heavy = [Started(name) for name in expected], []
     rules.quick(search)
-    assert gone_on == [*expected, "svf", "machine-time", "fcfs"]
+    assert gone_on == [*expected, *2 * ("svf", "machine-time", "fcfs")]
     assert [rule.name for rule in rules.light] == ["longest-first"]
+
+
+def test_a_rule_that_turns_out_slow_is_left(monkeypatch):
+    """After a twentieth of the limit it is expected to take 700 of 600 seconds: it has no fifth of them."""
+    search, shares = Search(generate("kv-uniform", 600, 0), 600.0), []
+
+    def go_on(rule, search, share):
+        shares.append(share)
+        rule.spent_s = share * search.whole.seconds
+        return False
+
+    monkeypatch.setattr(Started, "expected_s", lambda rule: 700.0 if rule.spent_s >= CHECK * 600.0 else 100.0)
+    monkeypatch.setattr(Started, "go_on", go_on)
+    rules = Rules(search)
+    rules.light, rules.heavy, rules.slow = [Started("svf")], [], []
+    rules.rules(search)
+    assert shares == [GLANCE, CHECK]
 
 
 def test_a_rule_that_fails_takes_no_other_with_it(monkeypatch):

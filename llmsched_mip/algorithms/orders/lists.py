@@ -89,10 +89,10 @@ class Lists:
                         yield Trial(f"{name}, paced", key, Rule(misses=LEAST_MISSES, pace=pace, step=step))
 
     def waiting_for_slots(self) -> Iterator[Trial]:
-        """Each list with thresholds of idle slots, up to the first that does not fit."""
-        for idle in IDLE:
-            if idle <= self.problem.slots < len(self.problem.p):
-                for name, key in self.keys.items():
+        """Each list in turn with thresholds of idle slots, up to the first that does not fit."""
+        for name, key in self.keys.items():
+            for idle in IDLE:
+                if idle <= self.problem.slots < len(self.problem.p):
                     yield Trial(name, key, Rule(idle=idle))
 
     def drawn(self, best: Trial) -> Trial:

@@ -85,7 +85,7 @@ class RuleBeam:
     Attributes
     ----------
     best : Schedule
-        Empty before `begin`.
+        Empty before `begin`, which comes after `draw_lists`.
     slope : float array, shape (CLASSES,)
     """
 
@@ -97,19 +97,24 @@ class RuleBeam:
         self.class_ends = np.append(self.sorted_ratio[self._cuts(CLASSES)], np.inf)
         self.slope, self.orders, self.best = np.ones(CLASSES), list[IntArray](), self._nothing()
 
-    def begin(self, trial: Trial, stretches: int, budget: Budget) -> bool:
-        """Draw lists, and schedule by the list and the rule of a trial; False: the budget was spent before the end."""
-        keys = iter((trial.key, *self.lists.keys.values()))
+    def draw_lists(self, trial: Trial, budget: Budget) -> bool:
+        """Draw lists, the first that of a trial; False: the budget was spent before the last."""
+        keys = [trial.key, *self.lists.keys.values()]
         while len(self.orders) < min(LISTS, max(1, MOST_CELLS // len(self.work_s))):
             if budget.spent():
                 return False
-            key = next(keys, None)
-            self.orders.append(np.argsort(self.lists.drawn_list(trial.rule).key if key is None else key, kind="stable"))
+            drawn = len(self.orders) >= len(keys)
+            key = self.lists.drawn_list(trial.rule).key if drawn else keys[len(self.orders)]
+            self.orders.append(np.argsort(key, kind="stable"))
+        return True
+
+    def begin(self, rule: Rule, stretches: int, budget: Budget) -> bool:
+        """Schedule by the first list and a rule; False: the budget was spent before the end."""
         schedule = self._nothing()
         for end in self._ends(stretches):
             if budget.spent():
                 return False
-            schedule = self._next(schedule, end, Choice(0, trial.rule))
+            schedule = self._next(schedule, end, Choice(0, rule))
         self._take(schedule)
         return True
 

@@ -47,7 +47,8 @@ REFINED_AFTER = (60, 120)
 """Passes after which the levels are as many again."""
 ALONE = 400
 MOST_PASSES, FEWEST_PASSES, PASSES_OF_REQUEST = 20_000, 100, 10
-PATIENCE, LEAST_GAIN = 400, 5e-5
+PATIENCE, PATIENT_SHARE, PATIENT_S, LEAST_GAIN = 400, 0.1, 2.0, 5e-5
+"""So many passes, or this share of the time and so many seconds, without so much better a value end it."""
 ROUGH_POINTS = 3
 BEND, LONGER = 1.5, 1.25
 TEMPERATURES, SHARE_STEPS, CLOCK_STEP = (0.01, 0.0012, 40), (0.3, 0.03, 150), 0.4
@@ -237,23 +238,24 @@ def ascend(
     ]
     horizon_s = max(state.horizon_s for state in states)
     best: list[ClockPrices] = []
-    most, told, mark, since = -np.inf, -np.inf, -np.inf, 0
+    most, told, mark, since, since_s = -np.inf, -np.inf, -np.inf, 0, 0.0
     for done in range(passes):
         if done in REFINED_AFTER:
-            since = done
+            since, since_s = done, budget.elapsed
             for state in states:
                 state.refine()
         temperature = horizon_s * fallen(TEMPERATURES, done)
         prices = [state.prices() for state in states]
         value = _pass(problem, states, prices, temperature)
         if not best or value > mark + LEAST_GAIN * abs(mark):
-            mark, since = value, done
+            mark, since, since_s = value, done, budget.elapsed
         if value > most or not best:
             best, most = prices, value
         if report is not None and most > told and done % 50 == 49:
             report(best)
             told = most
-        if budget.spent() or done - since > PATIENCE:
+        late = budget.elapsed - since_s > max(PATIENT_S, PATIENT_SHARE * budget.seconds)
+        if budget.spent() or done - since > PATIENCE or late:
             break
         for state, of_kind in zip(states, prices, strict=True):
             state.change(of_kind, CLOCK_STEP * temperature, fallen(SHARE_STEPS, done))

@@ -10,13 +10,14 @@ from brute_force import optimum
 from random_tiny import tiny_instance
 
 from llmsched_mip.algorithms.orders.list_scheduling import Rule, list_schedule
+from llmsched_mip.algorithms.orders.lists import Lists
 from llmsched_mip.algorithms.orders.local_search import LocalSearch
 from llmsched_mip.algorithms.orders.single_worker import SingleWorker, Starts
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.instance import Instance
 from llmsched_mip.methods.executed import executed
 from llmsched_mip.methods.lists import places
-from llmsched_mip.methods.orders import list_orders, order_search
+from llmsched_mip.methods.orders import list_orders, order_search, work_s
 from llmsched_mip.methods.search import Search
 from llmsched_mip.policies.protocol import Problem
 from llmsched_mip.policies.threshold import IdleThreshold
@@ -157,3 +158,19 @@ def test_equal_seeds_and_trials_give_equal_plans(objective: str) -> None:
         assert search.plan is not None
         plans.append((search.value, search.plan.workers[0].requests.tolist()))
     assert plans[0] == plans[1]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_lists_are_tried_once_in_all_turns_of_a_search(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance, tried = some_instance(4, 40, objective, arrivals=False), []
+    run = Lists.run
+    monkeypatch.setattr(Lists, "run", lambda lists, trial: tried.append(trial) or run(lists, trial))
+    with Search(instance, 1e9) as search:
+        for most in (0, 0, 30, 30, 40):
+            list_orders(search, most)
+    usual = Lists(SingleWorker.of(instance), work_s(search), 0)
+    more = (usual.first(), usual.waiting_for_slots(), usual.passing_over(), usual.paced())
+    assert len(tried) == sum(len(list(trials)) for trials in more) + 40
+    with Search(instance, 1e9) as whole:
+        list_orders(whole, 40)
+    assert whole.value == search.value

@@ -43,7 +43,8 @@ def beam_of(instance: Instance, stretches: int) -> RuleBeam:
     work = work_s(Search(instance, math.inf))
     lists = Lists(SingleWorker.of(instance), work, 0)
     beam = RuleBeam(lists, work)
-    assert beam.begin(Trial("machine-time", lists.keys["machine-time"], RULES[0]), stretches, Budget(math.inf))
+    assert beam.draw_lists(Trial("machine-time", lists.keys["machine-time"], RULES[0]), Budget(math.inf))
+    assert beam.begin(RULES[0], stretches, Budget(math.inf))
     return beam
 
 
@@ -126,6 +127,15 @@ def test_seed_and_passes_repeat_a_run_and_beat_the_lists() -> None:
     assert values[0] is not None
     assert lists.value is not None
     assert values[0] < lists.value
+
+
+def test_a_search_goes_on_where_its_last_turn_ended() -> None:
+    instance = backlog(2, 300)
+    whole, turns = Search(instance, math.inf, seed=3), Search(instance, math.inf, seed=3)
+    rule_beam(whole, most_passes=3)
+    for _ in range(3):
+        rule_beam(turns, most_passes=1)
+    assert turns.value == whole.value
 
 
 def test_where_it_does_not_apply() -> None:
