@@ -15,8 +15,8 @@ from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
 
 DEFAULT_TIME_LIMIT_S, SHARE = 10.0, 0.3
 START_SHARE = 0.2
-MOST_COLUMNS = 200_000
-"""Requests times kinds of worker up to which a pass over the unlike workers of a fleet takes seconds at most."""
+MOST_COLUMNS = 1_000_000
+"""Requests times kinds of worker up to which the value of prices takes seconds at most."""
 
 
 def work_clock(instance: Instance, budget: Budget) -> Bound | None:

@@ -60,13 +60,15 @@ class Rules:
         Those that take some time before their first decision, not begun yet.
     slow : list of str
         Those that solve an LP first, not begun yet.
+    late_s : float
+        How much longer than its budget one has taken, at most: of large instances to begin takes long.
     """
 
     def __init__(self, search: Search):
         light = [name for name in QUICK_RULES if name not in HEAVY_RULES]
         equal = len(np.unique(search.instance.requests.weight)) == 1
         self.light = [Started(name) for name in (*light, *(() if equal else AS_SHORTEST_FIRST[2:]))]
-        self.heavy, self.slow = list(HEAVY_RULES), list(SLOW_RULES)
+        self.heavy, self.slow, self.late_s = list(HEAVY_RULES), list(SLOW_RULES), 0.0
         if search.instance.objective == "makespan":
             self.heavy.remove("rolling")
 
@@ -112,10 +114,11 @@ class Rules:
     def _go_on(self, search: Search, rules: list[Started], share: float) -> None:
         through = set()
         for rule in rules:
-            if search.budget.spent():
+            if search.budget.spent() or search.budget.remaining < self.late_s:
                 break
             if rule.go_on(search, share):
                 through.add(rule)
+            self.late_s = max(self.late_s, rule.late_s)
         self.light = [rule for rule in self.light if rule not in through]
 
 
@@ -123,7 +126,7 @@ class Started:
     """A rule that is executed in turns; until it has begun it is expected to take `forecast_s` seconds."""
 
     def __init__(self, name: str, forecast_s: float = math.inf):
-        self.name, self.forecast_s, self.spent_s, self.cut = name, forecast_s, 0.0, False
+        self.name, self.forecast_s, self.spent_s, self.late_s, self.cut = name, forecast_s, 0.0, 0.0, False
         self.execution: Execution | None = None
 
     def expected_s(self) -> float:
@@ -149,6 +152,7 @@ class Started:
         self.cut = False
         search.attempt(self.name, partial(self._execute, search, budget))
         self.spent_s += budget.elapsed
+        self.late_s = max(0.0, budget.elapsed - budget.seconds)
         return not self.cut
 
     def _execute(self, search: Search, budget: Budget) -> None:

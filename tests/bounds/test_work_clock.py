@@ -15,9 +15,11 @@ from llmsched_mip.bounds.work_clock import improve, work_clock
 from llmsched_mip.budget import Budget
 from llmsched_mip.evaluation import evaluate
 from llmsched_mip.plan import WorkerPlan
-from llmsched_mip.relaxations.work_clock.ascent import ascend, longest_alone
+from llmsched_mip.relaxations.work_clock.ascent import ascend
 from llmsched_mip.relaxations.work_clock.prices import ClockPrices, value_of_prices
 from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation, Kind
+from llmsched_mip.relaxations.work_clock.sample import Sample, longest, longest_alone
+from llmsched_mip.workload import deployment, generate
 
 SEVERAL = [seed for seed in range(25, 140) if len(tiny_instance(seed, "total_completion").workers) == 2]
 FAST = Worker("w", AffinePrefill(0.3, 0.02), DecodeTime(0.5, 0.02, 0.001), 8, 300)
@@ -168,3 +170,48 @@ def test_bounds_that_are_told_grow_and_end_in_the_bound():
 
 def test_other_problems_have_none():
     assert work_clock(random_instance(1).with_objective("makespan"), Budget()) is None
+
+
+SAMPLE = "llmsched_mip.relaxations.work_clock.sample"
+
+
+@pytest.mark.parametrize("workers", [(FAST,), (SMALL, FAST, replace(FAST, name="x"))])
+def test_a_sample_stands_for_all_requests(workers, monkeypatch):
+    problem = ClockRelaxation.of(random_instance(3, 90, workers))
+    whole = Sample.of(problem)
+    assert whole.places.tolist() == list(range(90)) and set(whole.copies) == {1.0}
+    monkeypatch.setattr(f"{SAMPLE}.MOST_COLUMNS", 30)
+    monkeypatch.setattr(f"{SAMPLE}.ALONE", 5)
+    part = Sample.of(problem)
+    assert len(part.places) < 60 and part.copies.sum() == pytest.approx(90)
+    for kind in problem.kinds:
+        rows, at = part.rows(kind)
+        assert kind.requests[rows].tolist() == part.places[at].tolist()
+        assert set(kind.requests[longest(kind)]) <= set(part.places)
+        assert sorted(set(part.places) - set(part.places[at])) == sorted(set(part.places) - set(kind.requests))
+        own = part.copies[np.isin(part.places, kind.requests[longest(kind)])]
+        assert set(own) == {1.0}
+
+
+@pytest.mark.parametrize("seed", [*range(8), *SEVERAL[:8]])
+def test_prices_from_a_sample_give_a_bound(seed, monkeypatch):
+    monkeypatch.setattr(f"{SAMPLE}.MOST_COLUMNS", 2)
+    monkeypatch.setattr(f"{SAMPLE}.ALONE", 1)
+    instance = tiny_instance(seed, "total_completion")
+    problem = ClockRelaxation.of(instance)
+    if problem is not None:
+        assert value_of_prices(problem, ascend(problem, Budget(), 40)) <= optimum(instance, "total_completion") * (
+            1 + 1e-9
+        )
+
+
+def test_prices_from_a_sample_are_nearly_as_good(monkeypatch):
+    """Of 2,400 requests on two kinds of workers 600 columns give 99 % of the bound of all of them."""
+    kinds = [deployment(name, published=True) for name in ("llama2-70b-a100-tp2", "llama31-8b-rtx4090")]
+    workers = tuple(replace(worker, name=f"w{k}") for k, worker in enumerate(3 * kinds))
+    problem = ClockRelaxation.of(replace(generate("azure-conv", 2400), workers=workers, objective="total_completion"))
+    whole = value_of_prices(problem, ascend(problem, Budget(), 150))
+    monkeypatch.setattr(f"{SAMPLE}.MOST_COLUMNS", 600)
+    monkeypatch.setattr(f"{SAMPLE}.ALONE", 50)
+    part = value_of_prices(problem, ascend(problem, Budget(), 150))
+    assert part > 0.99 * whole

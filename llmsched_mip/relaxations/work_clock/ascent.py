@@ -1,4 +1,4 @@
-"""Better prices on the clocks, by passes over all requests with softened minima.
+"""Better prices on the clocks, by passes over all requests, or a sample of many, with softened minima.
 
 A pass spreads every request over the kinds of worker and every round over the levels, in proportion to exp(-price /
 temperature), adds up the seconds, KV tokens, places and loads of every level, and changes the prices by what it finds:
@@ -37,15 +37,15 @@ from llmsched_mip.relaxations.work_clock.prices import (
     sample_rounds,
 )
 from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation, Kind
+from llmsched_mip.relaxations.work_clock.sample import Sample, longest_alone
 from llmsched_mip.relaxations.worker_time import ascent as worker_time
 from llmsched_mip.relaxations.worker_time.prices import Prices, pieces
 from llmsched_mip.relaxations.worker_time.relaxation import WorkerTime
-from llmsched_mip.timing import FloatArray, IntArray
+from llmsched_mip.timing import FloatArray
 
 MOST_LEVELS, LEAST_LEVELS, ENTRIES = 256, 64, 2_560_000
 REFINED_AFTER = (60, 120)
 """Passes after which the levels are as many again."""
-ALONE = 400
 MOST_PASSES, FEWEST_PASSES, PASSES_OF_REQUEST = 20_000, 100, 10
 PATIENCE, PATIENT_SHARE, PATIENT_S, LEAST_GAIN = 400, 0.1, 2.0, 5e-5
 """So many passes, or this share of the time and so many seconds, without so much better a value end it."""
@@ -59,6 +59,8 @@ FIRST_SHARES = (0.3, 0.1, 0.5, 0.05)
 FAR = 12.0
 KIND_HEAT = 0.6
 TIME_PASSES, NOTHING = 300, 1e-3
+QUIET = 4.0
+"""So many times as long as a report takes there is none."""
 
 
 class Loads(NamedTuple):
@@ -107,8 +109,9 @@ def by_worker_time(instance: Instance, budget: Budget) -> list[Start]:
 class _State:
     """Of one kind: ψ at cuts, z but for its size, and shares of a ψ: kv, slots, load, z, then one for each group."""
 
-    def __init__(self, kind: Kind, levels: int, start: Start) -> None:
+    def __init__(self, kind: Kind, sample: Sample, levels: int, start: Start) -> None:
         self.kind = kind
+        self.rows, self.at = sample.rows(kind)
         alone_s = float((kind.decode.base_s * kind.d + kind.machine_s).max())
         self.horizon_s = LONGER * float(start.moments[-1]) + alone_s
         self._cut(levels)
@@ -123,7 +126,8 @@ class _State:
         self.class_of = class_of_group(kind, self.group)
         rounds = np.bincount(kind.neighbours.of, kind.d) / kind.d.sum()
         self.beside = np.repeat(rounds[:, None], levels, axis=1)
-        self.columns = Columns.of(kind, self.group)
+        self.columns = Columns.of(kind, self.group).take(self.rows)
+        self.constant_s = kind.constant_s[self.rows]
         self.loads = self._no_loads()
 
     def _cut(self, levels: int) -> None:
@@ -201,14 +205,6 @@ def fallen(schedule: tuple[float, float, int], done: int) -> float:
     return max(last, first / (1 + done / pace))
 
 
-def longest_alone(kind: Kind) -> IntArray:
-    """Groups: one for each class of `neighbours`, and one for each of the `ALONE` with the most rounds: shape (m,)."""
-    group = kind.neighbours.of.copy()
-    longest = np.argsort(-kind.d, kind="stable")[: min(ALONE, len(kind.d) - 1)]
-    group[longest] = len(kind.d) + np.arange(len(longest))
-    return np.unique(group, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
 def ascend(
     problem: ClockRelaxation,
     budget: Budget,
@@ -231,14 +227,15 @@ def ascend(
         Of each kind; default: `by_machine_time`.
     """
     passes = most_passes or min(MOST_PASSES, FEWEST_PASSES + PASSES_OF_REQUEST * problem.n)
-    levels = int(np.clip(ENTRIES // sum(len(kind.d) for kind in problem.kinds), LEAST_LEVELS, MOST_LEVELS))
+    sample = Sample.of(problem)
+    columns = sum(len(sample.rows(kind)[0]) for kind in problem.kinds)
+    levels = int(np.clip(ENTRIES // columns, LEAST_LEVELS, MOST_LEVELS))
     starts = starts or by_machine_time(problem)
-    states = [
-        _State(kind, levels >> len(REFINED_AFTER), start) for kind, start in zip(problem.kinds, starts, strict=True)
-    ]
+    coarse = levels >> len(REFINED_AFTER)
+    states = [_State(kind, sample, coarse, start) for kind, start in zip(problem.kinds, starts, strict=True)]
     horizon_s = max(state.horizon_s for state in states)
     best: list[ClockPrices] = []
-    most, told, mark, since, since_s = -np.inf, -np.inf, -np.inf, 0, 0.0
+    most, told, mark, since, since_s, quiet_s = -np.inf, -np.inf, -np.inf, 0, 0.0, 0.0
     for done in range(passes):
         if done in REFINED_AFTER:
             since, since_s = done, budget.elapsed
@@ -246,14 +243,15 @@ def ascend(
                 state.refine()
         temperature = horizon_s * fallen(TEMPERATURES, done)
         prices = [state.prices() for state in states]
-        value = _pass(problem, states, prices, temperature)
+        value = _pass(problem, sample, states, prices, temperature)
         if not best or value > mark + LEAST_GAIN * abs(mark):
             mark, since, since_s = value, done, budget.elapsed
         if value > most or not best:
             best, most = prices, value
-        if report is not None and most > told and done % 50 == 49:
+        if report is not None and most > told and done % 50 == 49 and budget.elapsed >= quiet_s:
+            began_s, told = budget.elapsed, most
             report(best)
-            told = most
+            quiet_s = budget.elapsed + QUIET * (budget.elapsed - began_s)
         late = budget.elapsed - since_s > max(PATIENT_S, PATIENT_SHARE * budget.seconds)
         if budget.spent() or done - since > PATIENCE or late:
             break
@@ -262,23 +260,25 @@ def ascend(
     return best
 
 
-def _pass(problem: ClockRelaxation, states: list[_State], prices: list[ClockPrices], temperature: float) -> float:
+def _pass(
+    problem: ClockRelaxation, sample: Sample, states: list[_State], prices: list[ClockPrices], temperature: float
+) -> float:
     """Fill the loads of every kind at its prices; the value of the prices, about."""
     made = [lines(state.kind, of_kind) for state, of_kind in zip(states, prices, strict=True)]
     paid = sum(paid_for_seconds(state.kind, of_kind) for state, of_kind in zip(states, prices, strict=True))
     if len(states) == 1:
-        cost = _spread(states[0].columns, made[0], temperature, np.ones(problem.n), states[0].loads)
-        return float(np.sum(cost + states[0].kind.constant_s)) - paid
-    costs = np.full((len(states), problem.n), np.inf)
+        cost = _spread(states[0].columns, made[0], temperature, sample.copies, states[0].loads)
+        return float(sample.copies @ (cost + states[0].constant_s)) - paid
+    costs = np.full((len(states), len(sample.places)), np.inf)
     for of_kind, state, line in zip(costs, states, made, strict=True):
-        of_kind[state.kind.requests] = state.kind.constant_s + least_costs(state.columns, line, ROUGH_POINTS)[0]
+        of_kind[state.at] = state.constant_s + least_costs(state.columns, line, ROUGH_POINTS)[0]
     least = costs.min(axis=0)
-    above = (costs - least) / (KIND_HEAT * temperature * problem.weight)
+    above = (costs - least) / (KIND_HEAT * temperature * problem.weight[sample.places])
     part = np.where(above < FAR, np.exp(-np.minimum(above, FAR)), 0.0)
-    part /= part.sum(axis=0)
+    part *= sample.copies / part.sum(axis=0)
     for members, state, line in zip(part, states, made, strict=True):
-        _spread(state.columns, line, temperature, members[state.kind.requests], state.loads)
-    return float(np.sum(least)) - paid
+        _spread(state.columns, line, temperature, members[state.at], state.loads)
+    return float(sample.copies @ least) - paid
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]

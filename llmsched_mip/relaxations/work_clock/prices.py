@@ -129,6 +129,11 @@ class Columns(NamedTuple):
         round_s = kind.prefill_s / d + kind.rate.per_sequence_s
         return cls(kind.p.astype(np.float64), d, kind.weight / d, round_s, kind.load, group, kind.rate.per_kv_token_s)
 
+    def take(self, rows: IntArray) -> Columns:
+        """Those of some requests."""
+        p, d, worth, round_s, load, group, kv_s = self
+        return Columns(p[rows], d[rows], worth[rows], round_s[rows], load[rows], group[rows], kv_s)
+
 
 class Lines(NamedTuple):
     """What a round costs at the ends of levels, as a kernel takes it: for a second, a slot, KV, g, and its group."""
