@@ -14,7 +14,7 @@ from llmsched_mip import Instance, Plan
 from llmsched_mip.methods import solve
 
 HEADER = ("case", "value", "workers alone", "their bounds", "bound", "order", "each worker", "placement")
-MIXED = [name for name, case in CASES.items() if name.endswith("-sum") and "-w" in name]
+MIXED = [name for name in CASES if name.endswith("-w8-sum")]
 
 
 def main() -> None:

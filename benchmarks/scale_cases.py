@@ -86,6 +86,7 @@ CASES: dict[str, Case] = {
     "lmsys-chat-400-sum": Case(partial(timed, "lmsys-chat", 400, "total_completion"), 0.08, 60),
     "azure-conv-2000-w8-sum": Case(partial(fleet, "azure-conv", 2000, 8, "total_completion"), 0.1, 60),
     "lmsys-chat-2000-w8-sum": Case(partial(fleet, "lmsys-chat", 2000, 8, "total_completion"), 0.1, 60),
+    "azure-conv-100000-w64-sum": Case(partial(fleet, "azure-conv", 100_000, 64, "total_completion"), 0.1, 120),
     "azure-conv-5000-tp2": Case(partial(timed, "azure-conv", 5000, "makespan", FLEET[0]), 0.015, 120),
     "mooncake-conv-1000-tp2": Case(partial(long_prompts, 1000, FLEET[0]), 0.04, 120),
     "azure-conv-10000-w8": Case(partial(fleet, "azure-conv", 10_000, 8), 0.02, 120),

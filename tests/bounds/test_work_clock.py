@@ -189,8 +189,7 @@ def test_a_sample_stands_for_all_requests(workers, monkeypatch):
         assert kind.requests[rows].tolist() == part.places[at].tolist()
         assert set(kind.requests[longest(kind)]) <= set(part.places)
         assert sorted(set(part.places) - set(part.places[at])) == sorted(set(part.places) - set(kind.requests))
-        own = part.copies[np.isin(part.places, kind.requests[longest(kind)])]
-        assert set(own) == {1.0}
+        assert set(part.copies[np.isin(part.places, kind.requests[longest(kind)])]) == {1.0}
 
 
 @pytest.mark.parametrize("seed", [*range(8), *SEVERAL[:8]])
