@@ -192,6 +192,14 @@ def test_a_sample_stands_for_all_requests(workers, monkeypatch):
         assert set(part.copies[np.isin(part.places, kind.requests[longest(kind)])]) == {1.0}
 
 
+def test_a_sample_of_requests_that_all_have_their_own_price(monkeypatch):
+    monkeypatch.setattr(f"{SAMPLE}.MOST_COLUMNS", 30)
+    workers = (FAST, replace(FAST, decode_time=DecodeTime(0.6, 0.02, 0.001), name="x"), SMALL)
+    problem = ClockRelaxation.of(random_instance(3, 90, workers))
+    monkeypatch.setattr("llmsched_mip.relaxations.work_clock.sample.longest", lambda kind: np.arange(len(kind.d)))
+    assert Sample.of(problem).copies.tolist() == [1.0] * 90
+
+
 @pytest.mark.parametrize("seed", [*range(8), *SEVERAL[:8]])
 def test_prices_from_a_sample_give_a_bound(seed, monkeypatch):
     monkeypatch.setattr(f"{SAMPLE}.MOST_COLUMNS", 2)

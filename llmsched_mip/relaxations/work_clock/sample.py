@@ -43,7 +43,7 @@ class Sample(NamedTuple):
         rest = np.flatnonzero(~alone)
         chosen = rest[:: -(-columns // MOST_COLUMNS)]
         copies = alone.astype(np.float64)
-        copies[chosen] = len(rest) / len(chosen)
+        copies[chosen] = len(rest) / max(1, len(chosen))
         places = np.flatnonzero(copies)
         return cls(places, copies[places])
 
