@@ -192,7 +192,7 @@ def test_a_sample_stands_for_all_requests(workers, monkeypatch):
         assert set(part.copies[np.isin(part.places, kind.requests[longest(kind)])]) == {1.0}
 
 
-def test_a_sample_of_requests_that_all_have_their_own_price(monkeypatch):
+def test_a_sample_where_every_request_has_a_price(monkeypatch):
     monkeypatch.setattr(f"{SAMPLE}.MOST_COLUMNS", 30)
     workers = (FAST, replace(FAST, decode_time=DecodeTime(0.6, 0.02, 0.001), name="x"), SMALL)
     problem = ClockRelaxation.of(random_instance(3, 90, workers))
