@@ -9,12 +9,15 @@ from llmsched_mip.budget import Budget
 from llmsched_mip.instance import Instance
 from llmsched_mip.lower_bound import Bound
 from llmsched_mip.normal_form import NormalForm
+from llmsched_mip.relaxations.work_clock import linear
 from llmsched_mip.relaxations.work_clock.ascent import ascend, by_worker_time
 from llmsched_mip.relaxations.work_clock.prices import ClockPrices, value_of_prices
 from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
 
 DEFAULT_TIME_LIMIT_S, SHARE = 10.0, 0.3
 START_SHARE = 0.2
+ASCENT_SHARE = 0.25
+"""Before linear programs, where requests are few enough for them."""
 MOST_COLUMNS = 1_000_000
 """Requests times kinds of worker up to which the value of prices takes seconds at most."""
 
@@ -50,4 +53,8 @@ def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None])
         report(Bound("work_clock", value, clock.now() - began, certificate))
 
     starts = by_worker_time(form.instance, budget.slice(share=START_SHARE)) if kinds > 1 else []
-    tell(ascend(problem, budget, report=tell, starts=starts))
+    few = linear.applies(problem, budget.remaining)
+    prices = ascend(problem, budget.slice(share=ASCENT_SHARE) if few else budget, report=tell, starts=starts)
+    tell(prices)
+    if few:
+        linear.sharpen(problem, prices, budget, tell)
