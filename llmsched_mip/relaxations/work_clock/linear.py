@@ -34,7 +34,7 @@ LEAST_GAIN, MUCH = 2e-5, 1e-2
 """Of what is paid for a request: what makes a column worth it, and all columns of the request."""
 LEAST_TIME = 1.2
 """So many times as long as a program takes has to be left for another."""
-PAIR_S = 6e-4
+PAIR_S = 4e-4
 """About what the first programs take for a pair of request and level."""
 OPTIONS = {"solver": "ipm", "run_crossover": "off", "ipm_optimality_tolerance": 1e-6}
 
