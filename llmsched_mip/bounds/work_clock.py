@@ -17,7 +17,7 @@ from llmsched_mip.relaxations.work_clock.relaxation import ClockRelaxation
 DEFAULT_TIME_LIMIT_S, SHARE = 10.0, 0.3
 START_SHARE = 0.2
 ASCENT_SHARE = 0.25
-"""Before linear programs, where requests are few enough for them."""
+"""On one kind of worker, before linear programs, where requests are few enough for them."""
 MOST_COLUMNS = 1_000_000
 """Requests times kinds of worker up to which the value of prices takes seconds at most."""
 
@@ -54,7 +54,8 @@ def improve(instance: Instance, budget: Budget, report: Callable[[Bound], None])
 
     starts = by_worker_time(form.instance, budget.slice(share=START_SHARE)) if kinds > 1 else []
     few = linear.applies(problem, budget.remaining)
-    prices = ascend(problem, budget.slice(share=ASCENT_SHARE) if few else budget, report=tell, starts=starts)
+    first = budget.slice(share=ASCENT_SHARE) if few and kinds == 1 else budget
+    prices = ascend(problem, first, report=tell, starts=starts)
     tell(prices)
     if few:
         linear.sharpen(problem, prices, budget, tell)
